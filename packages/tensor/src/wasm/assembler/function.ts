@@ -1,0 +1,353 @@
+/** Function bodies: locals and statements. */
+
+import { XError } from "../../error.js";
+import { type Code, flatten, memoryArgument, simd, unsigned } from "./code.js";
+import { type Expression, expressionOf, type F32, type F64, I32, type I32Like, type V128, type ValueType } from "./expression.js";
+import { i32, typeOf } from "./types.js";
+
+/** A local variable. It is an expression: used as one, it is read. */
+export type Local<T extends Expression> = T & {
+  /** Its number in the function. */
+  readonly index: number;
+  /** Sets it and gives the value. */
+  tee(value: T): T;
+};
+
+/** The parameters of a function, typed by its signature. */
+export type Parameters<P extends readonly ValueType[]> = {
+  -readonly [K in keyof P]: P[K] extends ValueType<infer T> ? Local<T> : never;
+};
+
+/** The arguments of a call, typed by the signature. */
+export type Arguments<P extends readonly ValueType[]> = {
+  -readonly [K in keyof P]: P[K] extends ValueType<infer T> ? T : never;
+};
+
+/** What a function takes and gives. */
+export interface Signature<
+  P extends readonly ValueType[] = readonly ValueType[],
+  R extends Expression | null = Expression | null,
+> {
+  /** Types of the parameters, e.g. `[i32, f32]`. */
+  readonly parameters: P;
+  /** Type of the result, or `null`. */
+  readonly result: R extends Expression ? ValueType<R> : null;
+}
+
+/** A function of the module, to be called. */
+export interface FunctionReference<
+  P extends readonly ValueType[] = readonly ValueType[],
+  R extends Expression | null = Expression | null,
+> {
+  /** Its number in the module. */
+  readonly index: number;
+  readonly signature: Signature<P, R>;
+  /** A call as an expression, for functions with a result. Called where it is used. */
+  call(...args: Arguments<P>): R;
+}
+
+/** A place a branch can go to: the end of a block or the start of a loop. */
+export interface Label {
+  /** Nesting depth at which the block or loop sits. */
+  readonly depth: number;
+}
+
+function makeLocal<T extends Expression>(type: ValueType<T>, index: number): Local<T> {
+  const number = unsigned(index);
+  return Object.assign(type.of([0x20, ...number]), {
+    index,
+    tee: (value: T): T => type.of([value, 0x22, ...number]),
+  });
+}
+
+function isLocal(expression: Expression): boolean {
+  return "index" in expression;
+}
+
+const emptyBlock = 0x40;
+
+/** Writes the body of one function. Statements are appended in the order of the calls. */
+export class FunctionBuilder {
+  private readonly parameterCount: number;
+  private readonly locals: number[] = [];
+  private readonly bytes: number[] = [];
+  // Number of blocks, loops and ifs that are open.
+  private depth = 0;
+  private readonly typeIndex: (signature: Signature) => number;
+
+  /** Made by `ModuleBuilder.function`. */
+  constructor(parameterCount: number, typeIndex: (signature: Signature) => number) {
+    this.parameterCount = parameterCount;
+    this.typeIndex = typeIndex;
+  }
+
+  private write(code: Code): void {
+    flatten(code, this.bytes);
+  }
+
+  /** A new local. It is 0 at the start of the function (not at every turn of a loop). */
+  local<T extends Expression>(type: ValueType<T>): Local<T> {
+    this.locals.push(type.id);
+    return makeLocal(type, this.parameterCount + this.locals.length - 1);
+  }
+
+  /** Several new locals of one type. */
+  localArray<T extends Expression>(type: ValueType<T>, count: number): Local<T>[] {
+    return Array.from({ length: count }, () => this.local(type));
+  }
+
+  /** Computes a value here, once, and keeps it in a new local. */
+  let<T extends Expression>(value: T): Local<T> {
+    const local = this.local(typeOf(value));
+    this.set(local, value);
+    return local;
+  }
+
+  /** The same for a plain number or an integer. */
+  letI32(value: I32Like): Local<I32> {
+    return this.let(I32.from(value));
+  }
+
+  /** `local = value`. */
+  set<T extends Expression>(local: Local<T>, value: T): void {
+    this.write([value, 0x21, ...unsigned(local.index)]);
+  }
+
+  /** `local += step`. */
+  increment(local: Local<I32>, step: I32Like): void {
+    this.set<I32>(local, local.add(step));
+  }
+
+  /** Evaluates an expression for what it does and drops its value. */
+  drop(value: Expression): void {
+    this.write([value, 0x1a]);
+  }
+
+  private storeBytes(address: I32, value: Expression, opcode: number[], align: number, offset: number): void {
+    this.write([address, value, ...opcode, ...memoryArgument(align, offset)]);
+  }
+
+  /** Stores four bytes. */
+  storeI32(address: I32, value: I32Like, offset = 0): void {
+    this.storeBytes(address, I32.from(value), [0x36], 2, offset);
+  }
+
+  /** Stores the low byte. */
+  storeI8(address: I32, value: I32Like, offset = 0): void {
+    this.storeBytes(address, I32.from(value), [0x3a], 0, offset);
+  }
+
+  /** Stores the low two bytes. */
+  storeI16(address: I32, value: I32Like, offset = 0): void {
+    this.storeBytes(address, I32.from(value), [0x3b], 1, offset);
+  }
+
+  /** Stores a float32. */
+  storeF32(address: I32, value: F32, offset = 0): void {
+    this.storeBytes(address, value, [0x38], 2, offset);
+  }
+
+  /** Stores a float64. */
+  storeF64(address: I32, value: F64, offset = 0): void {
+    this.storeBytes(address, value, [0x39], 3, offset);
+  }
+
+  /** Stores sixteen bytes. */
+  storeV128(address: I32, value: V128, offset = 0): void {
+    this.storeBytes(address, value, simd(11), 2, offset);
+  }
+
+  /** Stores one lane of 8, 16, 32 or 64 bits. */
+  storeLane(bits: 8 | 16 | 32 | 64, address: I32, value: V128, lane: number, offset = 0): void {
+    const size = { 8: 0, 16: 1, 32: 2, 64: 3 }[bits];
+    this.write([address, value, ...simd(88 + size), ...memoryArgument(Math.min(size, 2), offset), lane]);
+  }
+
+  /** Atomic store of four aligned bytes. */
+  atomicStoreI32(address: I32, value: I32Like, offset = 0): void {
+    this.storeBytes(address, I32.from(value), [0xfe, 0x17], 2, offset);
+  }
+
+  /** Orders all memory accesses before it before all after it. */
+  atomicFence(): void {
+    this.write([0xfe, 0x03, 0x00]);
+  }
+
+  /** Copies bytes; the ranges may overlap. */
+  memoryCopy(to: I32, from: I32, bytes: I32Like): void {
+    this.write([to, from, I32.from(bytes), 0xfc, 0x0a, 0x00, 0x00]);
+  }
+
+  /** Fills bytes with the low byte of a value. */
+  memoryFill(to: I32, value: I32Like, bytes: I32Like): void {
+    this.write([to, I32.from(value), I32.from(bytes), 0xfc, 0x0b, 0x00]);
+  }
+
+  /** `if (condition) { … } else { … }`. */
+  if(condition: I32, whenTrue: () => void, whenFalse?: () => void): void {
+    this.write([condition, 0x04, emptyBlock]);
+    this.depth++;
+    whenTrue();
+    if (whenFalse) {
+      this.bytes.push(0x05);
+      whenFalse();
+    }
+    this.end();
+  }
+
+  /** A block; branches to its label leave it. */
+  block(body: (exit: Label) => void): void {
+    this.bytes.push(0x02, emptyBlock);
+    this.depth++;
+    body({ depth: this.depth });
+    this.end();
+  }
+
+  /** A loop; it ends unless the body branches to the label, which starts it anew. */
+  loop(body: (again: Label) => void): void {
+    this.bytes.push(0x03, emptyBlock);
+    this.depth++;
+    body({ depth: this.depth });
+    this.end();
+  }
+
+  private end(): void {
+    this.bytes.push(0x0b);
+    this.depth--;
+  }
+
+  /** Goes to a label, always or if a condition holds. */
+  branch(label: Label, condition?: I32): void {
+    const opcode = condition ? [condition, 0x0d] : [0x0c];
+    this.write([...opcode, ...unsigned(this.depth - label.depth)]);
+  }
+
+  /** `do { … } while (condition)`; the tightest loop. */
+  doWhile(body: () => void, condition: I32): void {
+    this.loop((again) => {
+      body();
+      this.branch(again, condition);
+    });
+  }
+
+  /** `while (condition) { … }`. */
+  while(condition: I32, body: () => void): void {
+    this.if(condition, () => this.doWhile(body, condition));
+  }
+
+  /**
+   * `for (local = from; local < to; local += step) { … }`; with a negative constant step, while
+   * `local > to`. Comparisons are signed: for addresses use `forAddress`.
+   */
+  for(local: Local<I32>, from: I32Like, to: I32Like, step: I32Like, body: () => void): void {
+    this.countedLoop(local, from, to, step, body, false);
+  }
+
+  /** The same over addresses, which are compared as unsigned numbers. */
+  forAddress(local: Local<I32>, from: I32Like, to: I32Like, step: I32Like, body: () => void): void {
+    this.countedLoop(local, from, to, step, body, true);
+  }
+
+  private countedLoop(
+    local: Local<I32>,
+    from: I32Like,
+    to: I32Like,
+    step: I32Like,
+    body: () => void,
+    isUnsigned: boolean,
+  ): void {
+    const start = I32.from(from);
+    // The limit and the step are evaluated once.
+    const once = (value: I32Like): I32 => {
+      const expression = I32.from(value);
+      return expression.constant !== undefined || isLocal(expression) ? expression : this.let(expression);
+    };
+    const limit = once(to);
+    const increment = once(step);
+    const down = increment.constant !== undefined && increment.constant < 0;
+    const condition = isUnsigned
+      ? down
+        ? local.greaterUnsigned(limit)
+        : local.lessUnsigned(limit)
+      : down
+        ? local.greater(limit)
+        : local.less(limit);
+    this.set<I32>(local, start);
+    const turn = (): void => {
+      body();
+      this.increment(local, increment);
+    };
+    if (start.constant !== undefined && limit.constant !== undefined) {
+      const runs = down ? start.constant > limit.constant : start.constant < limit.constant;
+      if (runs) this.doWhile(turn, condition);
+    } else {
+      this.if(condition, () => this.doWhile(turn, condition));
+    }
+  }
+
+  /** Calls a function and drops its result, if any. */
+  call<P extends readonly ValueType[]>(
+    target: FunctionReference<P, Expression | null>,
+    ...args: Arguments<P>
+  ): void {
+    const drop = target.signature.result ? [0x1a] : [];
+    this.write([...(args as Expression[]), 0x10, ...unsigned(target.index), ...drop]);
+  }
+
+  /** Calls entry `entry` of the table, dropping the result. Traps if it has another signature. */
+  callIndirect<P extends readonly ValueType[]>(
+    signature: Signature<P>,
+    entry: I32,
+    ...args: Arguments<P>
+  ): void {
+    const type = unsigned(this.typeIndex(signature));
+    const drop = signature.result ? [0x1a] : [];
+    this.write([...(args as Expression[]), entry, 0x11, ...type, 0x00, ...drop]);
+  }
+
+  /** Leaves the function. */
+  return(value?: Expression): void {
+    this.write(value ? [value, 0x0f] : [0x0f]);
+  }
+
+  /** Stops with an error: code that cannot be reached. */
+  unreachable(): void {
+    this.bytes.push(0x00);
+  }
+
+  /** The encoded body, ended by `result` where the function has one. */
+  finish(result: Expression | undefined): number[] {
+    if (this.depth !== 0) {
+      throw new XError("internal", `FunctionBuilder: a block was left open, got depth ${this.depth}. Close it in the callback that opened it.`);
+    }
+    if (result) this.write([result]);
+    const groups: [number, number][] = [];
+    for (const type of this.locals) {
+      const last = groups.at(-1);
+      if (last?.[1] === type) last[0]++;
+      else groups.push([1, type]);
+    }
+    const declared = [...unsigned(groups.length), ...groups.flatMap(([count, type]) => [...unsigned(count), type])];
+    this.bytes.push(0x0b);
+    return [...unsigned(declared.length + this.bytes.length), ...declared, ...this.bytes];
+  }
+}
+
+/** The parameters of a function as locals. */
+export function parameterLocals<P extends readonly ValueType[]>(types: P): Parameters<P> {
+  return types.map((type, index) => makeLocal(type, index)) as Parameters<P>;
+}
+
+/** `condition ? whenTrue : whenFalse` where only one of the two is computed. */
+export function choose<T extends Expression>(condition: I32, whenTrue: T, whenFalse: T): T {
+  return expressionOf(whenTrue, [condition, 0x04, whenTrue.id, whenTrue, 0x05, whenFalse, 0x0b]);
+}
+
+/** The signature of functions without parameters and result. */
+export const noSignature: Signature<readonly [], null> = { parameters: [], result: null };
+
+/** The signature of a kernel: `(arguments, begin, end, scratch)`. */
+export const kernelSignature: Signature<
+  readonly [typeof i32, typeof i32, typeof i32, typeof i32],
+  null
+> = { parameters: [i32, i32, i32, i32], result: null };
