@@ -151,7 +151,7 @@ describe("functions", () => {
     const note = (value: number): FunctionReference =>
       module.function(`note${value}`, { parameters: [i32], result: null }, (f, address) => {
         f.storeI32(address, value);
-      }) as unknown as FunctionReference;
+      });
     module.table([note(11), note(22)]);
     module.function("run", { parameters: [i32, i32], result: i32 }, (f, entry, address) => {
       f.callIndirect({ parameters: [i32], result: null }, entry, address);
@@ -181,7 +181,11 @@ describe("functions", () => {
         f32.convert(i32.truncate(x)).add(f32.demote(x.sqrt())).maximum(f32.const(-1)),
       );
       module.function("wide", { parameters: [i32], result: i32 }, (_, x) =>
-        i64.extendUnsigned(x).multiply(i64.const(2n ** 33n)).shiftRightUnsigned(i64.const(32)).wrap(),
+        i64
+          .extendUnsigned(x)
+          .multiply(i64.const(2n ** 33n))
+          .shiftRightUnsigned(i64.const(32))
+          .wrap(),
       );
     });
     expect(run!(16.7)).toBeCloseTo(16 + Math.sqrt(16.7), 5);
@@ -235,7 +239,9 @@ describe("vectors", () => {
     expect([...floats.slice(0, 4)]).toEqual([-4, 3, 9, 1]);
     expect([...floats.slice(4, 8)]).toEqual([1, 0, 3, 0]);
     expect([...floats.slice(8, 13)]).toEqual([-1, 2, -4, 4, -2]);
-    expect([...new Int32Array(memory.buffer, 64, 6)]).toEqual([1, -2, 3, -4, 0x01010101, 0x01010101]);
+    expect([...new Int32Array(memory.buffer, 64, 6)]).toEqual([
+      1, -2, 3, -4, 0x01010101, 0x01010101,
+    ]);
   });
 
   it("gives the same numbers fused or not, to rounding", () => {
@@ -244,7 +250,10 @@ describe("vectors", () => {
         (module) => {
           module.function("run", { parameters: [f32, f32, f32], result: f32 }, (f, a, b, c) => {
             const [x, y, z] = [f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)].map((v) => f.let(v));
-            return f32x4.extractLane(f32x4.add(module.madd(x!, y!, z!), module.nmadd(x!, y!, z!)), 3);
+            return f32x4.extractLane(
+              f32x4.add(module.madd(x!, y!, z!), module.nmadd(x!, y!, z!)),
+              3,
+            );
           });
         },
         { relaxed },

@@ -505,3 +505,8 @@ const constructors: Record<number, new (code: Code) => Expression> = {
 export function expressionOf<T extends Expression>(like: T, code: Code): T {
   return new constructors[like.id]!(code) as T;
 }
+
+/** The value type of an expression. */
+export function typeOf<T extends Expression>(like: T): ValueType<T> {
+  return { id: like.id, of: (code) => expressionOf(like, code) };
+}

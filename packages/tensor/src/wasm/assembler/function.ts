@@ -2,8 +2,18 @@
 
 import { XError } from "../../error.js";
 import { type Code, flatten, memoryArgument, simd, unsigned } from "./code.js";
-import { type Expression, expressionOf, type F32, type F64, I32, type I32Like, type V128, type ValueType } from "./expression.js";
-import { i32, typeOf } from "./types.js";
+import {
+  type Expression,
+  expressionOf,
+  type F32,
+  type F64,
+  I32,
+  type I32Like,
+  type V128,
+  typeOf,
+  type ValueType,
+} from "./expression.js";
+import { i32 } from "./types.js";
 
 /** A local variable. It is an expression: used as one, it is read. */
 export type Local<T extends Expression> = T & {
@@ -123,7 +133,13 @@ export class FunctionBuilder {
     this.write([value, 0x1a]);
   }
 
-  private storeBytes(address: I32, value: Expression, opcode: number[], align: number, offset: number): void {
+  private storeBytes(
+    address: I32,
+    value: Expression,
+    opcode: number[],
+    align: number,
+    offset: number,
+  ): void {
     this.write([address, value, ...opcode, ...memoryArgument(align, offset)]);
   }
 
@@ -160,7 +176,13 @@ export class FunctionBuilder {
   /** Stores one lane of 8, 16, 32 or 64 bits. */
   storeLane(bits: 8 | 16 | 32 | 64, address: I32, value: V128, lane: number, offset = 0): void {
     const size = { 8: 0, 16: 1, 32: 2, 64: 3 }[bits];
-    this.write([address, value, ...simd(88 + size), ...memoryArgument(Math.min(size, 2), offset), lane]);
+    this.write([
+      address,
+      value,
+      ...simd(88 + size),
+      ...memoryArgument(Math.min(size, 2), offset),
+      lane,
+    ]);
   }
 
   /** Atomic store of four aligned bytes. */
@@ -260,7 +282,9 @@ export class FunctionBuilder {
     // The limit and the step are evaluated once.
     const once = (value: I32Like): I32 => {
       const expression = I32.from(value);
-      return expression.constant !== undefined || isLocal(expression) ? expression : this.let(expression);
+      return expression.constant !== undefined || isLocal(expression)
+        ? expression
+        : this.let(expression);
     };
     const limit = once(to);
     const increment = once(step);
@@ -318,7 +342,10 @@ export class FunctionBuilder {
   /** The encoded body, ended by `result` where the function has one. */
   finish(result: Expression | undefined): number[] {
     if (this.depth !== 0) {
-      throw new XError("internal", `FunctionBuilder: a block was left open, got depth ${this.depth}. Close it in the callback that opened it.`);
+      throw new XError(
+        "internal",
+        `FunctionBuilder: a block was left open, got depth ${this.depth}. Close it in the callback that opened it.`,
+      );
     }
     if (result) this.write([result]);
     const groups: [number, number][] = [];
@@ -327,7 +354,10 @@ export class FunctionBuilder {
       if (last?.[1] === type) last[0]++;
       else groups.push([1, type]);
     }
-    const declared = [...unsigned(groups.length), ...groups.flatMap(([count, type]) => [...unsigned(count), type])];
+    const declared = [
+      ...unsigned(groups.length),
+      ...groups.flatMap(([count, type]) => [...unsigned(count), type]),
+    ];
     this.bytes.push(0x0b);
     return [...unsigned(declared.length + this.bytes.length), ...declared, ...this.bytes];
   }

@@ -85,7 +85,10 @@ export class ModuleBuilder {
     const call = (...args: Arguments<P>): R => {
       const result = signature.result;
       if (!result) {
-        throw new XError("internal", "call: a function without result was used as an expression. Use FunctionBuilder.call.");
+        throw new XError(
+          "internal",
+          "call: a function without result was used as an expression. Use FunctionBuilder.call.",
+        );
       }
       return result.of([...(args as Expression[]), 0x10, ...unsigned(index)]) as R;
     };
@@ -99,9 +102,17 @@ export class ModuleBuilder {
     signature: Signature<P, R>,
   ): FunctionReference<P, R> {
     if (this.functions.length > 0) {
-      throw new XError("internal", `importFunction: imports come first, got "${field}" after a function. Import before defining.`);
+      throw new XError(
+        "internal",
+        `importFunction: imports come first, got "${field}" after a function. Import before defining.`,
+      );
     }
-    this.imported.push([...name(from), ...name(field), functionKind, ...unsigned(this.typeIndex(signature))]);
+    this.imported.push([
+      ...name(from),
+      ...name(field),
+      functionKind,
+      ...unsigned(this.typeIndex(signature)),
+    ]);
     return this.reference(signature, this.imported.length - 1);
   }
 
@@ -122,22 +133,31 @@ export class ModuleBuilder {
   function<const P extends readonly ValueType[], R extends Expression | null>(
     key: string,
     signature: Signature<P, R>,
-    body: (f: FunctionBuilder, ...parameters: Parameters<P>) => NoInfer<R> extends Expression ? NoInfer<R> : void,
+    body: (
+      f: FunctionBuilder,
+      ...parameters: Parameters<P>
+    ) => NoInfer<R> extends Expression ? NoInfer<R> : void,
     options: { readonly export?: boolean } = {},
   ): FunctionReference<P, R> {
     if (this.named.has(key)) {
-      throw new XError("internal", `ModuleBuilder: a function was added twice, got "${key}". Ask has(key) first.`);
+      throw new XError(
+        "internal",
+        `ModuleBuilder: a function was added twice, got "${key}". Ask has(key) first.`,
+      );
     }
     const position = this.functions.length;
     const index = this.imported.length + position;
     const reference = this.reference(signature, index);
-    this.named.set(key, reference as unknown as FunctionReference);
+    this.named.set(key, reference);
     // The place is taken before the body is written: the body may add functions itself.
     this.functions.push(null);
     const builder = new FunctionBuilder(signature.parameters.length, (s) => this.typeIndex(s));
     const result = body(builder, ...parameterLocals(signature.parameters));
     const type = this.typeIndex(signature);
-    this.functions[position] = { type, body: builder.finish(signature.result ? (result as Expression) : undefined) };
+    this.functions[position] = {
+      type,
+      body: builder.finish(signature.result ? (result as Expression) : undefined),
+    };
     if (options.export ?? true) {
       this.exports.push([...name(key), functionKind, ...unsigned(index)]);
     }
@@ -169,7 +189,11 @@ export class ModuleBuilder {
     if (this.memory) {
       const { shared, minimumPages = 0, maximumPages } = this.memory;
       const flags = (maximumPages === undefined ? 0 : 1) | (shared ? 2 : 0);
-      const limits = [flags, ...unsigned(minimumPages), ...(maximumPages === undefined ? [] : unsigned(maximumPages))];
+      const limits = [
+        flags,
+        ...unsigned(minimumPages),
+        ...(maximumPages === undefined ? [] : unsigned(maximumPages)),
+      ];
       imports.push([...name("env"), ...name("memory"), 0x02, ...limits]);
     }
     if (this.importsTable) imports.push([...name("env"), ...name("table"), 0x01, 0x70, 0x00, 0x00]);

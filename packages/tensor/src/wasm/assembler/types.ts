@@ -8,7 +8,7 @@
  */
 
 import { type Code, float32Bytes, float64Bytes, memoryArgument, signed, simd } from "./code.js";
-import { type Expression, F32, F64, I32, type I32Like, I64, V128, type ValueType } from "./expression.js";
+import { F32, F64, I32, type I32Like, I64, V128, type ValueType } from "./expression.js";
 
 class I32Type implements ValueType<I32> {
   readonly id = 0x7f;
@@ -261,9 +261,3 @@ export const f32: F32Type = new F32Type();
 export const f64: F64Type = new F64Type();
 /** 128-bit vectors. */
 export const v128: V128Type = new V128Type();
-
-/** The namespace of an expression's type. */
-export function typeOf<T extends Expression>(expression: T): ValueType<T> {
-  const types: readonly ValueType[] = [i32, i64, f32, f64, v128];
-  return types.find((type) => type.id === expression.id) as unknown as ValueType<T>;
-}
