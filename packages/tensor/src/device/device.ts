@@ -1,0 +1,106 @@
+/** The device interface: what a place that computes must offer, and the current device. */
+
+import { XError } from "../error.js";
+import type { Graph } from "../graph/graph.js";
+import type { DataOf } from "../tensor/dtype.js";
+
+/** Memory of a device, held until released (or until the garbage collector finds it unreachable). */
+export interface DeviceBuffer {
+  readonly byteLength: number;
+  release(): void;
+}
+
+/** Live memory of a device, in bytes. */
+export interface MemoryUse {
+  /** Held by tensors: parameters, state, results that were kept. */
+  readonly tensors: number;
+  /** Held by plans: intermediates and staging, shared by all plans of the device. */
+  readonly plans: number;
+  /** Both together. */
+  readonly total: number;
+}
+
+/** One kernel in a profile. */
+export interface KernelTiming {
+  readonly name: string;
+  /** How often it ran. */
+  readonly calls: number;
+  /** Time in milliseconds, all calls together. */
+  readonly milliseconds: number;
+  /** Bytes read and written, all calls together; an estimate from shapes. */
+  readonly bytes: number;
+}
+
+/** Collects what a device did while `profile` runs. */
+export interface ProfileSink {
+  kernel(name: string, milliseconds: number, bytes: number): void;
+}
+
+/** The data a compiled graph runs on. */
+export interface Bindings {
+  /** One per graph input: memory of this device, or data still on the JavaScript side. */
+  readonly inputs: readonly (DeviceBuffer | DataOf)[];
+  /** One per runtime scalar. */
+  readonly scalars: readonly number[];
+  /** One per graph output: where to write, or `null` to get the numbers back as an `ArrayBuffer`. */
+  readonly outputs: readonly (DeviceBuffer | null)[];
+  /** Set while profiling. */
+  readonly profile: ProfileSink | null;
+}
+
+/** A graph made ready to run. */
+export interface Executable {
+  /** Runs it. Resolves to the numbers of the outputs bound to `null` (`null` for the others). */
+  run(bindings: Bindings): Promise<readonly (ArrayBuffer | null)[]>;
+  /** Gives back what compilation took. */
+  release(): void;
+}
+
+/** A place that computes. */
+export interface Device {
+  /** Short name, e.g. `wasm`, `reference`, `webgpu`. */
+  readonly name: string;
+  /** Facts for people and programs: threads, adapter, features. */
+  readonly info: Readonly<Record<string, string | number | boolean>>;
+  /** Results of at most this many bytes are handed to JavaScript rather than kept in memory. */
+  readonly smallResultBytes: number;
+  allocate(byteLength: number): DeviceBuffer;
+  write(buffer: DeviceBuffer, data: DataOf): void;
+  read(buffer: DeviceBuffer, byteLength: number): Promise<ArrayBuffer>;
+  compile(graph: Graph): Promise<Executable>;
+  memory(): MemoryUse;
+}
+
+let current: Device | null = null;
+let makeDefault: (() => Device) | null = null;
+
+/** Registers what makes the built-in device; it is made when first needed. */
+export function setDefaultDevice(make: () => Device): void {
+  makeDefault = make;
+}
+
+/**
+ * Chooses the device on which new tensors live.
+ *
+ * @example
+ * ```ts
+ * import { reference, setDevice, tensor } from "@x/tensor";
+ *
+ * setDevice(reference()); // exact float64 arithmetic, slow
+ * console.log(tensor([1, 2]).device.name); // → reference
+ * ```
+ */
+export function setDevice(device: Device): void {
+  current = device;
+}
+
+/** The device on which new tensors live; the built-in CPU device unless another was set. */
+export function getDevice(): Device {
+  if (current === null) {
+    if (makeDefault === null) {
+      throw new XError("device", "device: a device must be set first, got none. Call setDevice().");
+    }
+    current = makeDefault();
+  }
+  return current;
+}

@@ -1,0 +1,69 @@
+/** Operations that pass numbers through: they order work or carry gradients. */
+
+import { apply, applyOne, makeOp, withGradient, type GradientRule, type Value } from "../graph/node.js";
+
+/** What the payload of a custom-gradient node holds. */
+type CustomRule = (cotangents: readonly (Value | null)[]) => readonly (Value | null)[];
+
+const customOp = makeOp({
+  name: "customGradient",
+  kind: "identity",
+  // Inputs: the differentiated inputs, then the results; outputs: the results.
+  infer: (inputs, { inputs: count }) => inputs.slice(count as number),
+  gradient: ((node, cotangents) => {
+    const count = node.attributes.inputs as number;
+    const rule = node.payload as CustomRule;
+    return [...rule(cotangents), ...node.inputs.slice(count).map(() => null)];
+  }) satisfies GradientRule,
+});
+
+/** `results` with a gradient toward `inputs` that `rule` gives. */
+export function customGradient(
+  inputs: readonly Value[],
+  results: readonly Value[],
+  rule: CustomRule,
+): readonly Value[] {
+  return apply(customOp, [...inputs, ...results], { inputs: inputs.length }, rule);
+}
+
+const detachOp = makeOp({
+  name: "detach",
+  kind: "identity",
+  infer: (inputs) => inputs,
+});
+
+/** `x` without its history. */
+export function detach(x: Value): Value {
+  return applyOne(detachOp, [x]);
+}
+
+const variableOp = makeOp({
+  name: "variable",
+  kind: "identity",
+  infer: (inputs) => inputs,
+  gradient: (_, [g]) => [g!],
+});
+
+/** `x` as a variable to differentiate with respect to. */
+export function variable(x: Value): Value {
+  const value = applyOne(variableOp, [x]);
+  value.tracked = true;
+  return value;
+}
+
+const afterOp = makeOp({
+  name: "after",
+  kind: "identity",
+  infer: ([x]) => [x!],
+  gradient: (_, [g]) => [g!, null],
+});
+
+/** `x`, available only once `earlier` is computed. */
+export function after(x: Value, earlier: Value): Value {
+  return applyOne(afterOp, [x, earlier]);
+}
+
+/** The results of `body` recorded without history. */
+export function untracked<T>(body: () => T): T {
+  return withGradient(false, body);
+}

@@ -1,0 +1,178 @@
+/** Reductions: elements joined along axes. */
+
+import { check } from "../error.js";
+import type { Reducer } from "../graph/scalar-function.js";
+import { applyOne, makeOp, type GradientRule, type Op, type Value } from "../graph/node.js";
+import { computeType } from "../tensor/dtype.js";
+import { sameShape, sizeOf, type Shape } from "../tensor/shape.js";
+import { add, cast, divide, equal, exp, log, multiply, sqrt, square, subtract, where, zeroOf } from "./elementwise.js";
+import { constant } from "./leaf.js";
+import { expand, reshape } from "./movement.js";
+
+const list = (attribute: unknown): readonly number[] => attribute as readonly number[];
+
+function reducedShape(shape: Shape, axes: readonly number[]): number[] {
+  return shape.filter((_, i) => !axes.includes(i));
+}
+
+/** `shape` with 1 on the reduced axes. */
+export function keptShape(shape: Shape, axes: readonly number[]): number[] {
+  return shape.map((n, i) => (axes.includes(i) ? 1 : n));
+}
+
+function reduceOp(reducer: Reducer, gradient?: GradientRule): Op {
+  const isIndex = reducer === "argmax" || reducer === "argmin";
+  return makeOp({
+    name: reducer,
+    kind: "reduce",
+    infer: ([x], { axes }) => [
+      {
+        shape: reducedShape(x!.shape, list(axes)),
+        dtype: isIndex ? "int32" : x!.dtype,
+      },
+    ],
+    ...(gradient && { gradient }),
+  });
+}
+
+/** The cotangent spread back over the reduced axes. */
+function spread(value: Value, shape: Shape, axes: readonly number[]): Value {
+  return expand(reshape(value, keptShape(shape, axes)), shape);
+}
+
+/** The cotangent goes to the extreme elements, in equal parts at ties (as PyTorch's amax). */
+const extremeGradient: GradientRule = (node, [g]) => {
+  const x = node.inputs[0]!;
+  const axes = list(node.attributes.axes);
+  const isExtreme = cast(equal(x, spread(node.outputs[0]!, x.shape, axes)), "float32");
+  const count = sum(isExtreme, axes);
+  return [multiply(isExtreme, spread(divide(g!, count), x.shape, axes))];
+};
+
+const sumOp = reduceOp("sum", (node, [g]) => [
+  spread(g!, node.inputs[0]!.shape, list(node.attributes.axes)),
+]);
+
+/** The derivative of a product is the product of the others, right also where elements are 0. */
+const productOp = reduceOp("product", (node, [g]) => {
+  const x = node.inputs[0]!;
+  const axes = list(node.attributes.axes);
+  const isZero = equal(x, zeroOf(x));
+  const zeros = sum(cast(isZero, "float32"), axes);
+  const others = product(where(isZero, constant(1), x), axes);
+  const zerosSpread = spread(zeros, x.shape, axes);
+  const scaled = spread(multiply(g!, others), x.shape, axes);
+  const withoutZeros = divide(scaled, where(isZero, constant(1), x));
+  const atZero = where(equal(zerosSpread, constant(1)), scaled, constant(0));
+  const elsewhere = where(equal(zerosSpread, constant(0)), withoutZeros, constant(0));
+  return [where(isZero, atZero, elsewhere)];
+});
+
+const maxOp = reduceOp("max", extremeGradient);
+const minOp = reduceOp("min", extremeGradient);
+const argmaxOp = reduceOp("argmax");
+const argminOp = reduceOp("argmin");
+
+function reduce(op: Op, x: Value, axes: readonly number[]): Value {
+  return applyOne(op, [x], { axes });
+}
+
+/** Sum over `axes` (removed). bool and small integers are summed as int32. */
+export function sum(x: Value, axes: readonly number[]): Value {
+  const dtype = x.dtype === "bool" ? "int32" : computeType(x.dtype);
+  return axes.length === 0 ? cast(x, dtype) : reduce(sumOp, cast(x, dtype), axes);
+}
+
+/** Product over `axes`. */
+export function product(x: Value, axes: readonly number[]): Value {
+  const dtype = x.dtype === "bool" ? "int32" : computeType(x.dtype);
+  return axes.length === 0 ? cast(x, dtype) : reduce(productOp, cast(x, dtype), axes);
+}
+
+function extreme(op: Op, x: Value, axes: readonly number[]): Value {
+  check(
+    axes.every((axis) => x.shape[axis] !== 0),
+    "shape",
+    () => `${op.name}: the reduced axes must not be empty, got size 0. Check the input's shape.`,
+  );
+  const value = cast(x, computeType(x.dtype));
+  return axes.length === 0 && op !== argmaxOp && op !== argminOp ? value : reduce(op, value, axes);
+}
+
+/** Largest element over `axes`; NaN wins. */
+export const max = (x: Value, axes: readonly number[]): Value => extreme(maxOp, x, axes);
+/** Smallest element over `axes`; NaN wins. */
+export const min = (x: Value, axes: readonly number[]): Value => extreme(minOp, x, axes);
+/** Position of the largest element over `axes`, counted over them in row-major order. */
+export const argmax = (x: Value, axes: readonly number[]): Value => extreme(argmaxOp, x, axes);
+/** Position of the smallest element over `axes`. */
+export const argmin = (x: Value, axes: readonly number[]): Value => extreme(argminOp, x, axes);
+
+/** The sum of a broadcast result back to `shape`: what un-broadcasting means for cotangents. */
+export function sumTo(x: Value, shape: Shape): Value {
+  if (sameShape(x.shape, shape)) return x;
+  const lead = x.shape.length - shape.length;
+  const axes: number[] = [];
+  x.shape.forEach((n, i) => {
+    if (i < lead || (shape[i - lead] === 1 && n !== 1)) axes.push(i);
+  });
+  return reshape(sum(x, axes), shape);
+}
+
+/** Keeps the reduced axes as size 1 if asked to. */
+export function keep(x: Value, shape: Shape, axes: readonly number[], keepdim: boolean): Value {
+  return keepdim ? reshape(x, keptShape(shape, axes)) : x;
+}
+
+function countOver(x: Value, axes: readonly number[]): number {
+  return sizeOf(axes.map((axis) => x.shape[axis]!));
+}
+
+/** Mean over `axes`. */
+export function mean(x: Value, axes: readonly number[]): Value {
+  return multiply(sum(cast(x, "float32"), axes), constant(1 / countOver(x, axes)));
+}
+
+/** Variance over `axes`, divided by n − correction, from centred values. */
+export function variance(x: Value, axes: readonly number[], correction: number): Value {
+  const centred = subtract(x, spread(mean(x, axes), x.shape, axes));
+  const degrees = Math.max(countOver(x, axes) - correction, 0);
+  return multiply(sum(square(centred), axes), constant(1 / degrees));
+}
+
+/** Standard deviation over `axes`. */
+export function standardDeviation(x: Value, axes: readonly number[], correction: number): Value {
+  return sqrt(variance(x, axes, correction));
+}
+
+/** log Σ exp x over `axes`, without overflow. */
+export function logSumExp(x: Value, axes: readonly number[]): Value {
+  return applyOne(logSumExpOp, [cast(x, "float32")], { axes });
+}
+
+const logSumExpOp = makeOp({
+  name: "logSumExp",
+  kind: "primitive",
+  infer: ([x], { axes }) => [{ shape: reducedShape(x!.shape, list(axes)), dtype: "float32" }],
+  compose: ([x], attributes) => {
+    const axes = list(attributes.axes);
+    const largest = max(x!, axes);
+    // An infinite maximum would give ∞ − ∞; then the maximum is the answer by itself.
+    const isFinite = equal(subtract(largest, largest), constant(0));
+    const shift = where(isFinite, largest, constant(0));
+    const shifted = exp(subtract(x!, spread(shift, x!.shape, axes)));
+    return [add(log(sum(shifted, axes)), shift)];
+  },
+  gradient: (node, [g]) => {
+    const x = node.inputs[0]!;
+    const axes = list(node.attributes.axes);
+    const softmax = exp(subtract(x, spread(node.outputs[0]!, x.shape, axes)));
+    return [multiply(spread(g!, x.shape, axes), softmax)];
+  },
+});
+
+/** (Σ |x|^p)^(1/p) over `axes`, for p = 2 without powers. */
+export function euclideanNorm(x: Value, axes: readonly number[]): Value {
+  const norm = sqrt(sum(square(x), axes));
+  return norm;
+}

@@ -1,0 +1,81 @@
+/**
+ * The loop kernel: the small language between the plan and the devices.
+ *
+ * One loop kernel is a nest of loops over `extents`. At every iteration point it evaluates a list of
+ * scalar expressions and stores some of them; with a `reducer`, the trailing loops are reduced first
+ * and the `epilogue` works on the reduced value. All addressing is affine in the loop counters, so a
+ * device can vectorise it without looking at anything else. The WASM device turns loop kernels into
+ * bytecode, the WebGPU device into WGSL.
+ */
+
+import type { Reducer, ScalarFunction } from "../graph/scalar-function.js";
+import type { DType } from "../tensor/dtype.js";
+
+/** `offset + Σ strides[d] · counter[d]`, in elements (or in steps, for conditions). */
+export interface Affine {
+  readonly offset: number;
+  /** One stride per loop, outermost first; 0 where the counter plays no part. */
+  readonly strides: readonly number[];
+}
+
+/** One value of a loop body. Operands are positions of earlier expressions in the same list. */
+export type Expression =
+  /** An element of buffer slot `slot`; `stored` is its type in memory, `dtype` the arithmetic type. */
+  | {
+      readonly kind: "load";
+      readonly slot: number;
+      readonly index: Affine;
+      readonly stored: DType;
+      readonly dtype: DType;
+      /** Position of a bool expression that says where the element may be read; elsewhere the value is 0 and memory is not touched. */
+      readonly guard?: number;
+    }
+  /** A number fixed when the plan is made. */
+  | { readonly kind: "constant"; readonly value: number; readonly dtype: DType }
+  /** A number given anew at every run: scalar slot `slot`. */
+  | { readonly kind: "scalar"; readonly slot: number; readonly dtype: DType }
+  /** The value of an affine function of the counters (int32). */
+  | { readonly kind: "index"; readonly index: Affine; readonly dtype: "int32" }
+  /** Whether every condition `0 ≤ index < size` holds. */
+  | {
+      readonly kind: "inside";
+      readonly conditions: readonly { readonly index: Affine; readonly size: number }[];
+      readonly dtype: "bool";
+    }
+  /** A scalar function of earlier expressions. */
+  | {
+      readonly kind: "apply";
+      readonly function: ScalarFunction;
+      readonly operands: readonly number[];
+      readonly dtype: DType;
+    }
+  /** In an epilogue: the result of the reduction (int32 for the arg reducers). */
+  | { readonly kind: "reduced"; readonly dtype: DType };
+
+/** Writes an expression to buffer slot `slot`, converted from its arithmetic type to `stored`. */
+export interface Store {
+  readonly slot: number;
+  readonly index: Affine;
+  readonly expression: number;
+  readonly stored: DType;
+}
+
+/** A nest of fused loops. */
+export interface LoopKernel {
+  /** Size of every loop, outermost first; none is 0. */
+  readonly extents: readonly number[];
+  /** The first `outputRank` loops give one result each; the others are reduced. */
+  readonly outputRank: number;
+  /** How the trailing loops are joined, or `null` if `outputRank` covers all loops. */
+  readonly reducer: Reducer | null;
+  /** Evaluated at every iteration point. With a reducer the last expression is what is reduced. */
+  readonly body: readonly Expression[];
+  /** With a reducer: evaluated once per output point; strides of reduced loops are 0. Else empty. */
+  readonly epilogue: readonly Expression[];
+  /** Refer to `epilogue` with a reducer, to `body` without. A slot that is also loaded is loaded with the same index (an in-place update). */
+  readonly stores: readonly Store[];
+  /** Number of buffer slots. */
+  readonly slots: number;
+  /** Types of the scalar slots; every scalar is one 32-bit word. */
+  readonly scalars: readonly DType[];
+}

@@ -1,0 +1,171 @@
+/**
+ * Realizing: from values that were asked for to numbers.
+ *
+ * Plans are cached by the structure of what they compute, so a training step that was seen before
+ * costs a walk over its graph, a look-up and a launch.
+ */
+
+import { XError } from "../error.js";
+import { getDevice, type Device, type DeviceBuffer, type Executable, type ProfileSink } from "../device/device.js";
+import { collectGraph, sameKey, type Graph, type GraphKey } from "../graph/graph.js";
+import type { Value } from "../graph/node.js";
+import { Storage } from "../graph/storage.js";
+import { becomeLeaf } from "../ops/leaf.js";
+import { bytesPerElement } from "../tensor/dtype.js";
+import { viewAs } from "../tensor/data.js";
+import { sizeOf } from "../tensor/shape.js";
+
+interface CachedPlan {
+  readonly key: GraphKey;
+  readonly executable: Executable;
+}
+
+/** Plans kept per device; the least recently used go first. */
+const planLimit = 512;
+
+const caches = new WeakMap<Device, Map<number, CachedPlan[]>>();
+let compilations = 0;
+
+/** How many plans were compiled since the program started. */
+export function compileCount(): number {
+  return compilations;
+}
+
+let profileSink: ProfileSink | null = null;
+
+/** Sends what runs from now on to `sink`; returns where it went before. */
+export function setProfileSink(sink: ProfileSink | null): ProfileSink | null {
+  const before = profileSink;
+  profileSink = sink;
+  return before;
+}
+
+async function findPlan(device: Device, graph: Graph): Promise<Executable> {
+  let cache = caches.get(device);
+  if (cache === undefined) caches.set(device, (cache = new Map<number, CachedPlan[]>()));
+  const { hash } = graph.key;
+  const bucket = cache.get(hash);
+  const found = bucket?.find((plan) => sameKey(plan.key, graph.key));
+  if (bucket !== undefined && found !== undefined) {
+    cache.delete(hash);
+    cache.set(hash, bucket);
+    return found.executable;
+  }
+  compilations++;
+  const executable = await device.compile(graph);
+  cache.set(hash, [...(bucket ?? []), { key: graph.key, executable }]);
+  if (cache.size > planLimit) {
+    const [oldest, plans] = cache.entries().next().value!;
+    cache.delete(oldest);
+    for (const plan of plans) plan.executable.release();
+  }
+  return executable;
+}
+
+/** The values and all that are grouped with them, as far as they are not computed yet. */
+function pending(requested: readonly Value[]): Value[] {
+  const found = new Set<Value>();
+  const add = (value: Value): void => {
+    if (value.storage !== null || found.has(value)) return;
+    found.add(value);
+    value.group?.values.forEach(add);
+  };
+  requested.forEach(add);
+  return [...found];
+}
+
+function deviceOf(values: readonly Value[]): Device {
+  let device: Device | null = null;
+  for (const value of values) {
+    if (value.device === null) continue;
+    if (device !== null && device !== value.device) {
+      throw new XError(
+        "device",
+        `realize: tensors computed together must be on one device, got ${device.name} and ${value.device.name}. Realize them one after the other.`,
+      );
+    }
+    device = value.device;
+  }
+  return device ?? getDevice();
+}
+
+// One plan runs at a time: what a plan computes may turn the inputs of the next into leaves.
+let turn: Promise<unknown> = Promise.resolve();
+
+/**
+ * Computes values and turns them into leaves.
+ *
+ * Numbers of the values in `readback` stay on the JavaScript side, as do results so small that
+ * keeping them on the device would not pay.
+ */
+export function realizeValues(
+  requested: readonly Value[],
+  readback: ReadonlySet<Value>,
+): Promise<void> {
+  const mine = turn.then(() => compute(requested, readback));
+  turn = mine.catch(() => undefined);
+  return mine;
+}
+
+async function compute(requested: readonly Value[], readback: ReadonlySet<Value>): Promise<void> {
+  const values = pending(requested);
+  if (values.length === 0) return;
+  const device = deviceOf(values);
+  const graph = collectGraph(values);
+  const executable = await findPlan(device, graph);
+
+  const bytes = values.map((value) => sizeOf(value.shape) * bytesPerElement(value.dtype));
+  const allocated: DeviceBuffer[] = [];
+  const outputs = values.map((value, i) => {
+    if (value.home !== null) return value.home.ensureBuffer();
+    if (readback.has(value) || bytes[i]! <= device.smallResultBytes) return null;
+    const buffer = device.allocate(bytes[i]!);
+    allocated.push(buffer);
+    return buffer;
+  });
+  const inputs = graph.inputs.map((value) => {
+    const storage = value.storage!;
+    if (storage.buffer !== null) return storage.buffer;
+    storage.uses++;
+    return storage.uses > 1 || storage.host === null ? storage.ensureBuffer() : storage.host;
+  });
+
+  let results: readonly (ArrayBuffer | null)[];
+  try {
+    results = await executable.run({
+      inputs,
+      scalars: graph.scalars.map((node) => node.payload as number),
+      outputs,
+      profile: profileSink,
+    });
+  } catch (error) {
+    for (const buffer of allocated) buffer.release();
+    throw error;
+  }
+
+  values.forEach((value, i) => {
+    const home = value.home;
+    if (home !== null) {
+      home.version++;
+      home.host = null;
+      becomeLeaf(value, home);
+      return;
+    }
+    const result = results[i];
+    const host = result ? viewAs(value.dtype, result) : null;
+    becomeLeaf(value, new Storage(device, bytes[i]!, host, outputs[i]!));
+  });
+  await breathe();
+}
+
+let lastBreath = 0;
+
+/** Lets timers, signals and rendering happen now and then: awaiting alone would starve them. */
+async function breathe(): Promise<void> {
+  const now = performance.now();
+  if (now - lastBreath < 25) return;
+  await new Promise<void>((resolve) => {
+    setTimeout(resolve, 0);
+  });
+  lastBreath = performance.now();
+}

@@ -1,0 +1,281 @@
+/** What every tensor has besides operations: facts, reading, memory, gradients. */
+
+import { check, XError } from "../error.js";
+import type { Device } from "../device/device.js";
+import { withGradient, type Value, type ValueGroup } from "../graph/node.js";
+import { Storage } from "../graph/storage.js";
+import { gradients } from "../autograd/gradients.js";
+import { add } from "../ops/elementwise.js";
+import { detach } from "../ops/identity.js";
+import { becomeLeaf, input } from "../ops/leaf.js";
+import { full } from "../ops/movement.js";
+import { realizeValues } from "../plan/realize.js";
+import { nest, viewAs } from "./data.js";
+import { bytesPerElement, type DataOf, type DType } from "./dtype.js";
+import { floatsFromHalfs } from "./half.js";
+import { formatElements } from "./print.js";
+import { formatShape, sameShape, sizeOf, type Shape } from "./shape.js";
+import type { Tensor } from "./tensor.js";
+
+// Which tensor a tracked leaf belongs to, so that backward() finds where to put gradients.
+const owners = new WeakMap<Value, TensorCore>();
+
+/** The base of `Tensor`; the operations are added by the classes between the two. */
+export abstract class TensorCore {
+  #value: Value;
+  #gradient: Tensor | null = null;
+  #gradientHome: Storage | null = null;
+
+  /** @internal Tensors are made by the creation functions and by operations. */
+  constructor(value: Value) {
+    this.#value = value;
+  }
+
+  /** @internal Makes a tensor of the final class. */
+  abstract wrap(value: Value): Tensor;
+
+  /** @internal The graph value this tensor stands for now. */
+  get value(): Value {
+    return this.#value;
+  }
+
+  /** Size along each axis. */
+  get shape(): Shape {
+    return this.#value.shape;
+  }
+
+  /** Element type. */
+  get dtype(): DType {
+    return this.#value.dtype;
+  }
+
+  /** Number of axes. */
+  get rank(): number {
+    return this.#value.shape.length;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return sizeOf(this.#value.shape);
+  }
+
+  /** The device that holds it or will compute it; `null` for constants that fit any device. */
+  get device(): Device | null {
+    return this.#value.device;
+  }
+
+  /** Whether gradients flow to or through this tensor. */
+  get requiresGrad(): boolean {
+    return this.#value.tracked;
+  }
+
+  /**
+   * The gradient that `backward()` left here, or `null`. Its numbers live until the next
+   * `backward()` writes new ones into the same memory.
+   */
+  get grad(): Tensor | null {
+    return this.#gradient;
+  }
+
+  set grad(gradient: Tensor | null) {
+    check(
+      gradient === null || sameShape(gradient.shape, this.shape),
+      "shape",
+      () =>
+        `grad: a gradient must have the shape of its tensor, got ${formatShape(gradient!.shape)} for ${formatShape(this.shape)}. Reshape it.`,
+    );
+    this.#forgetGradient();
+    this.#gradient = gradient;
+  }
+
+  /** A gradient nobody has computed yet must not be written over one that replaces it. */
+  #forgetGradient(): void {
+    const old = this.#gradient?.value;
+    if (old?.storage === null) old.home = null;
+  }
+
+  /**
+   * Marks a leaf (a tensor not computed from others) as something to differentiate with respect to.
+   * Returns the tensor itself.
+   */
+  setRequiresGrad(required = true): this {
+    const value = this.#value;
+    check(
+      value.node.inputs.length === 0 && value.dtype === "float32",
+      "gradient",
+      () =>
+        `setRequiresGrad: only float32 tensors that were not computed from others can require gradients, got a ${value.dtype} ${value.node.op.name}. Use detach() or realize it first.`,
+    );
+    if (value.storage === null) throw new XError("internal", "setRequiresGrad: a leaf must have storage, got none. Please report this.");
+    value.tracked = required;
+    value.severed = false;
+    if (required) owners.set(value, this);
+    return this;
+  }
+
+  /** The same numbers without history: gradients stop here. */
+  detach(): Tensor {
+    return this.wrap(detach(this.#value));
+  }
+
+  /**
+   * Computes the gradients of this tensor with respect to every tensor that requires them, and adds
+   * them to their `grad`. Nothing runs yet: loss and gradients form one group, computed by one plan
+   * when any of them is read or the optimizer steps.
+   *
+   * @param cotangent weights of the elements; by default 1, for a tensor of one element
+   * @param options `createGraph` keeps the gradients' own history, for higher derivatives
+   */
+  backward(cotangent?: Tensor, options: { createGraph?: boolean } = {}): void {
+    const value = this.#value;
+    check(
+      cotangent !== undefined || this.size === 1,
+      "gradient",
+      () =>
+        `backward: a tensor with more than one element needs a cotangent, got shape ${formatShape(this.shape)}. Reduce it to one number, e.g. with mean().`,
+    );
+    check(
+      value.tracked && !value.severed,
+      "gradient",
+      () =>
+        value.severed
+          ? "backward: the tensor must still have its history, got one that was read or realized before. Call backward() first and read afterwards."
+          : "backward: the tensor must depend on one that requires gradients, got one that does not. Call setRequiresGrad() on the parameters.",
+    );
+    const seed = cotangent?.value ?? full(value.shape, 1, "float32");
+    const found = withGradient(options.createGraph === true, () =>
+      gradients({ outputs: [value], seeds: [seed], wanted: null }),
+    );
+    const members: Value[] = value.storage === null ? [value] : [];
+    for (const [leaf, gradient] of found) {
+      const owner = owners.get(leaf);
+      if (owner?.value === leaf) members.push(owner.#acceptGradient(gradient));
+    }
+    const group: ValueGroup = { values: members };
+    for (const member of members) member.group = group;
+  }
+
+  #acceptGradient(gradient: Value): Value {
+    const before = this.#gradient?.value;
+    let sum = before === undefined ? gradient : withGradient(gradient.tracked, () => add(before, gradient));
+    // Two parameters may share one gradient value; each needs its own to be written to.
+    if (sum.home !== null || sum.group !== null || sum.storage !== null) sum = detach(sum);
+    this.#gradientHome ??= new Storage(sum.device ?? this.#value.device!, this.size * 4, null, null);
+    this.#forgetGradient();
+    sum.home = this.#gradientHome;
+    this.#gradient = this.wrap(sum);
+    return sum;
+  }
+
+  /**
+   * Gives this tensor new numbers. The memory of a realized tensor is overwritten when the new
+   * numbers are computed, after everything else in the plan has read the old ones.
+   */
+  assign(source: Tensor): this {
+    check(
+      sameShape(source.shape, this.shape) && source.dtype === this.dtype,
+      "shape",
+      () =>
+        `assign: the new tensor must have the same shape and type, got ${source.dtype} ${formatShape(source.shape)} for ${this.dtype} ${formatShape(this.shape)}. Reshape or cast it.`,
+    );
+    const old = this.#value;
+    const home = old.storage ?? old.home;
+    let value = source.value;
+    if (value === old) return this;
+    // The new value must be its own: another tensor may stand for the same one.
+    value = detach(value);
+    if (home !== null) {
+      value.home = home;
+      if (old.storage === null) old.home = null;
+    }
+    if (owners.get(old) === this) {
+      owners.set(value, this);
+      value.tracked = old.tracked;
+    }
+    this.#value = value;
+    return this;
+  }
+
+  /** Computes the tensor now and keeps the numbers on its device. */
+  async realize(): Promise<this> {
+    await realizeValues([this.#value], new Set());
+    return this;
+  }
+
+  /**
+   * The elements in row-major order. float16 comes as float32; bool as 0 and 1.
+   */
+  async data(): Promise<Float32Array | Int32Array | Uint32Array | Int8Array | Uint8Array> {
+    const numbers = await this.storedData();
+    return numbers instanceof Uint16Array ? floatsFromHalfs(numbers) : numbers;
+  }
+
+  /** @internal The elements as they are stored: float16 as bit patterns. */
+  async storedData(): Promise<DataOf> {
+    const value = this.#value;
+    if (value.storage === null) await realizeValues([value], new Set([value]));
+    const storage = value.storage!;
+    storage.checkAlive("data");
+    check(
+      storage.version === value.version,
+      "disposed",
+      () =>
+        "data: the tensor must be read before it is overwritten, got one whose memory was updated in place. Read it before the update.",
+    );
+    if (storage.host !== null) return storage.host.slice();
+    const bytes = this.size * bytesPerElement(this.dtype);
+    return viewAs(this.dtype, await storage.device.read(storage.buffer!, bytes));
+  }
+
+  /** The only element of a tensor with one element. */
+  async item(): Promise<number> {
+    check(
+      this.size === 1,
+      "shape",
+      () =>
+        `item: the tensor must have exactly one element, got shape ${formatShape(this.shape)}. Use data() or toArray().`,
+    );
+    return (await this.data())[0]!;
+  }
+
+  /** The elements as nested arrays; bool elements as `true` and `false`. */
+  async toArray(): Promise<unknown> {
+    return nest(this.shape, await this.data(), this.dtype === "bool");
+  }
+
+  /** The elements as text, long axes shortened in the middle. */
+  async format(): Promise<string> {
+    return formatElements(this.shape, this.dtype, await this.data());
+  }
+
+  /** Writes the tensor to the console. */
+  async print(): Promise<void> {
+    console.log(await this.format());
+  }
+
+  /** The same numbers on another device. */
+  async to(device: Device): Promise<Tensor> {
+    if (this.device === device) return this.wrap(this.#value);
+    const host = await this.storedData();
+    return this.wrap(input(new Storage(device, host.byteLength, host, null), this.shape, this.dtype, device));
+  }
+
+  /** Releases the tensor's memory at once instead of when it is garbage collected. */
+  dispose(): void {
+    this.#value.storage?.release();
+    this.#value.home?.release();
+    this.#gradientHome?.release();
+    this.#gradient = null;
+    if (this.#value.storage === null) {
+      // Never computed: forget how, and make later use an error.
+      const storage = new Storage(this.#value.device!, 0, null, null);
+      storage.release();
+      becomeLeaf(this.#value, storage);
+    }
+  }
+
+  /** Lets `using` release the tensor at the end of its block. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
