@@ -1,18 +1,18 @@
 import { defaultServerConditions } from "vite";
-import { defineConfig } from "vitest/config";
+import type { ViteUserConfig } from "vitest/config";
 
 /**
  * One configuration for every package and app. Tests run from source: the `@x/source` condition
  * makes `@x/tensor` mean `packages/tensor/src/index.ts`, so nothing has to be built first.
  */
-export default defineConfig({
+const config: ViteUserConfig = {
   ssr: {
     // Setting this replaces the defaults, so they are spread back in.
     resolve: { conditions: ["@x/source", ...defaultServerConditions] },
   },
   test: {
     include: ["{packages,apps}/*/{src,test}/**/*.test.ts"],
-    environment: "node",
     testTimeout: 30_000,
   },
-});
+};
+export default config;

@@ -1,0 +1,94 @@
+/**
+ * Which part may import which: the arrows of docs/architecture.md, checked by `pnpm check arrows`.
+ *
+ * `packageArrows` is between packages, `tensorLayers` between the folders of packages/tensor/src.
+ */
+
+/** Each package, and the packages that it may import besides itself. Apps may import everything. */
+const packageArrows = {
+  tensor: [],
+  "kernels-webgpu": ["tensor"],
+  trim: ["tensor"],
+  thinformer: ["tensor"],
+  "linear-attn": ["tensor"],
+  srf: ["tensor"],
+  miniformer: ["tensor"],
+};
+
+/**
+ * Each folder of packages/tensor/src, and what it may import besides itself: folders, or files
+ * written with their `.ts`. A folder that is not listed may import everything.
+ */
+const tensorLayers = {
+  graph: ["error.ts", "device", "tensor/dtype.ts", "tensor/shape.ts"],
+};
+
+const tests = "\\.test\\.ts$";
+
+/** A pattern that matches any of the names, and nothing when there is none. */
+const anyOf = (names) => `(${names.map((name) => name.replaceAll(".", "\\.")).join("|")})`;
+
+const packageRules = Object.entries(packageArrows).map(([name, allowed]) => ({
+  name: `package-${name}`,
+  comment: `packages/${name} may import only itself${allowed.map((other) => ` and ${other}`).join("")}.`,
+  severity: "error",
+  from: { path: `^packages/${name}/` },
+  to: { path: "^(packages|apps|scripts)/", pathNot: `^packages/${anyOf([name, ...allowed])}/` },
+}));
+
+const layerRules = Object.entries(tensorLayers).map(([folder, allowed]) => ({
+  name: `layer-${folder}`,
+  comment: `packages/tensor/src/${folder} may import only itself, ${allowed.join(", ")}.`,
+  severity: "error",
+  from: { path: `^packages/tensor/src/${folder}/`, pathNot: tests },
+  to: {
+    path: "^packages/tensor/src/",
+    pathNot: `^packages/tensor/src/${anyOf([folder, ...allowed].map((name) => (name.endsWith(".ts") ? `${name}$` : `${name}/`)))}`,
+  },
+}));
+
+/** @type {import("dependency-cruiser").IConfiguration} */
+export default {
+  forbidden: [
+    ...packageRules,
+    {
+      name: "package-unknown",
+      comment: "A package must be listed in packageArrows of .dependency-cruiser.mjs.",
+      severity: "error",
+      from: { path: "^packages/", pathNot: `^packages/${anyOf(Object.keys(packageArrows))}/` },
+      to: {},
+    },
+    ...layerRules,
+    {
+      name: "circular",
+      comment: "Modules must not import each other in a circle (type-only imports may).",
+      severity: "error",
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+    },
+    {
+      name: "unresolvable",
+      comment: "An import must lead to a file or an installed package.",
+      severity: "error",
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    {
+      name: "library-uses-development-dependency",
+      comment: "Published source must not import what its users do not get.",
+      severity: "error",
+      from: { path: "^packages/[^/]+/src/", pathNot: tests },
+      to: { dependencyTypes: ["npm-dev"], pathNot: "^packages/[^/]+/src/" },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "^(packages|apps)/[^/]+/dist/" },
+    tsConfig: { fileName: "tsconfig.json" },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["@x/source", "import", "node", "default", "types"],
+    },
+  },
+};
