@@ -25,7 +25,13 @@ export function ensureInstalled() {
 
   const pnpm = pinnedPnpm();
   console.log(`Installing the development dependencies with ${pnpm} …`);
-  const { status, output } = runHidden("npx", ["--yes", pnpm, "install", "--frozen-lockfile"]);
+  const { status, output } = runHidden("npx", [
+    "--yes",
+    pnpm,
+    "install",
+    "--frozen-lockfile",
+    "--prod=false",
+  ]);
   if (status !== 0) {
     throw new Error(`The installation failed (exit code ${status}):\n${output.trim()}`);
   }
