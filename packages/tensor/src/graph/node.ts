@@ -75,15 +75,22 @@ export interface OpDefinition extends Omit<Op, "id" | "differentiable"> {
   readonly differentiable?: boolean;
 }
 
-let opCount = 0;
+const made: Op[] = [];
 
 /** Makes an operation. Do it once per operation, at module level. */
 export function makeOp(definition: OpDefinition): Op {
-  return {
+  const op = {
     differentiable: definition.gradient !== undefined || definition.compose !== undefined,
     ...definition,
-    id: ++opCount,
+    id: made.length + 1,
   };
+  made.push(op);
+  return op;
+}
+
+/** Every operation made so far; for tests that must not forget one. */
+export function madeOps(): readonly Op[] {
+  return made;
 }
 
 /** One use of an operation. */
