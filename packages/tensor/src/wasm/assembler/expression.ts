@@ -281,6 +281,11 @@ export class I64 extends Expression {
     return new I64([this, other, 0x88]);
   }
 
+  /** `this == other`. */
+  equal(other: I64): I32 {
+    return new I32([this, other, 0x51]);
+  }
+
   /** The low 32 bits. */
   wrap(): I32 {
     return new I32([this, 0xa7]);

@@ -9,6 +9,7 @@ import {
   type F64,
   I32,
   type I32Like,
+  type I64,
   type V128,
   typeOf,
   type ValueType,
@@ -81,6 +82,9 @@ export class FunctionBuilder {
   private readonly parameterCount: number;
   private readonly locals: number[] = [];
   private readonly bytes: number[] = [];
+  // Runs before the statements; holds the constants.
+  private readonly prologue: number[] = [];
+  private readonly constants = new Map<string, Expression>();
   // Number of blocks, loops and ifs that are open.
   private depth = 0;
   private readonly typeIndex: (signature: Signature) => number;
@@ -113,7 +117,33 @@ export class FunctionBuilder {
     return local;
   }
 
-  /** The same for a plain number or an integer. */
+  /**
+   * Keeps a value that depends on nothing, such as a vector constant, in a local that is set once
+   * at the start of the function. Engines build vector constants anew at every use, which costs
+   * more than the operation they are used for; the same constant is kept once.
+   */
+  constant<T extends Expression>(value: T): T {
+    const bytes: number[] = [];
+    flatten(value.code, bytes);
+    const key = bytes.join();
+    let kept = this.constants.get(key);
+    if (!kept) {
+      const local = this.local(typeOf(value));
+      for (const byte of bytes) this.prologue.push(byte);
+      this.prologue.push(0x21, ...unsigned(local.index));
+      this.constants.set(key, local);
+      kept = local;
+    }
+    return kept as T;
+  }
+
+  /** The value itself where using it twice costs nothing (locals, constants), else a new local. */
+  keep<T extends Expression>(value: T): T {
+    const free = isLocal(value) || (value instanceof I32 && value.constant !== undefined);
+    return free ? value : this.let(value);
+  }
+
+  /** The same as `let` for a plain number or an integer. */
   letI32(value: I32Like): Local<I32> {
     return this.let(I32.from(value));
   }
@@ -190,6 +220,10 @@ export class FunctionBuilder {
     this.storeBytes(address, I32.from(value), [0xfe, 0x17], 2, offset);
   }
 
+  /** Atomic store of eight aligned bytes. */
+  atomicStoreI64(address: I32, value: I64, offset = 0): void {
+    this.storeBytes(address, value, [0xfe, 0x18], 3, offset);
+  }
   /** Orders all memory accesses before it before all after it. */
   atomicFence(): void {
     this.write([0xfe, 0x03, 0x00]);
@@ -280,14 +314,8 @@ export class FunctionBuilder {
   ): void {
     const start = I32.from(from);
     // The limit and the step are evaluated once.
-    const once = (value: I32Like): I32 => {
-      const expression = I32.from(value);
-      return expression.constant !== undefined || isLocal(expression)
-        ? expression
-        : this.let(expression);
-    };
-    const limit = once(to);
-    const increment = once(step);
+    const limit = this.keep(I32.from(to));
+    const increment = this.keep(I32.from(step));
     const down = increment.constant !== undefined && increment.constant < 0;
     const condition = isUnsigned
       ? down
@@ -358,8 +386,8 @@ export class FunctionBuilder {
       ...unsigned(groups.length),
       ...groups.flatMap(([count, type]) => [...unsigned(count), type]),
     ];
-    this.bytes.push(0x0b);
-    return [...unsigned(declared.length + this.bytes.length), ...declared, ...this.bytes];
+    const length = declared.length + this.prologue.length + this.bytes.length + 1;
+    return [...unsigned(length), ...declared, ...this.prologue, ...this.bytes, 0x0b];
   }
 }
 

@@ -264,6 +264,10 @@ class I32x4 extends SmallIntegerLanes {
   truncateF64x2Zero(a: V128): V128 {
     return unary(252, a);
   }
+  /** The same to uint32 lanes. */
+  truncateF64x2ZeroUnsigned(a: V128): V128 {
+    return unary(253, a);
+  }
   /** From float32 known to fit; anything else is undefined. Relaxed SIMD only. */
   relaxedTruncateF32x4(a: V128): V128 {
     return unary(257, a);

@@ -97,6 +97,10 @@ class I64Type implements ValueType<I64> {
   load(address: I32, offset = 0): I64 {
     return new I64([address, 0x29, ...memoryArgument(3, offset)]);
   }
+  /** The bits of a float64. */
+  reinterpret(value: F64): I64 {
+    return new I64([value, 0xbd]);
+  }
   /** From a signed 32-bit integer. */
   extend(value: I32): I64 {
     return new I64([value, 0xac]);
@@ -104,6 +108,14 @@ class I64Type implements ValueType<I64> {
   /** From an unsigned 32-bit integer. */
   extendUnsigned(value: I32): I64 {
     return new I64([value, 0xad]);
+  }
+  /** Atomic load of eight aligned bytes. */
+  atomicLoad(address: I32, offset = 0): I64 {
+    return new I64([address, 0xfe, 0x11, ...memoryArgument(3, offset)]);
+  }
+  /** Atomically replaces what equals `expected` and gives the old value. */
+  atomicCompareExchange(address: I32, expected: I64, value: I64, offset = 0): I64 {
+    return new I64([address, expected, value, 0xfe, 0x49, ...memoryArgument(3, offset)]);
   }
 }
 
@@ -160,6 +172,10 @@ class F64Type implements ValueType<F64> {
   /** From an unsigned integer. */
   convertUnsigned(value: I32): F64 {
     return new F64([value, 0xb8]);
+  }
+  /** From a signed 64-bit integer. */
+  convertI64(value: I64): F64 {
+    return new F64([value, 0xb9]);
   }
   /** From a float32. */
   promote(value: F32): F64 {
