@@ -5,7 +5,7 @@
  */
 
 import { XError } from "../error.js";
-import { isGradientLeaf, type Node, type Value } from "../graph/node.js";
+import { isGradientLeaf, withGradient, type Node, type Value } from "../graph/node.js";
 import { topologicalOrder } from "../graph/graph.js";
 import { add } from "../ops/elementwise.js";
 import { full } from "../ops/movement.js";
@@ -109,7 +109,9 @@ function gradientOf(
   if (node.op.gradient) return node.op.gradient(node, cotangents, needed);
   const outputs: Value[] = [];
   const seeds: Value[] = [];
-  node.op.compose!(node.inputs, node.attributes).forEach((output, i) => {
+  // The definition must have a history here even where the gradients themselves need none.
+  const composed = withGradient(true, () => node.op.compose!(node.inputs, node.attributes));
+  composed.forEach((output, i) => {
     const cotangent = cotangents[i];
     if (!cotangent) return;
     outputs.push(output);
@@ -121,5 +123,8 @@ function gradientOf(
     wanted: new Set(node.inputs.filter((_, i) => needed[i])),
     boundary: new Set(node.inputs.map((input) => input.node)),
   });
-  return node.inputs.map((input) => inner.get(input) ?? null);
+  // A value that is an input twice has one cotangent for both uses: it counts once.
+  return node.inputs.map((input, i) =>
+    node.inputs.indexOf(input) === i ? (inner.get(input) ?? null) : null,
+  );
 }

@@ -97,7 +97,10 @@ export function collectGraph(outputs: readonly Value[]): Graph {
 function checkReadable(value: Value): void {
   const storage = value.storage;
   if (storage === null) {
-    throw new XError("internal", "realize: a leaf must have storage, got none. Please report this.");
+    throw new XError(
+      "internal",
+      "realize: a leaf must have storage, got none. Please report this.",
+    );
   }
   storage.checkAlive("realize");
   check(
@@ -159,6 +162,9 @@ function pushAttribute(attribute: Attribute): void {
       break;
     default:
       if (attribute === null) {
+        // A marker no number can have: the bits of a NaN that `pushNumber` never makes.
+        push(0x7fffffff);
+        push(-1);
         push(-1);
       } else {
         push(attribute.length);
@@ -175,6 +181,7 @@ function graphKey(
   used = 0;
   for (const node of nodes) {
     push(node.op.id);
+    push(node.inputs.length);
     for (const input of node.inputs) {
       push(input.node.position);
       push(input.index);

@@ -93,6 +93,13 @@ export function madeOps(): readonly Op[] {
   return made;
 }
 
+let nodeCount = 0;
+
+/** The serial number of the node recorded last. */
+export function lastSerial(): number {
+  return nodeCount;
+}
+
 /** One use of an operation. */
 export class Node {
   readonly op: Op;
@@ -101,6 +108,8 @@ export class Node {
   readonly outputs: readonly Value[];
   /** What is not part of a plan's identity: a runtime scalar's number, a custom gradient. */
   readonly payload: unknown;
+  /** Counts up: what was recorded later has a larger number. */
+  readonly serial: number = ++nodeCount;
   /** Walks mark nodes with their own number instead of filling a set. */
   walk = 0;
   position = 0;

@@ -15,7 +15,14 @@ import type {
   ScalarFunction,
   UnaryFunction,
 } from "../graph/scalar-function.js";
-import { applyOne, makeOp, type GradientRule, type Op, type Spec, type Value } from "../graph/node.js";
+import {
+  applyOne,
+  makeOp,
+  type GradientRule,
+  type Op,
+  type Spec,
+  type Value,
+} from "../graph/node.js";
 import { computeType, isFloat, promote, type DType } from "../tensor/dtype.js";
 import { broadcastShapes, type Shape } from "../tensor/shape.js";
 import { constant } from "./leaf.js";
@@ -70,9 +77,7 @@ const unaryOps: Record<UnaryFunction, Op> = {
   sin: scalarOp("sin", "same", (g, [x]) => [multiply(g, cos(x!))]),
   cos: scalarOp("cos", "same", (g, [x]) => [negate(multiply(g, sin(x!)))]),
   tanh: scalarOp("tanh", "same", (g, _, y) => [multiply(g, subtract(one(), multiply(y, y)))]),
-  sigmoid: scalarOp("sigmoid", "same", (g, _, y) => [
-    multiply(g, multiply(y, subtract(one(), y))),
-  ]),
+  sigmoid: scalarOp("sigmoid", "same", (g, _, y) => [multiply(g, multiply(y, subtract(one(), y)))]),
   erf: scalarOp("erf", "same", (g, [x]) => [
     multiply(g, multiply(constant(2 / Math.sqrt(Math.PI)), exp(negate(multiply(x!, x!))))),
   ]),
@@ -105,8 +110,16 @@ const binaryOps: Record<BinaryFunction, Op> = {
     // 0 base: y log a is 0 · -∞; the limit is 0.
     where(equal(a!, zero()), zero(), multiply(g, multiply(y, log(a!)))),
   ]),
-  maximum: scalarOp("maximum", "same", extremeDerivative((a, b) => less(b, a))),
-  minimum: scalarOp("minimum", "same", extremeDerivative((a, b) => less(a, b))),
+  maximum: scalarOp(
+    "maximum",
+    "same",
+    extremeDerivative((a, b) => less(b, a)),
+  ),
+  minimum: scalarOp(
+    "minimum",
+    "same",
+    extremeDerivative((a, b) => less(a, b)),
+  ),
   and: scalarOp("and", "same"),
   or: scalarOp("or", "same"),
   xor: scalarOp("xor", "same"),
@@ -144,8 +157,12 @@ function zero(): Value {
 }
 
 function unary(name: UnaryFunction, x: Value): Value {
-  const dtype = computeType(x.dtype);
-  return applyOne(unaryOps[name], [cast(x, dtype)]);
+  return applyOne(unaryOps[name], [cast(x, arithmeticType(x.dtype, x.dtype))]);
+}
+
+/** A rounding function; integers are whole already. */
+function roundingUnary(name: UnaryFunction, x: Value): Value {
+  return isFloat(x.dtype) ? unary(name, x) : cast(x, arithmeticType(x.dtype, x.dtype));
 }
 
 /** A function that makes sense for floating-point numbers only; others are converted first. */
@@ -168,7 +185,8 @@ function bitwise(name: "and" | "or" | "xor", a: Value, b: Value): Value {
   check(
     !isFloat(dtype),
     "dtype",
-    () => `${name}: both tensors must be bool or integer, got ${a.dtype} and ${b.dtype}. Cast them.`,
+    () =>
+      `${name}: both tensors must be bool or integer, got ${a.dtype} and ${b.dtype}. Cast them.`,
   );
   return applyOne(binaryOps[name], [cast(a, dtype), cast(b, dtype)]);
 }
@@ -186,10 +204,10 @@ export function cast(x: Value, dtype: DType): Value {
 export const negate = (x: Value): Value => unary("negate", x);
 export const abs = (x: Value): Value => unary("abs", x);
 export const sign = (x: Value): Value => unary("sign", x);
-export const floor = (x: Value): Value => unary("floor", x);
-export const ceil = (x: Value): Value => unary("ceil", x);
-export const round = (x: Value): Value => unary("round", x);
-export const trunc = (x: Value): Value => unary("trunc", x);
+export const floor = (x: Value): Value => roundingUnary("floor", x);
+export const ceil = (x: Value): Value => roundingUnary("ceil", x);
+export const round = (x: Value): Value => roundingUnary("round", x);
+export const trunc = (x: Value): Value => roundingUnary("trunc", x);
 export const sqrt = (x: Value): Value => floatUnary("sqrt", x);
 export const exp = (x: Value): Value => floatUnary("exp", x);
 export const expm1 = (x: Value): Value => floatUnary("expm1", x);
@@ -211,6 +229,12 @@ export const divide = (a: Value, b: Value): Value =>
 /** a / b truncated toward zero, for integers. */
 export const integerDivide = (a: Value, b: Value): Value => binary("divide", a, b);
 export const remainder = (a: Value, b: Value): Value => binary("remainder", a, b);
+/** a / b rounded toward −∞; integers stay integers. */
+export function floorDivide(a: Value, b: Value): Value {
+  const dtype = arithmeticType(a.dtype, b.dtype);
+  if (isFloat(dtype)) return floor(divide(a, b));
+  return integerDivide(subtract(a, remainder(a, b)), b);
+}
 export const power = (a: Value, b: Value): Value =>
   binary("power", cast(a, "float32"), cast(b, "float32"));
 export const maximum = (a: Value, b: Value): Value => binary("maximum", a, b);
@@ -245,6 +269,31 @@ export const reciprocalSqrt = (x: Value): Value => divide(one(), sqrt(x));
 export const relu = (x: Value): Value => where(lessEqual(x, zeroOf(x)), zeroOf(x), x);
 export const silu = (x: Value): Value => multiply(x, sigmoid(x));
 
+/** log(sigmoid(x)) = min(x, 0) − log(1 + e^(−|x|)). */
+export const logSigmoid = (x: Value): Value =>
+  subtract(minimum(x, zeroOf(x)), log1p(exp(negate(abs(x)))));
+
+/** x to a power that is better written otherwise, or `null` where it is not. */
+export function constantPower(x: Value, exponent: number): Value | null {
+  switch (exponent) {
+    case 0:
+      // Keeps the shape and the (zero) gradient of x.
+      return where(constant(1, "bool"), constant(1, zeroOf(x).dtype), x);
+    case 0.5:
+      return sqrt(x);
+    case 1:
+      return x;
+    case 2:
+      return square(x);
+    case 3:
+      return multiply(square(x), x);
+    case -1:
+      return reciprocal(x);
+    default:
+      return null;
+  }
+}
+
 /** 0 of the arithmetic type of `x`. */
 export function zeroOf(x: Value): Value {
   return constant(0, computeType(x.dtype));
@@ -267,7 +316,7 @@ export function softplus(x: Value, beta: number, threshold: number): Value {
   const isLinear = less(constant(threshold), scaled);
   // The unused branch must stay finite, or its derivative turns into NaN.
   const bounded = where(isLinear, zero(), scaled);
-  const value = add(relu(bounded), log1p(exp(negate(abs(bounded)))));
+  const value = add(maximum(bounded, zero()), log1p(exp(negate(abs(bounded)))));
   return where(isLinear, x, divide(value, constant(beta)));
 }
 

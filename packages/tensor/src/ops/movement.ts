@@ -5,8 +5,9 @@
 
 import { check, XError } from "../error.js";
 import { applyOne, makeOp, type Op, type Value } from "../graph/node.js";
+import { computeType, type DType } from "../tensor/dtype.js";
 import { formatShape, sameShape, sizeOf, type Shape } from "../tensor/shape.js";
-import { add, equal, where, zeroOf } from "./elementwise.js";
+import { add, cast, equal, where, zeroOf } from "./elementwise.js";
 import { constant, iota } from "./leaf.js";
 
 const list = (attribute: unknown): readonly number[] => attribute as readonly number[];
@@ -67,9 +68,7 @@ export const padOp: Op = makeOp({
       dtype: x!.dtype,
     },
   ],
-  gradient: (node, [g]) => [
-    slice(g!, list(node.attributes.before), node.inputs[0]!.shape, null),
-  ],
+  gradient: (node, [g]) => [slice(g!, list(node.attributes.before), node.inputs[0]!.shape, null)],
 });
 
 /** Reverses the order along `axes`. */
@@ -234,12 +233,16 @@ export function dilate(x: Value, axis: number, step: number): Value {
   if (step === 1 || n === 0) return x;
   const split = [...x.shape.slice(0, axis + 1), 1, ...x.shape.slice(axis + 1)];
   const after = split.map((_, i) => (i === axis + 1 ? step - 1 : 0));
-  const padded = pad(reshape(x, split), split.map(() => 0), after);
+  const padded = pad(
+    reshape(x, split),
+    split.map(() => 0),
+    after,
+  );
   const merged = x.shape.map((size, i) => (i === axis ? n * step : size));
   return narrow(reshape(padded, merged), axis, 0, (n - 1) * step + 1);
 }
 
 /** A tensor of `shape` filled with a constant. */
-export function full(shape: Shape, value: number, dtype: "float32" | "int32" | "bool"): Value {
-  return expand(constant(value, dtype), shape);
+export function full(shape: Shape, value: number, dtype: DType): Value {
+  return cast(expand(constant(value, computeType(dtype)), shape), dtype);
 }

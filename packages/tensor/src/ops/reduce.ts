@@ -5,7 +5,23 @@ import type { Reducer } from "../graph/scalar-function.js";
 import { applyOne, makeOp, type GradientRule, type Op, type Value } from "../graph/node.js";
 import { computeType } from "../tensor/dtype.js";
 import { sameShape, sizeOf, type Shape } from "../tensor/shape.js";
-import { add, cast, divide, equal, exp, log, multiply, sqrt, square, subtract, where, zeroOf } from "./elementwise.js";
+import {
+  abs,
+  add,
+  cast,
+  divide,
+  equal,
+  exp,
+  log,
+  multiply,
+  notEqual,
+  power,
+  sqrt,
+  square,
+  subtract,
+  where,
+  zeroOf,
+} from "./elementwise.js";
 import { constant } from "./leaf.js";
 import { expand, reshape } from "./movement.js";
 
@@ -142,7 +158,7 @@ export function variance(x: Value, axes: readonly number[], correction: number):
 
 /** Standard deviation over `axes`. */
 export function standardDeviation(x: Value, axes: readonly number[], correction: number): Value {
-  return sqrt(variance(x, axes, correction));
+  return rootOfSquares(variance(x, axes, correction));
 }
 
 /** log Σ exp x over `axes`, without overflow. */
@@ -171,8 +187,37 @@ const logSumExpOp = makeOp({
   },
 });
 
-/** (Σ |x|^p)^(1/p) over `axes`, for p = 2 without powers. */
+/** √x for a sum of squares: where it is 0 so is the derivative, not infinite. */
+function rootOfSquares(x: Value): Value {
+  const isZero = equal(x, constant(0));
+  return where(isZero, constant(0), sqrt(where(isZero, constant(1), x)));
+}
+
+/** Euclidean length over `axes`. */
 export function euclideanNorm(x: Value, axes: readonly number[]): Value {
-  const norm = sqrt(sum(square(x), axes));
-  return norm;
+  return rootOfSquares(sum(square(cast(x, "float32")), axes));
+}
+
+/** (Σ |x|^p)^(1/p) over `axes`; p = ∞ and −∞ give the extremes of |x|, p = 0 counts non-zeros. */
+export function vectorNorm(x: Value, p: number, axes: readonly number[]): Value {
+  const values = cast(x, "float32");
+  switch (p) {
+    case 2:
+      return euclideanNorm(values, axes);
+    case 1:
+      return sum(abs(values), axes);
+    case 0:
+      return sum(cast(notEqual(values, constant(0)), "float32"), axes);
+    case Infinity:
+      return max(abs(values), axes);
+    case -Infinity:
+      return min(abs(values), axes);
+    default: {
+      const total = sum(power(abs(values), constant(p)), axes);
+      // As for p = 2: the derivative at 0 is 0.
+      const isZero = equal(total, constant(0));
+      const root = power(where(isZero, constant(1), total), constant(1 / p));
+      return where(isZero, constant(p > 0 ? 0 : Infinity), root);
+    }
+  }
 }

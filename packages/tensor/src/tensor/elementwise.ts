@@ -1,0 +1,449 @@
+/** Elementwise methods of tensors: arithmetic, functions, comparisons, logic, casts. */
+
+import { check, XError } from "../error.js";
+import type { Value } from "../graph/node.js";
+import * as elementwise from "../ops/elementwise.js";
+import { constant, scalar } from "../ops/leaf.js";
+import { TensorCore } from "./core.js";
+import { dtypes, isFloat, type DType } from "./dtype.js";
+import type { Tensor } from "./tensor.js";
+
+/** What arithmetic takes on its other side: a tensor, or a number that fits any tensor. */
+export type Operand = Tensor | number;
+
+/**
+ * The graph value of an operand that meets a tensor of type `dtype`.
+ *
+ * A number becomes a runtime scalar, so that a different number needs no new plan. It takes the
+ * type of the tensor it meets; with an integer tensor, a number that is not whole becomes float32.
+ *
+ * @internal
+ */
+export function operandValue(op: string, dtype: DType, operand: Operand): Value {
+  if (operand instanceof TensorCore) return operand.value;
+  if (typeof operand !== "number") {
+    throw new XError(
+      "argument",
+      `${op}: the operand must be a tensor or a number, got ${describe(operand)}. Wrap arrays with tensor().`,
+    );
+  }
+  return scalar(operand, numberType(operand, dtype));
+}
+
+function numberType(number: number, dtype: DType): DType {
+  if (isFloat(dtype) || !Number.isInteger(number)) return "float32";
+  if (dtype === "uint32" && number >= 0 && number <= 0xffffffff) return "uint32";
+  return number >= -0x80000000 && number <= 0x7fffffff ? "int32" : "float32";
+}
+
+function describe(operand: unknown): string {
+  if (Array.isArray(operand)) return "an array";
+  return operand === null ? "null" : typeof operand;
+}
+
+/** The elementwise part of `Tensor`. */
+export abstract class ElementwiseTensor extends TensorCore {
+  #with(op: string, operand: Operand, apply: (a: Value, b: Value) => Value): Tensor {
+    return this.wrap(apply(this.value, operandValue(op, this.dtype, operand)));
+  }
+
+  /** Sum: x + other, broadcast. */
+  add(other: Operand): Tensor {
+    return this.#with("add", other, elementwise.add);
+  }
+
+  /** Difference: x − other, broadcast. */
+  sub(other: Operand): Tensor {
+    return this.#with("sub", other, elementwise.subtract);
+  }
+
+  /** Product of elements: x · other, broadcast. For the matrix product see `matmul`. */
+  mul(other: Operand): Tensor {
+    return this.#with("mul", other, elementwise.multiply);
+  }
+
+  /** Quotient in floating point, also of integers: x / other, broadcast. */
+  div(other: Operand): Tensor {
+    return this.#with("div", other, elementwise.divide);
+  }
+
+  /** Quotient rounded toward −∞: ⌊x / other⌋; integers stay integers. */
+  floorDivide(other: Operand): Tensor {
+    return this.#with("floorDivide", other, elementwise.floorDivide);
+  }
+
+  /** Remainder with the sign of the divisor: x − other · ⌊x / other⌋. */
+  remainder(other: Operand): Tensor {
+    return this.#with("remainder", other, elementwise.remainder);
+  }
+
+  /**
+   * Power: x to the `exponent`, element by element.
+   *
+   * The numbers −1, 0.5, 0, 1, 2 and 3 become products, a root or a quotient; any other number may
+   * change from step to step without a new plan.
+   */
+  pow(exponent: Operand): Tensor {
+    if (typeof exponent === "number") {
+      const special = elementwise.constantPower(this.value, exponent);
+      if (special !== null) return this.wrap(special);
+    }
+    return this.#with("pow", exponent, elementwise.power);
+  }
+
+  /** The larger of x and other; NaN wins; at ties each takes half of the gradient. */
+  maximum(other: Operand): Tensor {
+    return this.#with("maximum", other, elementwise.maximum);
+  }
+
+  /** The smaller of x and other; NaN wins; at ties each takes half of the gradient. */
+  minimum(other: Operand): Tensor {
+    return this.#with("minimum", other, elementwise.minimum);
+  }
+
+  /** −x */
+  neg(): Tensor {
+    return this.wrap(elementwise.negate(this.value));
+  }
+
+  /** |x|, with derivative 0 at 0. */
+  abs(): Tensor {
+    return this.wrap(elementwise.abs(this.value));
+  }
+
+  /** −1, 0 or 1. */
+  sign(): Tensor {
+    return this.wrap(elementwise.sign(this.value));
+  }
+
+  /** Largest whole number that is not above x. */
+  floor(): Tensor {
+    return this.wrap(elementwise.floor(this.value));
+  }
+
+  /** Smallest whole number that is not below x. */
+  ceil(): Tensor {
+    return this.wrap(elementwise.ceil(this.value));
+  }
+
+  /** Nearest whole number; halves go to the even one. */
+  round(): Tensor {
+    return this.wrap(elementwise.round(this.value));
+  }
+
+  /** x without its fraction. */
+  trunc(): Tensor {
+    return this.wrap(elementwise.trunc(this.value));
+  }
+
+  /** √x; NaN below 0. */
+  sqrt(): Tensor {
+    return this.wrap(elementwise.sqrt(this.value));
+  }
+
+  /** 1 / √x */
+  rsqrt(): Tensor {
+    return this.wrap(elementwise.reciprocalSqrt(this.value));
+  }
+
+  /** 1 / x */
+  reciprocal(): Tensor {
+    return this.wrap(elementwise.reciprocal(this.value));
+  }
+
+  /** x² */
+  square(): Tensor {
+    return this.wrap(elementwise.square(this.value));
+  }
+
+  /** eˣ */
+  exp(): Tensor {
+    return this.wrap(elementwise.exp(this.value));
+  }
+
+  /** eˣ − 1, accurate near 0. */
+  expm1(): Tensor {
+    return this.wrap(elementwise.expm1(this.value));
+  }
+
+  /** Natural logarithm; −∞ at 0, NaN below. */
+  log(): Tensor {
+    return this.wrap(elementwise.log(this.value));
+  }
+
+  /** log(1 + x), accurate near 0. */
+  log1p(): Tensor {
+    return this.wrap(elementwise.log1p(this.value));
+  }
+
+  /** Logarithm to base 2. */
+  log2(): Tensor {
+    return this.wrap(elementwise.multiply(elementwise.log(this.value), constant(Math.LOG2E)));
+  }
+
+  /** Logarithm to base 10. */
+  log10(): Tensor {
+    return this.wrap(elementwise.multiply(elementwise.log(this.value), constant(Math.LOG10E)));
+  }
+
+  /** Sine, x in radians. */
+  sin(): Tensor {
+    return this.wrap(elementwise.sin(this.value));
+  }
+
+  /** Cosine, x in radians. */
+  cos(): Tensor {
+    return this.wrap(elementwise.cos(this.value));
+  }
+
+  /** Tangent, x in radians. */
+  tan(): Tensor {
+    return this.wrap(elementwise.divide(elementwise.sin(this.value), elementwise.cos(this.value)));
+  }
+
+  /** Hyperbolic tangent. */
+  tanh(): Tensor {
+    return this.wrap(elementwise.tanh(this.value));
+  }
+
+  /** 1 / (1 + e⁻ˣ) */
+  sigmoid(): Tensor {
+    return this.wrap(elementwise.sigmoid(this.value));
+  }
+
+  /** The error function, 2/√π ∫₀ˣ e^(−t²) dt. */
+  erf(): Tensor {
+    return this.wrap(elementwise.erf(this.value));
+  }
+
+  /** max(x, 0), with derivative 0 at 0. */
+  relu(): Tensor {
+    return this.wrap(elementwise.relu(this.value));
+  }
+
+  /**
+   * GELU: x Φ(x) with the normal distribution Φ, exact or, with `approximate: "tanh"`,
+   * x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))).
+   */
+  gelu(options: { approximate?: "none" | "tanh" } = {}): Tensor {
+    const { approximate = "none" } = options;
+    check(
+      ["none", "tanh"].includes(approximate),
+      "argument",
+      () => `gelu: approximate must be "none" or "tanh", got "${approximate}". Choose one of them.`,
+    );
+    return this.wrap(elementwise.gelu(this.value, approximate));
+  }
+
+  /** SiLU, also called swish: x · sigmoid(x). */
+  silu(): Tensor {
+    return this.wrap(elementwise.silu(this.value));
+  }
+
+  /** log(1 + e^(βx)) / β, and x itself where βx > threshold. */
+  softplus(options: { beta?: number; threshold?: number } = {}): Tensor {
+    return this.wrap(elementwise.softplus(this.value, options.beta ?? 1, options.threshold ?? 20));
+  }
+
+  /** log(sigmoid(x)), without underflow. */
+  logSigmoid(): Tensor {
+    return this.wrap(elementwise.logSigmoid(this.value));
+  }
+
+  /** x where x > 0, else x · negativeSlope. */
+  leakyRelu(negativeSlope: number = 0.01): Tensor {
+    return this.wrap(elementwise.leakyRelu(this.value, scalar(negativeSlope)));
+  }
+
+  /** x where x > 0, else α (eˣ − 1). */
+  elu(alpha: number = 1): Tensor {
+    return this.wrap(elementwise.elu(this.value, scalar(alpha)));
+  }
+
+  /**
+   * x limited to [min, max]; leave one out for a one-sided limit. The gradient passes at the
+   * bounds themselves.
+   */
+  clamp(min?: Operand | null, max?: Operand | null): Tensor {
+    const low = min ?? null;
+    const high = max ?? null;
+    check(
+      low !== null || high !== null,
+      "argument",
+      () => "clamp: a lower or an upper bound is needed, got neither. Pass min, max or both.",
+    );
+    return this.wrap(
+      elementwise.clamp(
+        this.value,
+        low === null ? null : operandValue("clamp", this.dtype, low),
+        high === null ? null : operandValue("clamp", this.dtype, high),
+      ),
+    );
+  }
+
+  /** Linear interpolation: x + weight · (end − x). */
+  lerp(end: Tensor, weight: Operand): Tensor {
+    const difference = elementwise.subtract(end.value, this.value);
+    const scaled = elementwise.multiply(difference, operandValue("lerp", difference.dtype, weight));
+    return this.wrap(elementwise.add(this.value, scaled));
+  }
+
+  /** Whether x is NaN. */
+  isnan(): Tensor {
+    return this.wrap(elementwise.notEqual(this.value, this.value));
+  }
+
+  /** Whether x is ∞ or −∞. */
+  isinf(): Tensor {
+    return this.wrap(elementwise.equal(elementwise.abs(this.value), constant(Infinity)));
+  }
+
+  /** Whether x is neither infinite nor NaN. */
+  isfinite(): Tensor {
+    return this.wrap(elementwise.less(elementwise.abs(this.value), constant(Infinity)));
+  }
+
+  /** Whether x = other; NaN equals nothing. */
+  eq(other: Operand): Tensor {
+    return this.#with("eq", other, elementwise.equal);
+  }
+
+  /** Whether x ≠ other. */
+  ne(other: Operand): Tensor {
+    return this.#with("ne", other, elementwise.notEqual);
+  }
+
+  /** Whether x < other. */
+  lt(other: Operand): Tensor {
+    return this.#with("lt", other, elementwise.less);
+  }
+
+  /** Whether x ≤ other. */
+  le(other: Operand): Tensor {
+    return this.#with("le", other, elementwise.lessEqual);
+  }
+
+  /** Whether x > other. */
+  gt(other: Operand): Tensor {
+    return this.#with("gt", other, (a, b) => elementwise.less(b, a));
+  }
+
+  /** Whether x ≥ other. */
+  ge(other: Operand): Tensor {
+    return this.#with("ge", other, (a, b) => elementwise.lessEqual(b, a));
+  }
+
+  /** Whether both are non-zero. */
+  logicalAnd(other: Tensor): Tensor {
+    return this.#logical(other, elementwise.and);
+  }
+
+  /** Whether at least one is non-zero. */
+  logicalOr(other: Tensor): Tensor {
+    return this.#logical(other, elementwise.or);
+  }
+
+  /** Whether exactly one is non-zero. */
+  logicalXor(other: Tensor): Tensor {
+    return this.#logical(other, elementwise.xor);
+  }
+
+  #logical(other: Tensor, apply: (a: Value, b: Value) => Value): Tensor {
+    const left = elementwise.cast(this.value, "bool");
+    return this.wrap(apply(left, elementwise.cast(other.value, "bool")));
+  }
+
+  /** Whether x is 0. */
+  logicalNot(): Tensor {
+    return this.wrap(elementwise.not(this.value));
+  }
+
+  /** Bits set in both; for integers and bool. */
+  bitwiseAnd(other: Operand): Tensor {
+    return this.#with("bitwiseAnd", other, elementwise.and);
+  }
+
+  /** Bits set in at least one; for integers and bool. */
+  bitwiseOr(other: Operand): Tensor {
+    return this.#with("bitwiseOr", other, elementwise.or);
+  }
+
+  /** Bits set in exactly one; for integers and bool. */
+  bitwiseXor(other: Operand): Tensor {
+    return this.#with("bitwiseXor", other, elementwise.xor);
+  }
+
+  /** All bits inverted; for integers and bool. */
+  bitwiseNot(): Tensor {
+    if (this.dtype === "bool") return this.logicalNot();
+    const ones = this.dtype === "uint32" ? constant(0xffffffff, "uint32") : constant(-1, "int32");
+    return this.wrap(elementwise.xor(this.value, ones));
+  }
+
+  /** Bits moved left by `count`; for integers. */
+  bitwiseLeftShift(count: Operand): Tensor {
+    return this.#with("bitwiseLeftShift", count, elementwise.shiftLeft);
+  }
+
+  /** Bits moved right by `count`; for integers; int32 keeps its sign. */
+  bitwiseRightShift(count: Operand): Tensor {
+    return this.#with("bitwiseRightShift", count, elementwise.shiftRight);
+  }
+
+  /** x where `condition` holds, else other; all three broadcast. */
+  where(condition: Tensor, other: Operand): Tensor {
+    const otherwise = operandValue("where", this.dtype, other);
+    return this.wrap(elementwise.where(condition.value, this.value, otherwise));
+  }
+
+  /** x with `value` wherever the bool tensor `mask` holds; the mask broadcasts, the type stays. */
+  maskedFill(mask: Tensor, value: Operand): Tensor {
+    check(
+      mask.dtype === "bool",
+      "dtype",
+      () => `maskedFill: the mask must be bool, got ${mask.dtype}. Compare or cast it.`,
+    );
+    if (typeof value === "number" && !isFloat(this.dtype) && !Number.isInteger(value)) {
+      throw new XError(
+        "dtype",
+        `maskedFill: an integer tensor takes whole numbers only, got ${value}. Cast the tensor to float32.`,
+      );
+    }
+    const filling = operandValue("maskedFill", this.dtype, value);
+    const filled = elementwise.where(mask.value, filling, this.value);
+    return this.wrap(elementwise.cast(filled, this.dtype));
+  }
+
+  /**
+   * The same numbers as another element type. Floating point to integer cuts the fraction off and
+   * saturates, NaN becomes 0; anything to bool asks whether it is not 0.
+   */
+  cast(dtype: DType): Tensor {
+    check(
+      dtypes.includes(dtype),
+      "dtype",
+      () => `cast: the type must be one of ${dtypes.join(", ")}, got ${dtype}. Choose one of them.`,
+    );
+    return this.wrap(elementwise.cast(this.value, dtype));
+  }
+
+  /** As float32. */
+  float(): Tensor {
+    return this.cast("float32");
+  }
+
+  /** As float16: half the memory, widened to float32 by every operation that reads it. */
+  half(): Tensor {
+    return this.cast("float16");
+  }
+
+  /** As int32. */
+  int(): Tensor {
+    return this.cast("int32");
+  }
+
+  /** As bool: whether x is not 0. */
+  bool(): Tensor {
+    return this.cast("bool");
+  }
+}

@@ -1,0 +1,30 @@
+/** Computing several tensors together, and what they take. */
+
+import { getDevice, type Device, type MemoryUse } from "../device/device.js";
+import { realizeValues } from "../plan/realize.js";
+import type { Tensor } from "./tensor.js";
+
+/**
+ * Computes all the tensors in one go and keeps the numbers on their device.
+ *
+ * @example
+ * ```ts
+ * import { ones, realize } from "@x/tensor";
+ *
+ * const x = ones([2, 2]).add(1);
+ * const y = x.mul(3);
+ * await realize(x, y); // one plan computes both
+ * console.log(await y.toArray()); // → [ [ 6, 6 ], [ 6, 6 ] ]
+ * ```
+ */
+export async function realize(...tensors: readonly Tensor[]): Promise<void> {
+  await realizeValues(
+    tensors.map((tensor) => tensor.value),
+    new Set(),
+  );
+}
+
+/** Live bytes on a device, by default the current one: what tensors hold, and what plans hold. */
+export function memory(device: Device = getDevice()): MemoryUse {
+  return device.memory();
+}

@@ -1,0 +1,188 @@
+/** Reducing methods of tensors: sums, means, extremes, norms. */
+
+import { check } from "../error.js";
+import type { Value } from "../graph/node.js";
+import * as elementwise from "../ops/elementwise.js";
+import { gather } from "../ops/indexing.js";
+import { constant } from "../ops/leaf.js";
+import { reshape } from "../ops/movement.js";
+import * as reduce from "../ops/reduce.js";
+import { ElementwiseTensor } from "./elementwise.js";
+import { normalizeAxes, normalizeAxis } from "./shape.js";
+import type { Tensor } from "./tensor.js";
+
+/** The axis or axes that an operation works along; negative numbers count from the end. */
+export type Axes = number | readonly number[];
+
+/** Options of reductions. */
+export interface ReduceOptions {
+  /** Keep the reduced axes, with size 1. */
+  readonly keepdim?: boolean;
+}
+
+/** Options of `var` and `std`. */
+export interface VarianceOptions extends ReduceOptions {
+  /** The sum of squares is divided by n − correction. Default 1: the unbiased estimate. */
+  readonly correction?: number;
+}
+
+/** Values and where along the axis they were found. */
+export interface ValuesAndIndices {
+  /** The values. */
+  readonly values: Tensor;
+  /** Their positions, as int32. */
+  readonly indices: Tensor;
+}
+
+/** The reducing part of `Tensor`. */
+export abstract class ReducingTensor extends ElementwiseTensor {
+  #reduce(
+    op: string,
+    dim: Axes | undefined,
+    options: ReduceOptions,
+    apply: (x: Value, axes: readonly number[]) => Value,
+  ): Tensor {
+    const { shape } = this.value;
+    const axes = normalizeAxes(op, dim, shape.length);
+    return this.wrap(reduce.keep(apply(this.value, axes), shape, axes, options.keepdim === true));
+  }
+
+  /** Sum over `dim`, or over everything. bool and int8 are summed as int32. */
+  sum(dim?: Axes, options: ReduceOptions = {}): Tensor {
+    return this.#reduce("sum", dim, options, reduce.sum);
+  }
+
+  /** Arithmetic mean over `dim`, or over everything, in float32. */
+  mean(dim?: Axes, options: ReduceOptions = {}): Tensor {
+    return this.#reduce("mean", dim, options, reduce.mean);
+  }
+
+  /** Product over `dim`, or over everything. */
+  prod(dim?: Axes, options: ReduceOptions = {}): Tensor {
+    return this.#reduce("prod", dim, options, reduce.product);
+  }
+
+  /** Largest element over `dim`, or of all; at ties the gradient is shared equally. NaN wins. */
+  amax(dim?: Axes, options: ReduceOptions = {}): Tensor {
+    return this.#reduce("amax", dim, options, reduce.max);
+  }
+
+  /** Smallest element over `dim`, or of all; at ties the gradient is shared equally. NaN wins. */
+  amin(dim?: Axes, options: ReduceOptions = {}): Tensor {
+    return this.#reduce("amin", dim, options, reduce.min);
+  }
+
+  /** The largest element of all. At ties the gradient is shared equally. */
+  max(): Tensor;
+  /** The largest elements along `dim` and the first place of each, where the gradient goes. */
+  max(dim: number, options?: ReduceOptions): ValuesAndIndices;
+  max(dim?: number, options: ReduceOptions = {}): Tensor | ValuesAndIndices {
+    if (dim === undefined) return this.amax();
+    return this.#extreme("max", dim, options, reduce.argmax);
+  }
+
+  /** The smallest element of all. At ties the gradient is shared equally. */
+  min(): Tensor;
+  /** The smallest elements along `dim` and the first place of each, where the gradient goes. */
+  min(dim: number, options?: ReduceOptions): ValuesAndIndices;
+  min(dim?: number, options: ReduceOptions = {}): Tensor | ValuesAndIndices {
+    if (dim === undefined) return this.amin();
+    return this.#extreme("min", dim, options, reduce.argmin);
+  }
+
+  #extreme(
+    op: string,
+    dim: number,
+    options: ReduceOptions,
+    position: (x: Value, axes: readonly number[]) => Value,
+  ): ValuesAndIndices {
+    const { value } = this;
+    if (value.shape.length === 0) {
+      normalizeAxis(op, dim, 0);
+      return { values: this.wrap(value), indices: this.wrap(constant(0, "int32")) };
+    }
+    const axis = normalizeAxis(op, dim, value.shape.length);
+    const flat = position(value, [axis]);
+    const kept = reduce.keep(flat, value.shape, [axis], true);
+    const found = gather(value, axis, kept);
+    const isKept = options.keepdim === true;
+    return {
+      values: this.wrap(isKept ? found : reshape(found, flat.shape)),
+      indices: this.wrap(isKept ? kept : flat),
+    };
+  }
+
+  /** The first position of the largest element along `dim`, or in row-major order of all. */
+  argmax(dim?: number, options: ReduceOptions = {}): Tensor {
+    return this.#reduce("argmax", dim, options, reduce.argmax);
+  }
+
+  /** The first position of the smallest element along `dim`, or in row-major order of all. */
+  argmin(dim?: number, options: ReduceOptions = {}): Tensor {
+    return this.#reduce("argmin", dim, options, reduce.argmin);
+  }
+
+  /** Variance over `dim`, or of all: Σ (x − mean)² / (n − correction). */
+  var(dim?: Axes, options: VarianceOptions = {}): Tensor {
+    const correction = checkedCorrection("var", options);
+    return this.#reduce("var", dim, options, (x, axes) => reduce.variance(x, axes, correction));
+  }
+
+  /** Standard deviation over `dim`, or of all: the root of `var`. */
+  std(dim?: Axes, options: VarianceOptions = {}): Tensor {
+    const correction = checkedCorrection("std", options);
+    return this.#reduce("std", dim, options, (x, axes) =>
+      reduce.standardDeviation(x, axes, correction),
+    );
+  }
+
+  /**
+   * The p-norm (Σ |x|^p)^(1/p) over `dim`, or of all. p = ∞ and −∞ give the largest and smallest
+   * |x|, p = 0 counts what is not 0.
+   */
+  norm(p: number = 2, dim?: Axes, options: ReduceOptions = {}): Tensor {
+    check(
+      typeof p === "number" && !Number.isNaN(p),
+      "argument",
+      () => `norm: p must be a number, got ${String(p)}. Use 2 for the Euclidean length.`,
+    );
+    return this.#reduce("norm", dim, options, (x, axes) => reduce.vectorNorm(x, p, axes));
+  }
+
+  /** log Σ eˣ over `dim`, or of all, without overflow. */
+  logsumexp(dim?: Axes, options: ReduceOptions = {}): Tensor {
+    return this.#reduce("logsumexp", dim, options, reduce.logSumExp);
+  }
+
+  /** Whether all elements over `dim`, or all of them, are non-zero. */
+  all(dim?: Axes, options: ReduceOptions = {}): Tensor {
+    return this.#reduce("all", dim, options, (x, axes) => {
+      const zeros = reduce.sum(elementwise.not(x), axes);
+      return elementwise.equal(zeros, constant(0, "int32"));
+    });
+  }
+
+  /** Whether any element over `dim`, or any at all, is non-zero. */
+  any(dim?: Axes, options: ReduceOptions = {}): Tensor {
+    return this.#reduce("any", dim, options, (x, axes) => {
+      const others = reduce.sum(elementwise.cast(x, "bool"), axes);
+      return elementwise.notEqual(others, constant(0, "int32"));
+    });
+  }
+
+  /** How many elements over `dim`, or of all, are non-zero. */
+  countNonzero(dim?: Axes, options: ReduceOptions = {}): Tensor {
+    return this.#reduce("countNonzero", dim, options, (x, axes) =>
+      reduce.sum(elementwise.cast(x, "bool"), axes),
+    );
+  }
+}
+
+function checkedCorrection(op: string, { correction = 1 }: VarianceOptions): number {
+  check(
+    Number.isFinite(correction),
+    "argument",
+    () => `${op}: the correction must be a number, got ${String(correction)}. Use 0 or 1.`,
+  );
+  return correction;
+}
