@@ -48,7 +48,7 @@ const floatBinary: Partial<Record<BinaryFunction, Binary>> = {
   multiply: (a, b) => a * b,
   divide: (a, b) => a / b,
   remainder: (a, b) => withSignOf(b, a % b),
-  power: power,
+  power,
   maximum: Math.max,
   minimum: Math.min,
 };

@@ -17,7 +17,7 @@ import { constant, input, scalar } from "../ops/leaf.js";
 import { argmax, max, sum } from "../ops/reduce.js";
 import { realizeValues } from "../plan/realize.js";
 import type { DataOf, DType } from "../tensor/dtype.js";
-import { ReferenceBuffer } from "./buffer.js";
+import type { ReferenceBuffer } from "./buffer.js";
 import { reference } from "./device.js";
 import { errorFunction } from "./error-function.js";
 import { threefry } from "./threefry.js";
