@@ -9,6 +9,7 @@ export {
   type KernelTiming,
   type MemoryUse,
 } from "./device/device.js";
+export { reference } from "./reference/device.js";
 export { profile, type Profile } from "./plan/profile.js";
 export type { DType } from "./tensor/dtype.js";
 export type { NestedArray } from "./tensor/data.js";
