@@ -48,6 +48,10 @@ function elements<T>(constructor: ArrayConstructor<T>, bytes: Uint8Array): T {
  * F32, F16, I32, U32, I8 and BOOL stay what they are; BF16 and F64 become float32 (the first
  * exactly, the second rounded); I16, U16 and U8 become int32; I64 becomes int32 and U64 uint32
  * where every value fits. Other types are refused. The result may share memory with `bytes`.
+ *
+ * @param name of the tensor, for messages
+ * @throws XError `dtype` if the engine cannot hold the type or a value; `checkpoint` if a BOOL is
+ * neither 0 nor 1
  */
 export function convertToEngine(
   name: string,

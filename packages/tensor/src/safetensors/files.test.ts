@@ -2,9 +2,9 @@ import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { XError } from "../error.js";
-import { openSafetensorsFile, saveSafetensorsFile } from "./files.js";
+import { openSafetensorsFile, writeSafetensorsFile } from "./files.js";
 import { writeSafetensors } from "./writer.js";
 import type { LazySafetensorsTensor, SafetensorsTensor } from "./writer.js";
 
@@ -34,28 +34,28 @@ async function failureOf(work: Promise<unknown>): Promise<readonly [unknown, str
   return [undefined, "no error"];
 }
 
-describe("saveSafetensorsFile", () => {
+describe("writeSafetensorsFile", () => {
   it("writes the bytes of writeSafetensors, and leaves nothing else behind", async () => {
-    await saveSafetensorsFile(path, tensors, { format: "pt" });
+    await writeSafetensorsFile(path, tensors, { format: "pt" });
     const written = new Uint8Array(await fs.readFile(path));
     expect(written).toEqual(writeSafetensors(tensors, { format: "pt" }));
     expect(await fs.readdir(directory)).toEqual(["model.safetensors"]);
   });
 
   it("takes a URL, and replaces what was there", async () => {
-    await saveSafetensorsFile(path, tensors);
-    await saveSafetensorsFile(pathToFileURL(path), tensors.slice(1));
+    await writeSafetensorsFile(path, tensors);
+    await writeSafetensorsFile(pathToFileURL(path), tensors.slice(1));
     await using file = await openSafetensorsFile(pathToFileURL(path));
     expect(file.names).toEqual(["b"]);
     expect((await file.data("b")).data).toEqual(Int8Array.of(1, 2, -1));
   });
 
   it.skipIf(process.platform === "win32")("keeps links and permissions", async () => {
-    await saveSafetensorsFile(path, tensors);
+    await writeSafetensorsFile(path, tensors);
     await fs.chmod(path, 0o600);
     const link = join(directory, "latest.safetensors");
     await fs.symlink("model.safetensors", link);
-    await saveSafetensorsFile(link, tensors.slice(1));
+    await writeSafetensorsFile(link, tensors.slice(1));
     expect((await fs.lstat(link)).isSymbolicLink()).toBe(true);
     expect((await fs.stat(path)).mode & 0o777).toBe(0o600);
     expect(new Uint8Array(await fs.readFile(path))).toEqual(writeSafetensors(tensors.slice(1)));
@@ -77,12 +77,12 @@ describe("saveSafetensorsFile", () => {
     [
       "gives too few bytes",
       () => new Uint8Array(1),
-      'saveSafetensorsFile: tensor "z" of shape [4] and dtype U8 takes 4 bytes, got 1. Pass bytes that fit the shape.',
+      'writeSafetensorsFile: tensor "z" of shape [4] and dtype U8 takes 4 bytes, got 1. Pass bytes that fit the shape.',
     ],
   ];
 
   it.each(failing)("keeps the old file when a tensor %s", async (_what, bytes, message) => {
-    await saveSafetensorsFile(path, tensors);
+    await writeSafetensorsFile(path, tensors);
     const before = await fs.readFile(path);
     // The failing tensor comes last, when the temporary file has been written to.
     const seen: string[][] = [];
@@ -98,7 +98,7 @@ describe("saveSafetensorsFile", () => {
       },
       { name: "z", dtype: "U8", shape: [4], bytes },
     ];
-    const [, got] = await failureOf(saveSafetensorsFile(path, next));
+    const [, got] = await failureOf(writeSafetensorsFile(path, next));
     expect(got).toBe(message);
     expect(seen[0]).toHaveLength(2);
     expect(await fs.readFile(path)).toEqual(before);
@@ -107,25 +107,38 @@ describe("saveSafetensorsFile", () => {
 
   it("leaves no file where there was none", async () => {
     const bytes = async (): Promise<Uint8Array> => Promise.reject(new Error("no"));
-    await failureOf(saveSafetensorsFile(path, [{ name: "a", dtype: "U8", shape: [1], bytes }]));
+    await failureOf(writeSafetensorsFile(path, [{ name: "a", dtype: "U8", shape: [1], bytes }]));
     expect(await fs.readdir(directory)).toEqual([]);
   });
 
   it("says why a path cannot be written", async () => {
     const missing = join(directory, "missing", "model.safetensors");
-    const [code, message] = await failureOf(saveSafetensorsFile(missing, tensors));
+    const [code, message] = await failureOf(writeSafetensorsFile(missing, tensors));
     expect(code).toBe("checkpoint");
     expect(message).toMatch(
-      /^saveSafetensorsFile: the file could not be written, got "ENOENT: .*"\. Check the path, the permissions and the space on the disk\.$/,
+      /^writeSafetensorsFile: the file could not be written, got "ENOENT: .*"\. Check the path, the permissions and the space on the disk\.$/,
     );
     // A folder cannot be replaced by a file: the rename fails, and the temporary goes.
     await fs.mkdir(path);
-    expect((await failureOf(saveSafetensorsFile(path, tensors)))[0]).toBe("checkpoint");
+    expect((await failureOf(writeSafetensorsFile(path, tensors)))[0]).toBe("checkpoint");
     expect(await fs.readdir(directory)).toEqual(["model.safetensors"]);
   });
 
+  it("says when the runtime has no file system", async () => {
+    vi.stubGlobal("process", {});
+    const wanted = (op: string): readonly [string, string] => [
+      "unsupported",
+      `${op}: the runtime must have Node's file system, got none. Use openSafetensors with a Blob, or streamSafetensors.`,
+    ];
+    const written = await failureOf(writeSafetensorsFile(path, tensors));
+    const opened = await failureOf(openSafetensorsFile(path));
+    vi.unstubAllGlobals();
+    expect(written).toEqual(wanted("writeSafetensorsFile"));
+    expect(opened).toEqual(wanted("openSafetensorsFile"));
+  });
+
   it("checks the tensors before it touches the disk", async () => {
-    const [code] = await failureOf(saveSafetensorsFile(path, [...tensors, ...tensors]));
+    const [code] = await failureOf(writeSafetensorsFile(path, [...tensors, ...tensors]));
     expect(code).toBe("argument");
     expect(await fs.readdir(directory)).toEqual([]);
   });
@@ -133,7 +146,7 @@ describe("saveSafetensorsFile", () => {
 
 describe("openSafetensorsFile", () => {
   it("reads tensor by tensor until it is closed", async () => {
-    await saveSafetensorsFile(path, tensors, { format: "pt" });
+    await writeSafetensorsFile(path, tensors, { format: "pt" });
     const file = await openSafetensorsFile(path);
     expect(file.names).toEqual(["w", "b"]);
     expect(file.metadata.get("format")).toBe("pt");
@@ -144,28 +157,28 @@ describe("openSafetensorsFile", () => {
   });
 
   it("keeps reading the old file while a new one is saved over it", async () => {
-    await saveSafetensorsFile(path, tensors);
+    await writeSafetensorsFile(path, tensors);
     await using file = await openSafetensorsFile(path);
-    await saveSafetensorsFile(path, [
+    await writeSafetensorsFile(path, [
       { name: "w", dtype: "U8", shape: [0], bytes: new Uint8Array(0) },
     ]);
     expect((await file.data("w")).data).toEqual(Float32Array.of(1, 2));
   });
 
   it("can load a file and save it over itself lazily", async () => {
-    await saveSafetensorsFile(path, tensors);
+    await writeSafetensorsFile(path, tensors);
     const before = await fs.readFile(path);
     await using file = await openSafetensorsFile(path);
     const copies = file.names.map((name) => ({
       ...file.entry(name),
       bytes: async () => file.bytes(name),
     }));
-    await saveSafetensorsFile(path, copies);
+    await writeSafetensorsFile(path, copies);
     expect(await fs.readFile(path)).toEqual(before);
   });
 
   it("notices a file that was cut after it was opened", async () => {
-    await saveSafetensorsFile(path, tensors);
+    await writeSafetensorsFile(path, tensors);
     await using file = await openSafetensorsFile(path);
     const { byteOffset } = file.entry("w");
     await fs.truncate(path, byteOffset + 3);

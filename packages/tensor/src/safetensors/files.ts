@@ -1,6 +1,6 @@
 /**
- * Safetensors files on disk, for runtimes with Node's file system (Node, Deno, Bun). The module is
- * imported when first needed, so that browsers and bundlers never meet it.
+ * Safetensors files on disk, for runtimes with Node's file system (Node, Deno, Bun). It is asked
+ * for when first needed and never imported, so that browsers and bundlers do not meet it.
  */
 
 import { XError } from "../error.js";
@@ -50,41 +50,46 @@ interface Paths {
 // One call of the file system moves at most 2^31 - 1 bytes.
 const mostPerCall = 2 ** 30;
 
-async function fileSystem(op: string): Promise<FileSystem> {
-  return (await importNode(op, "node:fs/promises")) as FileSystem;
+interface NodeProcess {
+  readonly getBuiltinModule?: (name: string) => unknown;
 }
 
-async function toPath(op: string, path: string | URL): Promise<string> {
-  if (typeof path === "string") return path;
-  const { fileURLToPath } = (await importNode(op, "node:url")) as Paths;
-  return fileURLToPath(path);
-}
-
-async function importNode(op: string, name: string): Promise<unknown> {
-  try {
-    return await import(/* @vite-ignore */ /* webpackIgnore: true */ name);
-  } catch (error) {
+function builtin(op: string, name: string): unknown {
+  const { process } = globalThis as { readonly process?: NodeProcess };
+  const found = process?.getBuiltinModule?.(name);
+  if (found === undefined) {
     throw new XError(
       "unsupported",
       `${op}: the runtime must have Node's file system, got none. Use openSafetensors with a Blob, or streamSafetensors.`,
-      { cause: error },
     );
   }
+  return found;
+}
+
+function fileSystem(op: string): FileSystem {
+  return builtin(op, "node:fs/promises") as FileSystem;
+}
+
+function toPath(op: string, path: string | URL): string {
+  if (typeof path === "string") return path;
+  return (builtin(op, "node:url") as Paths).fileURLToPath(path);
 }
 
 /**
  * Opens a safetensors file on disk. It stays open for reading tensor by tensor until `close()`, or
  * the end of a `using` or `await using` block.
  *
+ * @throws XError `checkpoint` if the file cannot be read, is damaged or was made to do harm;
+ * `unsupported` in a runtime without Node's file system
  * @example
  * ```ts
  * import { tmpdir } from "node:os";
  * import { join } from "node:path";
- * import { openSafetensorsFile, saveSafetensorsFile } from "@x/tensor/safetensors";
+ * import { openSafetensorsFile, writeSafetensorsFile } from "@x/tensor/safetensors";
  *
  * const path = join(tmpdir(), "x-example-open.safetensors");
  * const bytes = new Uint8Array(new Int32Array([7, 8]).buffer);
- * await saveSafetensorsFile(path, [{ name: "ids", dtype: "I32", shape: [2], bytes }]);
+ * await writeSafetensorsFile(path, [{ name: "ids", dtype: "I32", shape: [2], bytes }]);
  *
  * await using file = await openSafetensorsFile(path);
  * console.log((await file.data("ids")).data); // → Int32Array(2) [ 7, 8 ]
@@ -92,8 +97,8 @@ async function importNode(op: string, name: string): Promise<unknown> {
  */
 export async function openSafetensorsFile(path: string | URL): Promise<SafetensorsFile> {
   const op = "openSafetensorsFile";
-  const system = await fileSystem(op);
-  const name = await toPath(op, path);
+  const system = fileSystem(op);
+  const name = toPath(op, path);
   let handle: FileHandle;
   try {
     handle = await system.open(name, "r");
@@ -146,20 +151,23 @@ function fileSource(op: string, handle: FileHandle, size: number): RandomAccessS
 }
 
 /**
- * Saves tensors as a safetensors file on disk. The bytes go to a temporary file beside the target,
+ * Writes tensors to a safetensors file on disk. The bytes go to a temporary file beside the target,
  * which is flushed to the disk and then renamed over the target: whatever fails, and whenever, the
  * target is either the old file or the whole new one. Bytes given as functions are asked for one
  * tensor at a time.
  *
+ * @throws XError `argument`, `dtype` or `shape` if a tensor is described wrongly or its bytes do
+ * not fit; `checkpoint` if the file cannot be written; `unsupported` in a runtime without Node's
+ * file system
  * @example
  * ```ts
  * import { tmpdir } from "node:os";
  * import { join } from "node:path";
- * import { openSafetensorsFile, saveSafetensorsFile } from "@x/tensor/safetensors";
+ * import { openSafetensorsFile, writeSafetensorsFile } from "@x/tensor/safetensors";
  *
- * const path = join(tmpdir(), "x-example-save.safetensors");
+ * const path = join(tmpdir(), "x-example-write.safetensors");
  * const bytes = async () => new Uint8Array(12);
- * await saveSafetensorsFile(path, [{ name: "bias", dtype: "F32", shape: [3], bytes }], {
+ * await writeSafetensorsFile(path, [{ name: "bias", dtype: "F32", shape: [3], bytes }], {
  *   step: "100",
  * });
  *
@@ -167,15 +175,24 @@ function fileSource(op: string, handle: FileHandle, size: number): RandomAccessS
  * console.log(file.names, file.metadata.get("step")); // → [ 'bias' ] 100
  * ```
  */
-export async function saveSafetensorsFile(
+export async function writeSafetensorsFile(
   path: string | URL,
   tensors: Iterable<LazySafetensorsTensor>,
   metadata?: SafetensorsMetadata,
 ): Promise<void> {
-  const op = "saveSafetensorsFile";
+  return writeFile("writeSafetensorsFile", path, tensors, metadata);
+}
+
+/** {@link writeSafetensorsFile}; `op` begins the message of an error. */
+export async function writeFile(
+  op: string,
+  path: string | URL,
+  tensors: Iterable<LazySafetensorsTensor>,
+  metadata: SafetensorsMetadata | undefined,
+): Promise<void> {
   const stream = streamLayout(op, tensors, metadata);
-  const system = await fileSystem(op);
-  const target = await resolveLink(system, await toPath(op, path));
+  const system = fileSystem(op);
+  const target = await resolveLink(system, toPath(op, path));
   const temporary = `${target}.${crypto.randomUUID()}.tmp`;
   // The new file must not be readable to more users than the old one was.
   const mode = await modeOf(system, target);

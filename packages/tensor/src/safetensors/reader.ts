@@ -35,7 +35,11 @@ export class SafetensorsFile implements AsyncDisposable, Disposable {
     return this.#entries.has(name);
   }
 
-  /** Element type, shape and place of a tensor. */
+  /**
+   * Element type, shape and place of a tensor.
+   *
+   * @throws XError `checkpoint` if there is no such tensor
+   */
   entry(name: string): SafetensorsEntry {
     const entry = this.#entries.get(name);
     if (entry === undefined) {
@@ -50,6 +54,9 @@ export class SafetensorsFile implements AsyncDisposable, Disposable {
   /**
    * Reads the bytes of a tensor as they stand in the file: little-endian, row-major. From a source
    * in memory they are a view of it, not a copy.
+   *
+   * @throws XError `checkpoint` if there is no such tensor or it cannot be read; `disposed` if the
+   * file is closed
    */
   async bytes(name: string): Promise<Uint8Array> {
     const { byteOffset, byteLength } = this.entry(name);
@@ -67,6 +74,8 @@ export class SafetensorsFile implements AsyncDisposable, Disposable {
    * Reads a tensor and converts it to the nearest type of the engine: BF16 and F64 become float32,
    * narrow integers int32, I64 int32 and U64 uint32 where every value fits. Types that the engine
    * cannot hold are refused. The elements may be a view of a source in memory.
+   *
+   * @throws XError as `bytes` does; `dtype` if the engine cannot hold the type or a value
    */
   async data(name: string): Promise<ConvertedData> {
     const bytes = await this.bytes(name);
@@ -95,9 +104,7 @@ export class SafetensorsFile implements AsyncDisposable, Disposable {
  * Opens a safetensors file: reads and checks its header. Tensors are read one by one afterwards,
  * so a large file in a `Blob` or behind a file handle never has to be in memory as a whole.
  *
- * A file that is damaged, or was made to do harm, is refused here with an `XError` of code
- * `checkpoint`.
- *
+ * @throws XError `checkpoint` if the file cannot be read, is damaged or was made to do harm
  * @example
  * ```ts
  * import { openSafetensors, writeSafetensors } from "@x/tensor/safetensors";

@@ -295,7 +295,7 @@ describe("writeSafetensors refuses", () => {
       [{ ...a, shape: [2 ** 49] }],
       undefined,
       "memory",
-      `the file must fit one array, got ${2 ** 49 + 96} bytes. Use streamSafetensors or saveSafetensorsFile.`,
+      `the file must fit one array, got ${2 ** 49 + 96} bytes. Use streamSafetensors or a function that writes to a file.`,
     ],
     [
       "metadata with a number",

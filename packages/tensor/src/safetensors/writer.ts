@@ -50,6 +50,8 @@ const loneSurrogate = /\p{Surrogate}/u;
 /**
  * Serialises tensors to the bytes of a safetensors file.
  *
+ * @throws XError `argument`, `dtype` or `shape` if a tensor is described wrongly or its bytes do
+ * not fit; `memory` if the file is too large for one array
  * @example
  * ```ts
  * import { writeSafetensors } from "@x/tensor/safetensors";
@@ -84,6 +86,8 @@ export function writeSafetensors(
  * Serialises tensors to chunks: the header, then the bytes of one tensor after the other. Names,
  * types and shapes are checked at once; bytes given as functions are asked for one at a time.
  *
+ * @throws XError `argument`, `dtype` or `shape` if a tensor is described wrongly; while streaming,
+ * `argument` if its bytes do not fit
  * @example
  * ```ts
  * import { streamSafetensors } from "@x/tensor/safetensors";
@@ -266,7 +270,7 @@ function allocate(op: string, length: number): Uint8Array<ArrayBuffer> {
   } catch (error) {
     throw new XError(
       "memory",
-      `${op}: the file must fit one array, got ${length} bytes. Use streamSafetensors or saveSafetensorsFile.`,
+      `${op}: the file must fit one array, got ${length} bytes. Use streamSafetensors or a function that writes to a file.`,
       { cause: error },
     );
   }
