@@ -35,3 +35,8 @@ export {
 } from "./tensor/creation.js";
 export { broadcastTensors, cat, einsum, meshgrid, stack, where } from "./tensor/joining.js";
 export { memory, realize } from "./tensor/realize.js";
+export { enableGrad, grad, noGrad, valueAndGrad, type ValueAndGrad } from "./tensor/grad.js";
+export { checkpoint } from "./tensor/checkpoint.js";
+export { customGradient, type CustomGradientResult } from "./tensor/custom-gradient.js";
+export { defineOp, type GradientContext, type OpDefinition } from "./tensor/define-op.js";
+export type { Attribute, Attributes, Spec } from "./graph/node.js";

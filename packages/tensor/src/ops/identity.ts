@@ -1,6 +1,14 @@
 /** Operations that pass numbers through: they order work or carry gradients. */
 
-import { apply, applyOne, makeOp, withGradient, type GradientRule, type Value } from "../graph/node.js";
+import {
+  apply,
+  applyOne,
+  makeOp,
+  withGradient,
+  type GradientRule,
+  type Node,
+  type Value,
+} from "../graph/node.js";
 
 /** What the payload of a custom-gradient node holds. */
 type CustomRule = (cotangents: readonly (Value | null)[]) => readonly (Value | null)[];
@@ -43,6 +51,11 @@ const variableOp = makeOp({
   infer: (inputs) => inputs,
   gradient: (_, [g]) => [g!],
 });
+
+/** Whether a node makes a variable. */
+export function isVariable(node: Node): boolean {
+  return node.op === variableOp;
+}
 
 /** `x` as a variable to differentiate with respect to. */
 export function variable(x: Value): Value {
