@@ -63,12 +63,7 @@ export type RandomFunction = "threefry0" | "threefry1";
  * integer truncates toward zero and saturates, NaN becomes 0; anything → bool is `x != 0`.
  */
 export type ScalarFunction =
-  | UnaryFunction
-  | BinaryFunction
-  | ComparisonFunction
-  | RandomFunction
-  | "where"
-  | "cast";
+  UnaryFunction | BinaryFunction | ComparisonFunction | RandomFunction | "where" | "cast";
 
 /** How a reduction joins elements. The arg forms give the first index of the extreme; NaN wins. */
 export type Reducer = "sum" | "product" | "max" | "min" | "argmax" | "argmin";

@@ -23,7 +23,12 @@ export class Storage {
   version = 0;
   #gone: "disposed" | null = null;
 
-  constructor(device: Device, byteLength: number, host: DataOf | null, buffer: DeviceBuffer | null) {
+  constructor(
+    device: Device,
+    byteLength: number,
+    host: DataOf | null,
+    buffer: DeviceBuffer | null,
+  ) {
     this.device = device;
     this.byteLength = byteLength;
     this.host = host;

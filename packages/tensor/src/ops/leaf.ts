@@ -40,7 +40,15 @@ export function input(
   device: Device,
   requiresGradient = false,
 ): Value {
-  const node = new Node(inputOp, [], noAttributes, [{ shape, dtype }], device, requiresGradient, null);
+  const node = new Node(
+    inputOp,
+    [],
+    noAttributes,
+    [{ shape, dtype }],
+    device,
+    requiresGradient,
+    null,
+  );
   const value = node.outputs[0]!;
   value.storage = storage;
   value.version = storage.version;

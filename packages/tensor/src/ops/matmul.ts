@@ -91,7 +91,8 @@ function parseEquation(
   const terms = inputs.map((term, i) => {
     const letters = term.replace("...", "").length;
     const rank = operands[i]!.shape.length;
-    if (!/^[a-z]*(\.\.\.)?[a-z]*$/.test(term)) fail("terms take lower-case letters and one ellipsis");
+    if (!/^[a-z]*(\.\.\.)?[a-z]*$/.test(term))
+      fail("terms take lower-case letters and one ellipsis");
     if (term.includes("...") ? letters > rank : letters !== rank) {
       fail("each term must name every axis of its tensor");
     }
@@ -112,7 +113,8 @@ function parseEquation(
   }
   if (new Set(output).size !== output.length) fail("the result may name each letter once");
   for (const letter of output) {
-    if (!terms.some((term) => term.includes(letter))) fail("the result may only name known letters");
+    if (!terms.some((term) => term.includes(letter)))
+      fail("the result may only name known letters");
   }
   return { terms, output };
 }
@@ -160,7 +162,9 @@ function arranged({ value, letters }: Term, order: string): Value {
     present.map((letter) => letters.indexOf(letter)),
   );
   let next = 0;
-  const shape = [...order].map((letter) => (letters.includes(letter) ? permuted.shape[next++]! : 1));
+  const shape = [...order].map((letter) =>
+    letters.includes(letter) ? permuted.shape[next++]! : 1,
+  );
   return reshape(permuted, shape);
 }
 

@@ -6,7 +6,13 @@
  */
 
 import { XError } from "../error.js";
-import { getDevice, type Device, type DeviceBuffer, type Executable, type ProfileSink } from "../device/device.js";
+import {
+  getDevice,
+  type Device,
+  type DeviceBuffer,
+  type Executable,
+  type ProfileSink,
+} from "../device/device.js";
 import { collectGraph, sameKey, type Graph, type GraphKey } from "../graph/graph.js";
 import type { Value } from "../graph/node.js";
 import { Storage } from "../graph/storage.js";

@@ -37,7 +37,7 @@ export function interpret(graph: Graph, given: Given): readonly Float64Array[] {
     if (!results.has(node.outputs[0]!)) {
       const inputs = node.inputs.map((input) => results.get(input)!);
       const start = performance.now();
-      const outputs = compute(node, inputs);
+      const outputs = computeNode(node, inputs);
       given.profile?.kernel(node.op.name, performance.now() - start, bytesMoved(inputs, outputs));
       node.outputs.forEach((output, i) => keep(output, outputs[i]!));
     }
@@ -68,7 +68,8 @@ function bytesMoved(inputs: readonly ReferenceArray[], outputs: readonly Float64
   return outputs.reduce((sum, output) => sum + output.byteLength, read);
 }
 
-function compute(node: Node, inputs: readonly ReferenceArray[]): readonly Float64Array[] {
+/** Computes one node that is not a primitive. */
+export function computeNode(node: Node, inputs: readonly ReferenceArray[]): readonly Float64Array[] {
   const { op, attributes } = node;
   const result = node.outputs[0]!;
   switch (op.kind) {

@@ -106,7 +106,11 @@ export abstract class TensorCore {
       () =>
         `setRequiresGrad: only float32 tensors that were not computed from others can require gradients, got a ${value.dtype} ${value.node.op.name}. Use detach() or realize it first.`,
     );
-    if (value.storage === null) throw new XError("internal", "setRequiresGrad: a leaf must have storage, got none. Please report this.");
+    if (value.storage === null)
+      throw new XError(
+        "internal",
+        "setRequiresGrad: a leaf must have storage, got none. Please report this.",
+      );
     value.tracked = required;
     value.severed = false;
     if (required) owners.set(value, this);
@@ -134,13 +138,10 @@ export abstract class TensorCore {
       () =>
         `backward: a tensor with more than one element needs a cotangent, got shape ${formatShape(this.shape)}. Reduce it to one number, e.g. with mean().`,
     );
-    check(
-      value.tracked && !value.severed,
-      "gradient",
-      () =>
-        value.severed
-          ? "backward: the tensor must still have its history, got one that was read or realized before. Call backward() first and read afterwards."
-          : "backward: the tensor must depend on one that requires gradients, got one that does not. Call setRequiresGrad() on the parameters.",
+    check(value.tracked && !value.severed, "gradient", () =>
+      value.severed
+        ? "backward: the tensor must still have its history, got one that was read or realized before. Call backward() first and read afterwards."
+        : "backward: the tensor must depend on one that requires gradients, got one that does not. Call setRequiresGrad() on the parameters.",
     );
     const seed = cotangent?.value ?? full(value.shape, 1, "float32");
     const found = withGradient(options.createGraph === true, () =>
@@ -157,10 +158,16 @@ export abstract class TensorCore {
 
   #acceptGradient(gradient: Value): Value {
     const before = this.#gradient?.value;
-    let sum = before === undefined ? gradient : withGradient(gradient.tracked, () => add(before, gradient));
+    let sum =
+      before === undefined ? gradient : withGradient(gradient.tracked, () => add(before, gradient));
     // Two parameters may share one gradient value; each needs its own to be written to.
     if (sum.home !== null || sum.group !== null || sum.storage !== null) sum = detach(sum);
-    this.#gradientHome ??= new Storage(sum.device ?? this.#value.device!, this.size * 4, null, null);
+    this.#gradientHome ??= new Storage(
+      sum.device ?? this.#value.device!,
+      this.size * 4,
+      null,
+      null,
+    );
     this.#forgetGradient();
     sum.home = this.#gradientHome;
     this.#gradient = this.wrap(sum);
@@ -250,6 +257,7 @@ export abstract class TensorCore {
 
   /** Writes the tensor to the console. */
   async print(): Promise<void> {
+    // eslint-disable-next-line no-console -- writing to the console is what was asked for
     console.log(await this.format());
   }
 
@@ -257,7 +265,9 @@ export abstract class TensorCore {
   async to(device: Device): Promise<Tensor> {
     if (this.device === device) return this.wrap(this.#value);
     const host = await this.storedData();
-    return this.wrap(input(new Storage(device, host.byteLength, host, null), this.shape, this.dtype, device));
+    return this.wrap(
+      input(new Storage(device, host.byteLength, host, null), this.shape, this.dtype, device),
+    );
   }
 
   /** Releases the tensor's memory at once instead of when it is garbage collected. */

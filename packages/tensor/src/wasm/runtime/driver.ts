@@ -76,7 +76,7 @@ export function driverModule(memory: MemoryImport): Uint8Array<ArrayBuffer> {
     f.set(open, next.lessUnsigned(items));
     f.if(open, () => {
       const target = f.let(i32.load(slot, control.slots));
-      if (known !== null) f.if(target.greaterOrEqualUnsigned(known), needsCode);
+      if (known !== null) f.if(target.greaterEqualUnsigned(known), needsCode);
       const args = f.let(i32.load(slot, control.slots + 4));
       const wanted = f.let(next.add(i32.load(slot, control.slots + 12)));
       const end = f.let(wanted.lessUnsigned(items).select(wanted, items));
@@ -104,7 +104,7 @@ export function driverModule(memory: MemoryImport): Uint8Array<ArrayBuffer> {
         const items = f.let(i32.load(launch, 8));
         const grain = f.let(i32.load(launch, 12));
         f.if(
-          items.lessOrEqualUnsigned(grain),
+          items.lessEqualUnsigned(grain),
           () => {
             kernel(f, target, args, i32.const(0), items, i32.load(block, control.scratch));
           },

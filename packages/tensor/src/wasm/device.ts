@@ -1,0 +1,121 @@
+/** The CPU device: WebAssembly with SIMD, on several threads where the runtime allows. */
+
+import { check, XError } from "../error.js";
+import type { Device, DeviceBuffer, Executable, MemoryUse } from "../device/device.js";
+import type { Graph } from "../graph/graph.js";
+import type { Node } from "../graph/node.js";
+import { expandPrimitives } from "../plan/expand.js";
+import { isDense, type LoopStep, type NativeStep, type Operand } from "../plan/schedule.js";
+import { schedule } from "../plan/scheduler.js";
+import type { DataOf } from "../tensor/dtype.js";
+import { supportsSimd } from "./assembler/index.js";
+import { nativeKernels } from "./kernels/index.js";
+import type { Launch } from "./launch.js";
+import { lowerLoop } from "./loop/index.js";
+import type { LoweringContext, NativeKernel } from "./native.js";
+import { WasmPlan } from "./runtime/plan.js";
+import { hardwareThreads } from "./runtime/pool.js";
+import { WasmRuntime, type WasmBuffer } from "./runtime/runtime.js";
+
+/** Options of the CPU device. */
+export interface WasmOptions {
+  /** Threads that work, the calling one included. Default: as many as the machine runs at once. */
+  readonly threads?: number;
+}
+
+function kernelFor(node: Node): NativeKernel | undefined {
+  const kernel = nativeKernels.get(node.op.name);
+  return kernel?.supports?.(node) === false ? undefined : kernel;
+}
+
+const support = {
+  has: (node: Node): boolean => kernelFor(node) !== undefined,
+  acceptsView: (node: Node, input: number, view: Operand): boolean =>
+    isDense(view) || kernelFor(node)!.acceptsView?.(node, input, view) === true,
+};
+
+/** The built-in device. */
+export class WasmDevice implements Device {
+  readonly name = "wasm";
+  readonly smallResultBytes = 256;
+  readonly #runtime: WasmRuntime;
+
+  constructor(options: WasmOptions & { readonly revectorized?: boolean } = {}) {
+    if (!supportsSimd()) {
+      throw new XError(
+        "unsupported",
+        "wasm: the runtime must have WebAssembly with SIMD, got one without. Use Node 20.19 or newer, or a browser from 2023 or later.",
+      );
+    }
+    this.#runtime = new WasmRuntime({
+      threads: options.threads ?? hardwareThreads(),
+      revectorized: options.revectorized ?? false,
+    });
+  }
+
+  get info(): Readonly<Record<string, string | number | boolean>> {
+    return {
+      threads: this.#runtime.threads,
+      relaxedSimd: this.#runtime.relaxed,
+      revectorized: this.#runtime.revectorized,
+      sharedMemory: this.#runtime.memory.shared,
+    };
+  }
+
+  /** Changes the number of threads; gives the number there are. */
+  setThreads(threads: number): number {
+    check(
+      Number.isInteger(threads) && threads >= 1,
+      "argument",
+      () =>
+        `setThreads: the number of threads must be a whole number of at least 1, got ${threads}. Pass 1 for a single thread.`,
+    );
+    return this.#runtime.setThreads(threads);
+  }
+
+  allocate(byteLength: number): DeviceBuffer {
+    return this.#runtime.allocate(byteLength);
+  }
+
+  write(buffer: DeviceBuffer, data: DataOf): void {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    this.#runtime.memory.bytes.set(bytes, (buffer as WasmBuffer).address);
+  }
+
+  read(buffer: DeviceBuffer, byteLength: number): Promise<ArrayBuffer> {
+    const { address } = buffer as WasmBuffer;
+    const result = new ArrayBuffer(byteLength);
+    new Uint8Array(result).set(this.#runtime.memory.bytes.subarray(address, address + byteLength));
+    return Promise.resolve(result);
+  }
+
+  memory(): MemoryUse {
+    const { tensorBytes, planBytes } = this.#runtime;
+    return { tensors: tensorBytes, plans: planBytes, total: tensorBytes + planBytes };
+  }
+
+  async compile(recorded: Graph): Promise<Executable> {
+    const graph = expandPrimitives(recorded, support.has);
+    const { buffers, steps } = schedule(graph, support);
+    const allBuffers = [...buffers];
+    const context: LoweringContext = {
+      threads: this.#runtime.threads,
+      relaxed: this.#runtime.relaxed,
+      revectorized: this.#runtime.revectorized,
+      workspace: (bytes) => allBuffers.push({ kind: "temporary", bytes }) - 1,
+    };
+    const launches = steps.flatMap((step) =>
+      step.kind === "loop" ? lowerFused(step, context) : lowerNative(step, context),
+    );
+    await this.#runtime.code.load(launches.map((launch) => launch.code));
+    return new WasmPlan(this.#runtime, { graph, buffers: allBuffers, launches });
+  }
+}
+
+function lowerNative(step: NativeStep, context: LoweringContext): readonly Launch[] {
+  return kernelFor(step.node)!.lower(step, context);
+}
+
+function lowerFused(step: LoopStep, context: LoweringContext): readonly Launch[] {
+  return lowerLoop(step, context);
+}
