@@ -53,6 +53,10 @@ export function customGradient<A extends readonly Tensor[], R extends Tensor | r
   };
 }
 
+function listOf(result: Tensor | readonly Tensor[]): readonly Tensor[] {
+  return result instanceof Tensor ? [result] : result;
+}
+
 function checkedGradients(
   inputs: readonly Tensor[],
   found: readonly (Tensor | null)[],
