@@ -15,7 +15,6 @@ import { elementsOf, storedBytes } from "../src/reference/buffer.js";
 import { computeElementwise } from "../src/reference/elementwise.js";
 import { computeNode } from "../src/reference/interpreter.js";
 import type { DataOf, DType } from "../src/tensor/dtype.js";
-import type { Value } from "../src/graph/node.js";
 
 class LoopBuffer implements DeviceBuffer {
   readonly byteLength: number;
