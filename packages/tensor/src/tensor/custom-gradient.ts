@@ -36,7 +36,7 @@ export function customGradient<A extends readonly Tensor[], R extends Tensor | r
 ): (...inputs: A) => R {
   return (...inputs) => {
     const { value, gradient } = withGradient(false, () => fn(...inputs));
-    const results = value instanceof Tensor ? [value] : (value);
+    const results = listOf(value);
     const outputs = customGradientValues(
       inputs.map((input) => input.value),
       results.map((result) => detach(result.value)),
@@ -45,7 +45,7 @@ export function customGradient<A extends readonly Tensor[], R extends Tensor | r
           (cotangent, i) => new Tensor(cotangent ?? full(results[i]!.shape, 0, "float32")),
         );
         const found = gradient(...given);
-        return checkedGradients(inputs, found instanceof Tensor ? [found] : found);
+        return checkedGradients(inputs, listOf(found));
       },
     );
     const tensors = outputs.map((output) => new Tensor(output));
@@ -53,7 +53,7 @@ export function customGradient<A extends readonly Tensor[], R extends Tensor | r
   };
 }
 
-function listOf(result: Tensor | readonly Tensor[]): readonly Tensor[] {
+function listOf<T>(result: Tensor | readonly T[]): readonly (T | Tensor)[] {
   return result instanceof Tensor ? [result] : result;
 }
 
