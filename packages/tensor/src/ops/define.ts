@@ -10,6 +10,7 @@ import {
   type Spec,
   type Value,
 } from "../graph/node.js";
+import { withConstants } from "./leaf.js";
 import { checkShape, sameShape } from "../tensor/shape.js";
 
 /** What `definePrimitive` is given. */
@@ -43,7 +44,7 @@ export function definePrimitive(definition: PrimitiveDefinition): Op {
     },
     compose: (inputs, attributes) => {
       const specs = infer(inputs, attributes);
-      const values = compose(inputs, attributes);
+      const values = withConstants(() => compose(inputs, attributes));
       checkComposed(name, specs, values);
       return values;
     },

@@ -73,9 +73,26 @@ export function constant(value: number, dtype: DType = "float32"): Value {
   return applyOne(constantOp, [], { value, dtype });
 }
 
-/** A number that may differ at every run of the plan. */
+let insideDefinition = false;
+
+/** A number that may differ at every run of the plan; inside a definition, a constant. */
 export function scalar(value: number, dtype: DType = "float32"): Value {
+  if (insideDefinition) return constant(value, dtype);
   return applyOne(scalarOp, [], { dtype }, value);
+}
+
+/**
+ * Runs the definition of a primitive: the numbers in it are part of its meaning, not runtime scalars
+ * of the graph that uses it.
+ */
+export function withConstants<T>(definition: () => T): T {
+  const before = insideDefinition;
+  insideDefinition = true;
+  try {
+    return definition();
+  } finally {
+    insideDefinition = before;
+  }
 }
 
 /** 0, 1, … length − 1 as int32. */
