@@ -49,8 +49,8 @@ const floatBinary: Partial<Record<BinaryFunction, Binary>> = {
   divide: (a, b) => a / b,
   remainder: (a, b) => withSignOf(b, a % b),
   power,
-  maximum: Math.max,
-  minimum: Math.min,
+  maximum: (a, b) => Math.max(a, b),
+  minimum: (a, b) => Math.min(a, b),
 };
 
 // Sums and differences of two integers are exact in float64; `wrap` brings them into range.
@@ -60,8 +60,8 @@ const integerBinary: Partial<Record<BinaryFunction, Binary>> = {
   multiply: Math.imul,
   divide: (a, b) => (b === 0 ? 0 : Math.trunc(a / b)),
   remainder: (a, b) => (b === 0 ? 0 : withSignOf(b, a % b)),
-  maximum: Math.max,
-  minimum: Math.min,
+  maximum: (a, b) => Math.max(a, b),
+  minimum: (a, b) => Math.min(a, b),
   and: (a, b) => a & b,
   or: (a, b) => a | b,
   xor: (a, b) => a ^ b,
@@ -101,6 +101,8 @@ export function wrap(x: number, dtype: DType): number {
       return x >>> 0;
     case "int8":
       return (x << 24) >> 24;
+    case "bool":
+      return x === 0 ? 0 : 1;
     default:
       return x;
   }
