@@ -72,9 +72,15 @@ export function topologicalOrder(
   return order;
 }
 
-/** Cuts the graph of `outputs` out of all recorded nodes. */
-export function collectGraph(outputs: readonly Value[]): Graph {
-  const nodes = topologicalOrder(outputs);
+/**
+ * Cuts the graph of `outputs` out of all recorded nodes.
+ *
+ * @param nodes the topological order of `outputs`, found by the latest walk
+ */
+export function collectGraph(
+  outputs: readonly Value[],
+  nodes: readonly Node[] = topologicalOrder(outputs),
+): Graph {
   const inputs: Value[] = [];
   const scalars: Node[] = [];
   for (const node of nodes) {
@@ -86,11 +92,8 @@ export function collectGraph(outputs: readonly Value[]): Graph {
       scalars.push(node);
     }
   }
-  const updates = outputs.map((output) => {
-    if (output.home === null) return null;
-    const position = inputs.findIndex((input) => input.storage === output.home);
-    return position < 0 ? null : position;
-  });
+  const positions = new Map(inputs.map((input, position) => [input.storage, position]));
+  const updates = outputs.map(({ home }) => (home === null ? null : (positions.get(home) ?? null)));
   return { nodes, inputs, scalars, outputs, updates, key: graphKey(nodes, outputs, updates) };
 }
 

@@ -150,6 +150,11 @@ export class Value {
   version = 0;
   /** Where its numbers have to be written: the storage of the tensor it was assigned to. */
   home: Storage | null = null;
+  /**
+   * Whether it is computed in a plan of its own before whatever depends on it: initial numbers of
+   * parameters, so that the first training step has the same plan as the others.
+   */
+  isInitial = false;
   /** Values that are computed together with it, whichever is asked for first. */
   group: ValueGroup | null = null;
   /** Set when its history was dropped although a gradient could have flowed. */
@@ -179,7 +184,7 @@ export function isGradientLeaf(value: Value): boolean {
 
 /** Values computed by one plan. */
 export interface ValueGroup {
-  readonly values: readonly Value[];
+  readonly values: Set<Value>;
 }
 
 /** No attributes. */

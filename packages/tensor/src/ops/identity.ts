@@ -1,12 +1,14 @@
 /** Operations that pass numbers through: they order work or carry gradients. */
 
+import type { Device } from "../device/device.js";
 import {
   apply,
   applyOne,
   makeOp,
+  Node,
+  noAttributes,
   withGradient,
   type GradientRule,
-  type Node,
   type Value,
 } from "../graph/node.js";
 
@@ -43,6 +45,11 @@ const detachOp = makeOp({
 /** `x` without its history. */
 export function detach(x: Value): Value {
   return applyOne(detachOp, [x]);
+}
+
+/** `x` without its history, on `device` if it is a constant that goes anywhere. */
+export function detachOn(x: Value, device: Device): Value {
+  return new Node(detachOp, [x], noAttributes, [x], x.device ?? device, false, null).outputs[0]!;
 }
 
 const variableOp = makeOp({

@@ -13,8 +13,14 @@ import {
   type Executable,
   type ProfileSink,
 } from "../device/device.js";
-import { collectGraph, sameKey, type Graph, type GraphKey } from "../graph/graph.js";
-import type { Value } from "../graph/node.js";
+import {
+  collectGraph,
+  sameKey,
+  topologicalOrder,
+  type Graph,
+  type GraphKey,
+} from "../graph/graph.js";
+import type { Node, Value, ValueGroup } from "../graph/node.js";
 import { Storage } from "../graph/storage.js";
 import { becomeLeaf } from "../ops/leaf.js";
 import { bytesPerElement } from "../tensor/dtype.js";
@@ -68,8 +74,20 @@ async function findPlan(device: Device, graph: Graph): Promise<Executable> {
   return executable;
 }
 
-/** The values and all that are grouped with them, as far as they are not computed yet. */
-function pending(requested: readonly Value[]): Value[] {
+/** What one plan has to compute. */
+interface Pending {
+  readonly values: readonly Value[];
+  /** What they depend on, inputs before users. */
+  readonly nodes: readonly Node[];
+}
+
+/**
+ * The values, as far as they are not computed yet, and what is computed with them: the rest of their
+ * groups, and what is assigned to a tensor among all that they depend on, with its group. Otherwise
+ * a cache that every step of a decoding loop assigns would be computed from the beginning each time,
+ * and reading a multiple of the loss would leave the gradients to a second forward pass.
+ */
+function pending(requested: readonly Value[]): Pending {
   const found = new Set<Value>();
   const add = (value: Value): void => {
     if (value.storage !== null || found.has(value)) return;
@@ -77,7 +95,32 @@ function pending(requested: readonly Value[]): Value[] {
     value.group?.values.forEach(add);
   };
   requested.forEach(add);
-  return [...found];
+  for (;;) {
+    const values = [...found];
+    const nodes = topologicalOrder(values);
+    for (const node of nodes) {
+      for (const value of node.outputs) {
+        if (value.home !== null || (value.group !== null && isAssigned(value.group))) add(value);
+      }
+    }
+    if (found.size === values.length) return { values, nodes };
+  }
+}
+
+function isAssigned(group: ValueGroup): boolean {
+  for (const { home } of group.values) if (home !== null) return true;
+  return false;
+}
+
+/** Initial numbers that `nodes` compute on the way to something else. */
+function initialValues({ values, nodes }: Pending): Value[] {
+  const found: Value[] = [];
+  for (const node of nodes) {
+    for (const value of node.outputs) {
+      if (value.isInitial && value.storage === null) found.push(value);
+    }
+  }
+  return found.length < values.length || values.some((value) => !value.isInitial) ? found : [];
 }
 
 function deviceOf(values: readonly Value[]): Device {
@@ -113,11 +156,18 @@ export function realizeValues(
   return mine;
 }
 
+const noValues: ReadonlySet<Value> = new Set();
+
 async function compute(requested: readonly Value[], readback: ReadonlySet<Value>): Promise<void> {
-  const values = pending(requested);
+  let { values, nodes } = pending(requested);
+  const initial = initialValues({ values, nodes });
+  if (initial.length > 0) {
+    await compute(initial, noValues);
+    ({ values, nodes } = pending(requested));
+  }
   if (values.length === 0) return;
   const device = deviceOf(values);
-  const graph = collectGraph(values);
+  const graph = collectGraph(values, nodes);
   const executable = await findPlan(device, graph);
 
   const bytes = values.map((value) => sizeOf(value.shape) * bytesPerElement(value.dtype));

@@ -6,7 +6,7 @@ import { withGradient, type Value, type ValueGroup } from "../graph/node.js";
 import { Storage } from "../graph/storage.js";
 import { gradients } from "../autograd/gradients.js";
 import { add } from "../ops/elementwise.js";
-import { detach } from "../ops/identity.js";
+import { detach, detachOn } from "../ops/identity.js";
 import { becomeLeaf, input } from "../ops/leaf.js";
 import { full } from "../ops/movement.js";
 import { realizeValues } from "../plan/realize.js";
@@ -19,6 +19,13 @@ import type { Tensor } from "./tensor.js";
 
 // Which tensor a tracked leaf belongs to, so that backward() finds where to put gradients.
 const owners = new WeakMap<Value, TensorCore>();
+
+/** Makes `value` a member of `group`, and of no other. */
+function join(group: ValueGroup, value: Value): void {
+  value.group?.values.delete(value);
+  value.group = group;
+  group.values.add(value);
+}
 
 /** The base of `Tensor`; the operations are added by the classes between the two. */
 export abstract class TensorCore {
@@ -79,19 +86,48 @@ export abstract class TensorCore {
 
   set grad(gradient: Tensor | null) {
     check(
-      gradient === null || sameShape(gradient.shape, this.shape),
+      gradient === null || (sameShape(gradient.shape, this.shape) && gradient.dtype === "float32"),
       "shape",
       () =>
-        `grad: a gradient must have the shape of its tensor, got ${formatShape(gradient!.shape)} for ${formatShape(this.shape)}. Reshape it.`,
+        `grad: a gradient must be float32 and have the shape of its tensor, got ${gradient!.dtype} ${formatShape(gradient!.shape)} for ${formatShape(this.shape)}. Cast or reshape it.`,
     );
-    this.#forgetGradient();
-    this.#gradient = gradient;
+    const group = this.#forgetGradient();
+    if (gradient !== null && gradient.value.storage === null && !gradient.requiresGrad) {
+      // One that is not computed yet takes the place of the old one in memory and in its group.
+      this.#gradient = this.wrap(this.#keepGradient(gradient.value, group));
+    } else {
+      this.#gradient = gradient;
+    }
   }
 
-  /** A gradient nobody has computed yet must not be written over one that replaces it. */
-  #forgetGradient(): void {
+  /**
+   * A gradient nobody has computed yet must not be written over one that replaces it, nor be kept
+   * for its own sake. Gives the group it was to be computed with.
+   */
+  #forgetGradient(): ValueGroup | null {
     const old = this.#gradient?.value;
-    if (old?.storage === null) old.home = null;
+    if (old === undefined || old.storage !== null) return null;
+    const { group } = old;
+    group?.values.delete(old);
+    old.home = null;
+    old.group = null;
+    return group;
+  }
+
+  /** `gradient`, to be written to this tensor's memory for gradients when its group is computed. */
+  #keepGradient(gradient: Value, group: ValueGroup | null): Value {
+    const device = gradient.device ?? this.#value.device!;
+    const { home, group: own, storage } = gradient;
+    // Each tensor needs a gradient of its own to be written to.
+    const isFree = home === null && own === null && storage === null && gradient.device !== null;
+    const value = isFree ? gradient : detachOn(gradient, device);
+    if (this.#gradientHome?.device !== device) {
+      this.#gradientHome = new Storage(device, this.size * 4, null, null);
+    }
+    value.home = this.#gradientHome;
+    value.group = group;
+    group?.values.add(value);
+    return value;
   }
 
   /**
@@ -101,16 +137,17 @@ export abstract class TensorCore {
   setRequiresGrad(required = true): this {
     const value = this.#value;
     check(
-      value.node.inputs.length === 0 && value.dtype === "float32",
+      (value.node.inputs.length === 0 || value.home !== null) && value.dtype === "float32",
       "gradient",
       () =>
         `setRequiresGrad: only float32 tensors that were not computed from others can require gradients, got a ${value.dtype} ${value.node.op.name}. Use detach() or realize it first.`,
     );
-    if (value.storage === null)
+    if (value.storage === null && value.home === null) {
       throw new XError(
         "internal",
         "setRequiresGrad: a leaf must have storage, got none. Please report this.",
       );
+    }
     value.tracked = required;
     value.severed = false;
     if (required) owners.set(value, this);
@@ -147,31 +184,22 @@ export abstract class TensorCore {
     const found = withGradient(options.createGraph === true, () =>
       gradients({ outputs: [value], seeds: [seed], wanted: null }),
     );
-    const members: Value[] = value.storage === null ? [value] : [];
+    const group: ValueGroup = { values: new Set() };
+    if (value.storage === null) join(group, value);
     for (const [leaf, gradient] of found) {
       const owner = owners.get(leaf);
-      if (owner?.value === leaf) members.push(owner.#acceptGradient(gradient));
+      if (owner?.value === leaf) owner.#acceptGradient(gradient, group);
     }
-    const group: ValueGroup = { values: members };
-    for (const member of members) member.group = group;
   }
 
-  #acceptGradient(gradient: Value): Value {
+  #acceptGradient(gradient: Value, group: ValueGroup): void {
     const before = this.#gradient?.value;
-    let sum =
+    const sum =
       before === undefined ? gradient : withGradient(gradient.tracked, () => add(before, gradient));
-    // Two parameters may share one gradient value; each needs its own to be written to.
-    if (sum.home !== null || sum.group !== null || sum.storage !== null) sum = detach(sum);
-    this.#gradientHome ??= new Storage(
-      sum.device ?? this.#value.device!,
-      this.size * 4,
-      null,
-      null,
-    );
-    this.#forgetGradient();
-    sum.home = this.#gradientHome;
-    this.#gradient = this.wrap(sum);
-    return sum;
+    const earlier = this.#forgetGradient();
+    // What was to be computed with the gradient so far is computed with the sum.
+    if (earlier !== null) for (const value of [...earlier.values]) join(group, value);
+    this.#gradient = this.wrap(this.#keepGradient(sum, group));
   }
 
   /**
@@ -186,21 +214,64 @@ export abstract class TensorCore {
         `assign: the new tensor must have the same shape and type, got ${source.dtype} ${formatShape(source.shape)} for ${this.dtype} ${formatShape(this.shape)}. Reshape or cast it.`,
     );
     const old = this.#value;
+    if (source.value === old) return this;
     const home = old.storage ?? old.home;
-    let value = source.value;
-    if (value === old) return this;
     // The new value must be its own: another tensor may stand for the same one.
-    value = detach(value);
-    if (home !== null) {
-      value.home = home;
-      if (old.storage === null) old.home = null;
+    const value = home === null ? detach(source.value) : detachOn(source.value, home.device);
+    check(
+      home === null || value.device === home.device,
+      "device",
+      () =>
+        `assign: both tensors must be on one device, got ${value.device!.name} for a tensor on ${home!.device.name}. Move the source with to().`,
+    );
+    value.home = home;
+    if (old.storage === null) old.home = null;
+    this.#become(value);
+    return this;
+  }
+
+  /**
+   * @internal Like `assign`, for numbers that are not part of a computation in progress: initial
+   * ones, and those of checkpoints. They are taken over at once where they are on the JavaScript
+   * side, else computed in a plan of their own before anything that depends on them.
+   */
+  initialize(source: Tensor): this {
+    const before = this.#value.storage ?? this.#value.home;
+    this.assign(source);
+    const given = source.value.storage;
+    const host = given?.version === source.value.version ? given.host : null;
+    if (before === null || before.buffer !== null || host === null) {
+      this.#value.isInitial = true;
+    } else {
+      this.#hold(host, before.device);
     }
+    return this;
+  }
+
+  /** @internal Moves the tensor to another device; it stays the same tensor. Its gradient is dropped. */
+  async moveTo(device: Device): Promise<this> {
+    if (this.device === device) return this;
+    const host = await this.storedData();
+    const { storage } = this.#value;
+    this.grad = null;
+    this.#hold(host, device);
+    storage?.release();
+    return this;
+  }
+
+  /** Makes numbers of the JavaScript side the tensor's own. */
+  #hold(host: DataOf, device: Device): void {
+    const storage = new Storage(device, host.byteLength, host, null);
+    this.#become(input(storage, this.shape, this.dtype, device));
+  }
+
+  #become(value: Value): void {
+    const old = this.#value;
     if (owners.get(old) === this) {
       owners.set(value, this);
       value.tracked = old.tracked;
     }
     this.#value = value;
-    return this;
   }
 
   /** Computes the tensor now and keeps the numbers on its device. */

@@ -9,6 +9,7 @@ import {
   withGradient,
   type Node,
   type Value,
+  type ValueGroup,
 } from "../graph/node.js";
 import { detach, isVariable, variable } from "../ops/identity.js";
 import { full } from "../ops/movement.js";
@@ -105,7 +106,7 @@ function differentiate<A extends readonly unknown[]>(
       () =>
         `${op}: argument ${position} must be a float32 tensor, got ${original instanceof Tensor ? original.dtype : typeof original}. Choose others with argnums.`,
     );
-    const value = variable((original).value);
+    const value = variable(original.value);
     replaced[position] = new Tensor(value);
     return value;
   });
@@ -140,8 +141,8 @@ function differentiate<A extends readonly unknown[]>(
   const value = hasHistory ? output : detach(output);
   // The value and the gradients are computed together, unless they are steps of a larger gradient.
   if (!isInner) {
-    const values = [...new Set([value, ...cotangents])].filter((v) => v.storage === null);
-    const group = { values };
+    const values = new Set([value, ...cotangents].filter((v) => v.storage === null));
+    const group: ValueGroup = { values };
     for (const member of values) member.group ??= group;
   }
   return { value: new Tensor(value), grads: cotangents.map((cotangent) => new Tensor(cotangent)) };
