@@ -94,6 +94,7 @@ test("halves are rounded to even", async () => {
 
 test("NaN wins in extremes, also as a position", async () => {
   expect(await compute(maximum(floats(NaN, 1), floats(1, NaN)))).toEqual([NaN, NaN]);
+  expect(await compute(maximum(floats(-2), floats(-1)))).toEqual([-1]);
   expect(await compute(max(floats(1, NaN, 3), [0]))).toEqual([NaN]);
   expect(await compute(argmax(floats(1, NaN, 3), [0]))).toEqual([1]);
   expect(await compute(argmax(floats(1, 3, 3), [0]))).toEqual([1]);

@@ -135,7 +135,8 @@ function symbolicGradients(f: Differentiable, inputs: Tensor[], seed: number): T
   });
 }
 
-function gradientFunction(f: Differentiable, seed: number): Differentiable {
+/** The function that gives the gradients of `checkGradients`' loss, to be differentiated again. */
+export function gradientFunction(f: Differentiable, seed: number): Differentiable {
   return (...inputs) => symbolicGradients(f, inputs, seed);
 }
 
