@@ -3,6 +3,7 @@
 import { XError } from "../error.js";
 import type { Device, DeviceBuffer } from "../device/device.js";
 import type { DataOf } from "../tensor/dtype.js";
+import type { Value } from "./node.js";
 
 /**
  * Owns the numbers of one leaf.
@@ -21,6 +22,8 @@ export class Storage {
   uses = 0;
   /** Counts the in-place updates; a value remembers which version it stands for. */
   version = 0;
+  /** Copies that were asked for and not made yet: an update in place has to wait for them. */
+  readonly copies: Set<Value> = new Set();
   #gone: "disposed" | null = null;
 
   constructor(

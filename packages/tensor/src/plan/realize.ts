@@ -112,15 +112,25 @@ function isAssigned(group: ValueGroup): boolean {
   return false;
 }
 
-/** Initial numbers that `nodes` compute on the way to something else. */
-function initialValues({ values, nodes }: Pending): Value[] {
-  const found: Value[] = [];
+/**
+ * What has to be computed before: initial numbers that `nodes` compute on the way to something else,
+ * and copies of what the plan is going to overwrite.
+ */
+function precedingValues({ values, nodes }: Pending): Value[] {
+  const found = new Set<Value>();
   for (const node of nodes) {
     for (const value of node.outputs) {
-      if (value.isInitial && value.storage === null) found.push(value);
+      if (value.isInitial && value.storage === null) found.add(value);
     }
   }
-  return found.length < values.length || values.some((value) => !value.isInitial) ? found : [];
+  // A plan of initial numbers and nothing else needs no other one before it.
+  if (values.every((value) => found.has(value))) found.clear();
+  for (const { home } of values) {
+    if (home === null) continue;
+    for (const copy of home.copies) if (copy.home !== null) found.add(copy);
+    home.copies.clear();
+  }
+  return [...found];
 }
 
 function deviceOf(values: readonly Value[]): Device {
@@ -160,9 +170,9 @@ const noValues: ReadonlySet<Value> = new Set();
 
 async function compute(requested: readonly Value[], readback: ReadonlySet<Value>): Promise<void> {
   let { values, nodes } = pending(requested);
-  const initial = initialValues({ values, nodes });
-  if (initial.length > 0) {
-    await compute(initial, noValues);
+  const preceding = precedingValues({ values, nodes });
+  if (preceding.length > 0) {
+    await compute(preceding, noValues);
     ({ values, nodes } = pending(requested));
   }
   if (values.length === 0) return;

@@ -151,3 +151,24 @@ test("a gradient must be float32 and of the right shape", () => {
     "grad: a gradient must be float32 and have the shape of its tensor, got int32 [3] for [3]. Cast or reshape it.",
   );
 });
+
+test("a copy keeps the numbers that its source had, whatever happens to the source", async () => {
+  const source = tensor([1, 2]);
+  await realize(source.assign(source.add(0)));
+  const copy = reserved([2]).initialize(source.mul(10));
+  source.assign(source.add(1));
+  expect(await source.toArray()).toEqual([2, 3]);
+  expect(await copy.toArray()).toEqual([10, 20]);
+});
+
+test("two tensors can exchange their numbers", async () => {
+  const a = tensor([1, 2]);
+  const b = tensor([3, 4]);
+  await realize(a.assign(a.add(0)), b.assign(b.add(0)));
+  const [left, right] = [a.detach(), b.detach()];
+  a.initialize(right);
+  b.initialize(left);
+  await realize(a, b);
+  expect(await a.toArray()).toEqual([3, 4]);
+  expect(await b.toArray()).toEqual([1, 2]);
+});

@@ -2,6 +2,7 @@
 
 import { check, XError } from "../error.js";
 import type { Device } from "../device/device.js";
+import { topologicalOrder } from "../graph/graph.js";
 import { withGradient, type Value, type ValueGroup } from "../graph/node.js";
 import { Storage } from "../graph/storage.js";
 import { gradients } from "../autograd/gradients.js";
@@ -240,11 +241,13 @@ export abstract class TensorCore {
     this.assign(source);
     const given = source.value.storage;
     const host = given?.version === source.value.version ? given.host : null;
-    if (before === null || before.buffer !== null || host === null) {
-      this.#value.isInitial = true;
-    } else {
+    if (before !== null && before.buffer === null && host !== null) {
       this.#hold(host, before.device);
+      return this;
     }
+    const value = this.#value;
+    value.isInitial = true;
+    for (const node of topologicalOrder([value])) node.outputs[0]!.storage?.copies.add(value);
     return this;
   }
 
