@@ -8,9 +8,15 @@ import { takeKernel } from "./indexing/take.js";
 import { concatenateKernel } from "./move/concatenate.js";
 import { dynamicSliceKernel } from "./move/dynamic-slice.js";
 import { dynamicUpdateKernel } from "./move/dynamic-update.js";
+import {
+  logSoftmaxBackwardKernel,
+  logSoftmaxKernel,
+  logSumExpKernel,
+  softmaxBackwardKernel,
+  softmaxKernel,
+} from "./rows/softmax.js";
 
-/** Every native kernel, one an operation. */
-export const nativeKernels: readonly NativeKernel[] = [
+const kernels: readonly NativeKernel[] = [
   concatenateKernel,
   dynamicSliceKernel,
   dynamicUpdateKernel,
@@ -18,5 +24,15 @@ export const nativeKernels: readonly NativeKernel[] = [
   indexAddKernel,
   scatterAddKernel,
   scatterKernel,
+  logSoftmaxBackwardKernel,
+  logSoftmaxKernel,
+  logSumExpKernel,
+  softmaxBackwardKernel,
+  softmaxKernel,
   takeKernel,
 ];
+
+/** Every native kernel by the name of its operation. */
+export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
+  kernels.map((kernel) => [kernel.op, kernel]),
+);

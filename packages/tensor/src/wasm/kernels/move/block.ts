@@ -6,7 +6,6 @@ import {
   i32,
   type I32,
   type ModuleBuilder,
-  type Signature,
   v128,
 } from "../../assembler/index.js";
 
@@ -21,10 +20,9 @@ function copyBlockFunction(module: ModuleBuilder): CopyBlock {
   const key = "move/block";
   const found = module.get(key) as CopyBlock | undefined;
   if (found !== undefined) return found;
-  const signature: Signature<Parameters, null> = { parameters: [i32, i32, i32], result: null };
-  return module.function(
+  return module.function<Parameters, null>(
     key,
-    signature,
+    { parameters: [i32, i32, i32], result: null },
     (f, to, from, bytes) => {
       f.if(bytes.greaterEqualUnsigned(bulk), () => {
         f.memoryCopy(to, from, bytes);

@@ -1,0 +1,183 @@
+/** Softmax, its logarithm, their gradients, and log Σ eˣ. */
+
+import type { Node } from "../../../graph/node.js";
+import { f32x4, type I32, v128, type V128 } from "../../assembler/index.js";
+import { float, log, type MathContext } from "../../math/index.js";
+import type { NativeKernel } from "../../native.js";
+import { expOfNegative } from "./exponential.js";
+import { laneLaunch, type LaneProgram, lanesAlong } from "./lanes.js";
+import { largest, reduce, total, type Sweep } from "./sweep.js";
+
+const softmaxProgram: LaneProgram = {
+  name: "softmax",
+  parts: 2,
+  emit: (c, sweep, [x, y]) => {
+    const { f } = c;
+    const maximum = largest(sweep, x!);
+    const sum = total(sweep, [x!, y!], (lanes, part) => {
+      const power = f.let(expOfNegative(c, f32x4.subtract(lanes.load(0), maximum[part]!)));
+      lanes.store(1, power);
+      return power;
+    });
+    const one = float(c, 1);
+    const factor = sum.map((value) => f.let(f32x4.divide(one, value)));
+    sweep.over([y!], (lanes, part) => {
+      lanes.store(0, f32x4.multiply(lanes.load(0), factor[part]!));
+    });
+  },
+};
+
+// y (g − Σ g y)
+const softmaxBackwardProgram: LaneProgram = {
+  name: "softmaxBackward",
+  parts: 4,
+  emit: (c, sweep, [y, g, dx]) => {
+    const dot = reduce(
+      sweep,
+      [y!, g!],
+      v128.zero(),
+      (sum, lanes) => c.module.madd(lanes.keep(lanes.load(0)), lanes.keep(lanes.load(1)), sum),
+      (a, b) => f32x4.add(a, b),
+    );
+    sweep.over([y!, g!, dx!], (lanes, part) => {
+      const centred = f32x4.subtract(lanes.load(1), dot[part]!);
+      lanes.store(2, f32x4.multiply(lanes.load(0), centred));
+    });
+  },
+};
+
+const logSoftmaxProgram: LaneProgram = {
+  name: "logSoftmax",
+  parts: 2,
+  emit: (c, sweep, [x, y]) => {
+    const maximum = largest(sweep, x!);
+    const sum = sumOfPowers(c, sweep, x!, maximum);
+    const logarithm = sum.map((value) => c.f.let(log(c, value)));
+    sweep.over([x!, y!], (lanes, part) => {
+      const shifted = f32x4.subtract(lanes.load(0), maximum[part]!);
+      lanes.store(1, f32x4.subtract(shifted, logarithm[part]!));
+    });
+  },
+};
+
+// g − eʸ Σ g
+const logSoftmaxBackwardProgram: LaneProgram = {
+  name: "logSoftmaxBackward",
+  parts: 2,
+  emit: (c, sweep, [y, g, dx]) => {
+    const sum = total(sweep, [g!], (lanes) => lanes.load(0));
+    sweep.over([y!, g!, dx!], (lanes, part) => {
+      const probability = expOfNegative(c, lanes.load(0));
+      lanes.store(2, c.module.nmadd(probability, sum[part]!, lanes.load(1)));
+    });
+  },
+};
+
+/** Σ eˣ⁻ˢ along a sweep. */
+function sumOfPowers(
+  c: MathContext,
+  sweep: Sweep,
+  x: I32,
+  shift: readonly V128[],
+): readonly V128[] {
+  return total(sweep, [x], (lanes, part) =>
+    expOfNegative(c, f32x4.subtract(lanes.load(0), shift[part]!)),
+  );
+}
+
+/** log Σ eˣ along a sweep: ∞ where an element is, -∞ where all are, NaN where one is. */
+export function logSumExp(c: MathContext, sweep: Sweep, x: I32): readonly V128[] {
+  const { f } = c;
+  const infinity = float(c, Infinity);
+  const maximum = largest(sweep, x);
+  const shift = maximum.map((value) => f.let(value.and(f32x4.less(f32x4.abs(value), infinity))));
+  const sum = sumOfPowers(c, sweep, x, shift);
+  const result = sum.map((value, part) => f.let(f32x4.add(log(c, value), shift[part]!)));
+  const isInfinite = maximum.map((value) => f.let(f32x4.equal(value, infinity)));
+  // e^∞ came out as NaN; infinite it is, unless something else was NaN.
+  f.if(isInfinite.reduce<V128>((a, b) => a.or(b), v128.zero()).anyTrue(), () => {
+    const isNaN = reduce(
+      sweep,
+      [x],
+      v128.zero(),
+      (mask, lanes) => {
+        const value = f.let(lanes.load(0));
+        return mask.or(f32x4.notEqual(value, value));
+      },
+      (a, b) => a.or(b),
+    );
+    result.forEach((value, part) => {
+      const exact = isNaN[part]!.or(infinity);
+      f.set(value, v128.bitselect(exact, value, isInfinite[part]!));
+    });
+  });
+  return result;
+}
+
+const logSumExpProgram: LaneProgram = {
+  name: "logSumExp",
+  parts: 2,
+  emit: (c, sweep, [x], [y]) => {
+    sweep.storeResults(y!, logSumExp(c, sweep, x!));
+  },
+};
+
+/** A kernel with dense inputs and one output of their shape. */
+function alongAxis(op: string, program: LaneProgram, work: number): NativeKernel {
+  return {
+    op,
+    lower: ({ node, inputs, outputs }) => [
+      laneLaunch({
+        name: op,
+        program,
+        lanes: lanesAlong(inputs[0]!.shape, [node.attributes.axis as number])!,
+        reads: inputs,
+        writes: [outputs[0]!],
+        results: [],
+        work,
+      }),
+    ],
+  };
+}
+
+/** The kernel of `softmax`. */
+export const softmaxKernel: NativeKernel = alongAxis("softmax", softmaxProgram, 20);
+
+/** The kernel of `softmaxBackward`. */
+export const softmaxBackwardKernel: NativeKernel = alongAxis(
+  "softmaxBackward",
+  softmaxBackwardProgram,
+  5,
+);
+
+/** The kernel of `logSoftmax`. */
+export const logSoftmaxKernel: NativeKernel = alongAxis("logSoftmax", logSoftmaxProgram, 20);
+
+/** The kernel of `logSoftmaxBackward`. */
+export const logSoftmaxBackwardKernel: NativeKernel = alongAxis(
+  "logSoftmaxBackward",
+  logSoftmaxBackwardProgram,
+  20,
+);
+
+const axesOf = (node: Node): readonly number[] => node.attributes.axes as readonly number[];
+
+/** The kernel of `logSumExp`, over neighbouring axes. */
+export const logSumExpKernel: NativeKernel = {
+  op: "logSumExp",
+  supports: (node) => {
+    const { shape } = node.inputs[0]!;
+    return lanesAlong(shape, axesOf(node)) !== null && !shape.includes(0);
+  },
+  lower: ({ node, inputs, outputs }) => [
+    laneLaunch({
+      name: "logSumExp",
+      program: logSumExpProgram,
+      lanes: lanesAlong(inputs[0]!.shape, axesOf(node))!,
+      reads: inputs,
+      writes: [],
+      results: [outputs[0]!],
+      work: 20,
+    }),
+  ],
+};
