@@ -4,12 +4,12 @@ import { check } from "../error.js";
 import { multiply } from "../ops/elementwise.js";
 import { matmul } from "../ops/matmul.js";
 import { reshape } from "../ops/movement.js";
-import { IndexingTensor } from "./indexing.js";
 import { formatShape } from "./shape.js";
+import { SoftmaxTensor } from "./softmax.js";
 import type { Tensor } from "./tensor.js";
 
 /** The part of `Tensor` about matrices and vectors. */
-export abstract class LinearAlgebraTensor extends IndexingTensor {
+export abstract class LinearAlgebraTensor extends SoftmaxTensor {
   /**
    * Matrix product over the last two axes, leading axes broadcast: [..., m, k] × [..., k, n] →
    * [..., m, n]. A vector on the left is a row, on the right a column, and that axis disappears

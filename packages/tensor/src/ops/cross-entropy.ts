@@ -1,0 +1,219 @@
+/** Cross entropy between rows of logits and classes. */
+
+import { check, XError } from "../error.js";
+import { apply, applyOne, makeOp, type Attributes, type Value } from "../graph/node.js";
+import { formatShape, sameShape } from "../tensor/shape.js";
+import { add, cast, equal, exp, multiply, notEqual, subtract, where } from "./elementwise.js";
+import { constant, iota } from "./leaf.js";
+import { expand, reshape } from "./movement.js";
+import { logSumExp, sum } from "./reduce.js";
+
+/** The parts that definition and gradient share, for logits of shape [..., C]. */
+interface Rows {
+  readonly classes: number;
+  readonly axis: number;
+  /** Whether a row counts: its target is not the ignored one. */
+  readonly counts: Value;
+  /** Whether an element belongs to the target class. */
+  readonly isTarget: Value;
+  /** The weight of each row's target class; `null` means 1. */
+  readonly targetWeight: Value | null;
+}
+
+function rowsOf(logits: Value, target: Value, weight: Value | null, attributes: Attributes): Rows {
+  const axis = logits.shape.length - 1;
+  const classes = logits.shape[axis]!;
+  const counts = notEqual(target, constant(attributes.ignoreIndex as number, "int32"));
+  const isTarget = equal(spread(target, classes), iota(classes));
+  const targetWeight = weight === null ? null : sum(where(isTarget, weight, constant(0)), [axis]);
+  return { classes, axis, counts, isTarget, targetWeight };
+}
+
+/** One number a row, spread over the classes. */
+function spread(rows: Value, classes: number): Value {
+  return expand(reshape(rows, [...rows.shape, 1]), [...rows.shape, classes]);
+}
+
+/**
+ * Inputs logits [..., C], target int32 [...], weight? [C]; outputs, one a row, the loss
+ * (1 − ε) w_t (lse − x_t) + ε/C Σ_c w_c (lse − x_c), 0 where the target is `ignoreIndex`, and
+ * lse = log Σ eˣ.
+ *
+ * Attributes: `ignoreIndex`, `labelSmoothing` (ε), `hasWeight`.
+ */
+const crossEntropyOp = makeOp({
+  name: "crossEntropy",
+  kind: "primitive",
+  infer: ([logits]) => {
+    const rows = { shape: logits!.shape.slice(0, -1), dtype: "float32" } as const;
+    return [rows, rows];
+  },
+  compose: ([logits, target, weight = null], attributes) => {
+    const rows = rowsOf(logits!, target!, weight, attributes);
+    const { classes, axis, isTarget, targetWeight } = rows;
+    const smoothing = attributes.labelSmoothing as number;
+    const lse = logSumExp(logits!, [axis]);
+    const chosen = sum(where(isTarget, logits!, constant(0)), [axis]);
+    let loss = subtract(lse, chosen);
+    if (targetWeight !== null) loss = multiply(loss, targetWeight);
+    if (smoothing > 0) {
+      let surprise = subtract(spread(lse, classes), logits!);
+      if (weight !== null) surprise = multiply(surprise, weight);
+      const others = multiply(sum(surprise, [axis]), constant(smoothing / classes));
+      loss = add(multiply(loss, constant(1 - smoothing)), others);
+    }
+    return [where(rows.counts, loss, constant(0)), lse];
+  },
+  gradient: (node, [g, gLse]) => {
+    const [logits, target, ...weights] = node.inputs as [Value, Value, ...Value[]];
+    const lse = node.outputs[1]!;
+    let cotangent: Value | null = null;
+    if (g) {
+      const inputs = [logits, target, ...weights, lse, g];
+      cotangent = applyOne(crossEntropyBackwardOp, inputs, node.attributes);
+    }
+    if (gLse) {
+      const classes = logits.shape.at(-1)!;
+      const probabilities = exp(subtract(logits, spread(lse, classes)));
+      const share = multiply(probabilities, spread(gLse, classes));
+      cotangent = cotangent === null ? share : add(cotangent, share);
+    }
+    return [cotangent, null, ...weights.map(() => null)];
+  },
+});
+
+/**
+ * Inputs logits [..., C], target [...], weight? [C], lse [...] and the cotangent g [...] of the
+ * loss; output the cotangent of the logits,
+ * g ((w_t (1 − ε) + ε/C Σ w) eˣ⁻ˡˢᵉ − (1 − ε) w_t [c = t] − ε/C w_c).
+ *
+ * Attributes as for `crossEntropy`.
+ */
+const crossEntropyBackwardOp = makeOp({
+  name: "crossEntropyBackward",
+  kind: "primitive",
+  infer: ([logits]) => [{ shape: logits!.shape, dtype: "float32" }],
+  compose: (inputs, attributes) => {
+    const [logits, target] = inputs as [Value, Value];
+    const weight = attributes.hasWeight === true ? inputs[2]! : null;
+    const [lse, g] = inputs.slice(-2) as [Value, Value];
+    const { classes, counts, isTarget, targetWeight } = rowsOf(logits, target, weight, attributes);
+    const smoothing = attributes.labelSmoothing as number;
+    const probabilities = exp(subtract(logits, spread(lse, classes)));
+    const hit = constant(1 - smoothing);
+    let slope: Value;
+    if (targetWeight === null) {
+      slope = subtract(probabilities, where(isTarget, hit, constant(0)));
+    } else {
+      const certain = spread(multiply(targetWeight, hit), classes);
+      slope = subtract(multiply(probabilities, certain), where(isTarget, certain, constant(0)));
+    }
+    if (smoothing > 0) {
+      const each = constant(smoothing / classes);
+      if (weight === null) slope = subtract(slope, each);
+      else {
+        const total = multiply(probabilities, sum(weight, [0]));
+        slope = add(slope, multiply(subtract(total, weight), each));
+      }
+    }
+    return [multiply(slope, spread(where(counts, g, constant(0)), classes))];
+  },
+});
+
+/** What `crossEntropy` is asked for. */
+export interface CrossEntropyOptions {
+  /** One weight a class. */
+  readonly weight: Value | null;
+  readonly ignoreIndex: number;
+  readonly labelSmoothing: number;
+}
+
+function checkTargets(op: string, target: Value, classes: number, ignoreIndex: number): void {
+  check(
+    target.dtype === "int32" || target.dtype === "uint32" || target.dtype === "int8",
+    "dtype",
+    () => `${op}: targets must be class numbers (integers), got ${target.dtype}. Cast to int32.`,
+  );
+  const numbers = target.storage?.host;
+  if (!numbers) return;
+  for (let i = 0; i < numbers.length; i++) {
+    const number = numbers[i]!;
+    if ((number < 0 || number >= classes) && number !== ignoreIndex) {
+      throw new XError(
+        "argument",
+        `${op}: targets must lie between 0 and ${classes - 1} or be ignored (${ignoreIndex}), got ${number}. Correct the targets.`,
+      );
+    }
+  }
+}
+
+/** The loss of every row of logits [..., C] with targets [...]; 0 where the target is ignored. */
+export function crossEntropy(logits: Value, target: Value, options: CrossEntropyOptions): Value {
+  const { weight, ignoreIndex, labelSmoothing } = options;
+  const classes = logits.shape.at(-1) ?? 0;
+  check(
+    logits.shape.length > 0 && classes > 0 && sameShape(target.shape, logits.shape.slice(0, -1)),
+    "shape",
+    () =>
+      `crossEntropy: there must be one target for every row of logits, got targets ${formatShape(target.shape)} for logits ${formatShape(logits.shape)} (classes last). Reshape one of them.`,
+  );
+  checkTargets("crossEntropy", target, classes, ignoreIndex);
+  checkClassWeights("crossEntropy", weight, classes);
+  const inputs = [cast(logits, "float32"), cast(target, "int32")];
+  if (weight !== null) inputs.push(cast(weight, "float32"));
+  return apply(crossEntropyOp, inputs, {
+    ignoreIndex,
+    labelSmoothing,
+    hasWeight: weight !== null,
+  })[0]!;
+}
+
+/** Checks that there is one weight a class. */
+export function checkClassWeights(op: string, weight: Value | null, classes: number): void {
+  check(
+    weight === null || sameShape(weight.shape, [classes]),
+    "shape",
+    () =>
+      `${op}: there must be one weight for each of the ${classes} classes, got shape ${formatShape(weight!.shape)}. Correct the weights.`,
+  );
+}
+
+/** How much every row counts in a mean: 0 where ignored, else the weight of its class. */
+export function rowWeights(
+  target: Value,
+  classes: number,
+  weight: Value | null,
+  ignoreIndex: number,
+): Value {
+  const classNumbers = cast(target, "int32");
+  const counts = notEqual(classNumbers, constant(ignoreIndex, "int32"));
+  if (weight === null) return cast(counts, "float32");
+  const isTarget = equal(spread(classNumbers, classes), iota(classes));
+  const own = sum(where(isTarget, weight, constant(0)), [target.shape.length]);
+  return where(counts, own, constant(0));
+}
+
+/** Σ over rows of −x at the target class, weighted: the loss of given log-probabilities. */
+export function negativeLogLikelihood(
+  logProbabilities: Value,
+  target: Value,
+  options: Omit<CrossEntropyOptions, "labelSmoothing">,
+): Value {
+  const classes = logProbabilities.shape.at(-1) ?? 0;
+  check(
+    sameShape(target.shape, logProbabilities.shape.slice(0, -1)),
+    "shape",
+    () =>
+      `nllLoss: there must be one target for every row, got targets ${formatShape(target.shape)} for ${formatShape(logProbabilities.shape)} (classes last). Reshape one of them.`,
+  );
+  checkTargets("nllLoss", target, classes, options.ignoreIndex);
+  checkClassWeights("nllLoss", options.weight, classes);
+  const isTarget = equal(spread(cast(target, "int32"), classes), iota(classes));
+  const chosen = sum(where(isTarget, logProbabilities, constant(0)), [target.shape.length]);
+  const weights = rowWeights(target, classes, options.weight, options.ignoreIndex);
+  return where(
+    equal(weights, constant(0)),
+    constant(0),
+    multiply(subtract(constant(0), chosen), weights),
+  );
+}

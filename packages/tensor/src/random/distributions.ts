@@ -1,0 +1,293 @@
+/** Tensors of random numbers. */
+
+import { check } from "../error.js";
+import type { Value } from "../graph/node.js";
+import type { Draw } from "../ops/draw.js";
+import { add, cast, less, log, multiply } from "../ops/elementwise.js";
+import { scalar } from "../ops/leaf.js";
+import * as random from "../ops/random.js";
+import { errorFunction } from "../reference/error-function.js";
+import { fromData, type TensorOptions } from "../tensor/creation.js";
+import type { DType } from "../tensor/dtype.js";
+import { checkShape, formatShape, normalizeAxis, sizeOf, type Shape } from "../tensor/shape.js";
+import { Tensor } from "../tensor/tensor.js";
+import { getDefaultGenerator, type Generator } from "./generator.js";
+import { hostNormal, hostTruncatedNormal, hostUniform } from "./host.js";
+
+/** Options of the functions that draw random numbers. */
+export interface RandomOptions extends TensorOptions {
+  /** Where the numbers come from; the default generator unless given. */
+  readonly generator?: Generator;
+}
+
+function drawFrom(options: RandomOptions): Draw {
+  return (options.generator ?? getDefaultGenerator()).draw();
+}
+
+/**
+ * A random float tensor: numbers of its own where it must be a leaf, else a function of the draw
+ * that is computed where it is needed.
+ */
+function drawn(
+  op: string,
+  shape: Shape,
+  options: RandomOptions,
+  onHost: (draw: Draw, size: number) => Float32Array,
+  inGraph: (draw: random.DrawScalars) => Value,
+): Tensor {
+  checkShape(op, shape);
+  const { dtype = "float32" } = options;
+  checkFloat(op, dtype);
+  const draw = drawFrom(options);
+  if (options.requiresGrad !== true && options.device === undefined) {
+    return new Tensor(cast(inGraph(random.drawScalars(draw)), dtype));
+  }
+  return fromData(onHost(draw, sizeOf(shape)), shape, { ...options, dtype });
+}
+
+function checkFloat(op: string, dtype: DType): void {
+  check(
+    dtype === "float32" || dtype === "float16",
+    "dtype",
+    () => `${op}: the numbers are floating-point numbers, got type ${dtype}. Use randint().`,
+  );
+}
+
+/**
+ * Evenly distributed in [0, 1).
+ *
+ * @example
+ * ```ts
+ * import { rand } from "@x/tensor";
+ *
+ * const x = await rand([1000]).mean().item();
+ * console.log(x > 0.4 && x < 0.6); // → true
+ * ```
+ */
+export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
+  return uniform(0, 1, shape, options);
+}
+
+/** Normally distributed with mean 0 and standard deviation 1. */
+export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
+  return normal(0, 1, shape, options);
+}
+
+/** Evenly distributed in [low, high). */
+export function uniform(
+  low: number,
+  high: number,
+  shape: Shape,
+  options: RandomOptions = {},
+): Tensor {
+  checkNumbers("uniform", { low, high });
+  return drawn(
+    "uniform",
+    shape,
+    options,
+    (draw, size) => hostUniform(draw, size, low, high),
+    (draw) => {
+      const unit = random.uniform(draw, shape);
+      if (low === 0 && high === 1) return unit;
+      return add(multiply(unit, scalar(high - low)), scalar(low));
+    },
+  );
+}
+
+/** Normally distributed with the given mean and standard deviation. */
+export function normal(
+  mean: number,
+  std: number,
+  shape: Shape,
+  options: RandomOptions = {},
+): Tensor {
+  checkNumbers("normal", { mean, std });
+  check(
+    std >= 0,
+    "argument",
+    () => `normal: the standard deviation must not be negative, got ${std}. Use its size.`,
+  );
+  return drawn(
+    "normal",
+    shape,
+    options,
+    (draw, size) => hostNormal(draw, size, mean, std),
+    (draw) => {
+      const standard = random.normal(draw, shape);
+      if (mean === 0 && std === 1) return standard;
+      return add(multiply(standard, scalar(std)), scalar(mean));
+    },
+  );
+}
+
+/** Parameters of `truncatedNormal`. */
+export interface TruncatedNormalOptions extends RandomOptions {
+  /** Mean before truncation. Default 0. */
+  readonly mean?: number;
+  /** Standard deviation before truncation. Default 1. */
+  readonly std?: number;
+  /** Smallest number. Default −2. */
+  readonly low?: number;
+  /** Largest number. Default 2. */
+  readonly high?: number;
+}
+
+/** Normally distributed numbers of which only those in [low, high] are kept. */
+export function truncatedNormal(shape: Shape, options: TruncatedNormalOptions = {}): Tensor {
+  const { mean = 0, std = 1, low = -2, high = 2 } = options;
+  checkNumbers("truncatedNormal", { mean, std, low, high });
+  check(
+    std > 0 && low < high,
+    "argument",
+    () =>
+      `truncatedNormal: std must be above 0 and low below high, got std ${std}, low ${low} and high ${high}. Correct them.`,
+  );
+  const standardLow = (low - mean) / std;
+  const standardHigh = (high - mean) / std;
+  const end = (bound: number): { bound: number; erf: number } => ({
+    bound,
+    erf: errorFunction(bound * Math.SQRT1_2),
+  });
+  return drawn(
+    "truncatedNormal",
+    shape,
+    options,
+    (draw, size) =>
+      hostTruncatedNormal(draw, size, { mean, std, low: standardLow, high: standardHigh }),
+    (draw) => {
+      const value = random.truncatedNormal(draw, shape, end(standardLow), end(standardHigh));
+      if (mean === 0 && std === 1) return value;
+      return add(multiply(value, scalar(std)), scalar(mean));
+    },
+  );
+}
+
+/** Exponentially distributed with density λ e^(−λx). */
+export function exponential(rate: number, shape: Shape, options: RandomOptions = {}): Tensor {
+  checkNumbers("exponential", { rate });
+  check(
+    rate > 0,
+    "argument",
+    () => `exponential: the rate must be above 0, got ${rate}. Use a positive number.`,
+  );
+  checkShape("exponential", shape);
+  const value = random.exponential(random.drawScalars(drawFrom(options)), shape);
+  return new Tensor(cast(multiply(value, scalar(1 / rate)), options.dtype ?? "float32"));
+}
+
+/** Whole numbers from `low` (0 unless given) to before `high`, int32 unless a type is given. */
+export function randint(high: number, shape: Shape, options?: RandomOptions): Tensor;
+/** Whole numbers from `low` to before `high`. */
+export function randint(low: number, high: number, shape: Shape, options?: RandomOptions): Tensor;
+export function randint(
+  first: number,
+  second: number | Shape,
+  third: Shape | RandomOptions = {},
+  fourth: RandomOptions = {},
+): Tensor {
+  const hasLow = typeof second === "number";
+  const [low, high] = hasLow ? [first, second] : [0, first];
+  const shape = (hasLow ? third : second) as Shape;
+  const options = (hasLow ? fourth : third) as RandomOptions;
+  check(
+    Number.isInteger(low) && Number.isInteger(high) && low < high && high - low < 2 ** 32,
+    "argument",
+    () =>
+      `randint: low and high must be whole numbers with low below high, got ${low} and ${high}. Correct them.`,
+  );
+  check(
+    low >= -(2 ** 31) && high <= 2 ** 31,
+    "argument",
+    () => `randint: numbers must fit int32, got a range from ${low} to ${high}. Narrow it.`,
+  );
+  checkShape("randint", shape);
+  const draw = random.drawScalars(drawFrom(options));
+  const value = random.randomIntegers(draw, shape, low, high);
+  return new Tensor(cast(value, options.dtype ?? "int32"));
+}
+
+/** The numbers 0 … n − 1 in random order, int32. */
+export function randperm(n: number, options: RandomOptions = {}): Tensor {
+  checkShape("randperm", [n]);
+  const value = random.permutation(random.drawScalars(drawFrom(options)), n);
+  return new Tensor(cast(value, options.dtype ?? "int32"));
+}
+
+/** Evenly distributed in [0, 1), in the shape of `like`. */
+export function randLike(like: Tensor, options: RandomOptions = {}): Tensor {
+  return rand(like.shape, options);
+}
+
+/** Standard normal, in the shape of `like`. */
+export function randnLike(like: Tensor, options: RandomOptions = {}): Tensor {
+  return randn(like.shape, options);
+}
+
+/** 1 with the probability each element of `probabilities` gives, else 0; float32. */
+export function bernoulli(probabilities: Tensor, options: RandomOptions = {}): Tensor {
+  const draw = random.drawScalars(drawFrom(options));
+  const hit = less(random.uniform(draw, probabilities.shape), probabilities.detach().value);
+  return new Tensor(cast(hit, options.dtype ?? "float32"));
+}
+
+/** One class number a row of logits [..., C] (int32 [...]), with probability softmax(logits). */
+export function categorical(logits: Tensor, options: RandomOptions = {}): Tensor {
+  check(
+    logits.rank > 0 && logits.shape.at(-1) !== 0,
+    "shape",
+    () =>
+      `categorical: logits must have a last axis of classes, got shape ${formatShape(logits.shape)}. Add one.`,
+  );
+  const draw = random.drawScalars(drawFrom(options));
+  return new Tensor(random.categorical(logits.detach().value, draw));
+}
+
+/** Options of `multinomial`. */
+export interface MultinomialOptions extends RandomOptions {
+  /** Whether one class may be drawn several times. Default false. */
+  readonly replacement?: boolean;
+}
+
+/**
+ * `numSamples` class numbers for each row of `weights` ([C] or [rows, C], not negative), each with
+ * probability proportional to its weight; int32 [numSamples] or [rows, numSamples].
+ */
+export function multinomial(
+  weights: Tensor,
+  numSamples: number,
+  options: MultinomialOptions = {},
+): Tensor {
+  const axis = normalizeAxis("multinomial", -1, weights.rank);
+  const classes = weights.shape[axis] ?? 0;
+  const replacement = options.replacement === true;
+  check(
+    weights.rank >= 1 && weights.rank <= 2,
+    "shape",
+    () =>
+      `multinomial: weights must be [classes] or [rows, classes], got shape ${formatShape(weights.shape)}. Reshape them.`,
+  );
+  check(
+    Number.isInteger(numSamples) && numSamples >= 1 && (replacement || numSamples <= classes),
+    "argument",
+    () =>
+      `multinomial: without replacement between 1 and ${classes} samples can be drawn, got ${numSamples}. Draw fewer or set replacement.`,
+  );
+  const logits = new Tensor(log(weights.detach().value));
+  if (replacement) {
+    const shape = [...weights.shape.slice(0, -1), numSamples, classes];
+    return categorical(logits.unsqueeze(-2).expand(shape), options);
+  }
+  const draw = random.drawScalars(drawFrom(options));
+  const noisy = logits.add(new Tensor(random.gumbel(draw, weights.shape)));
+  return noisy.topk(numSamples).indices;
+}
+
+function checkNumbers(op: string, numbers: Readonly<Record<string, number>>): void {
+  for (const [name, number] of Object.entries(numbers)) {
+    check(
+      Number.isFinite(number),
+      "argument",
+      () => `${op}: ${name} must be a finite number, got ${String(number)}. Pass a number.`,
+    );
+  }
+}
