@@ -34,9 +34,73 @@ export {
   type TypedArray,
 } from "./tensor/creation.js";
 export { broadcastTensors, cat, einsum, meshgrid, stack, where } from "./tensor/joining.js";
+export {
+  cumulativeLinearAttention,
+  type CumulativeLinearAttentionOptions,
+  type CumulativeLinearAttentionResult,
+} from "./tensor/linear-attention.js";
+export { peek } from "./tensor/peek.js";
 export { memory, realize } from "./tensor/realize.js";
 export { enableGrad, grad, noGrad, valueAndGrad, type ValueAndGrad } from "./tensor/grad.js";
 export { checkpoint } from "./tensor/checkpoint.js";
 export { customGradient, type CustomGradientResult } from "./tensor/custom-gradient.js";
+export * as functional from "./tensor/functional.js";
+export {
+  attentionWeights,
+  batchNorm,
+  binaryCrossEntropy,
+  binaryCrossEntropyWithLogits,
+  conv1d,
+  conv2d,
+  cosineEmbeddingLoss,
+  cosineSimilarity,
+  crossEntropy,
+  dropout,
+  embedding,
+  embeddingBag,
+  huberLoss,
+  klDiv,
+  l1Loss,
+  layerNorm,
+  linear,
+  mseLoss,
+  nllLoss,
+  normalize,
+  rmsNorm,
+  scaledDotProductAttention,
+  smoothL1Loss,
+  type AttentionOptions,
+  type BatchNormOptions,
+  type BinaryCrossEntropyOptions,
+  type ConvolutionOptions,
+  type CrossEntropyOptions,
+  type DropoutOptions,
+  type EmbeddingBagOptions,
+  type EmbeddingOptions,
+  type KlDivOptions,
+  type LayerNormOptions,
+  type LossOptions,
+  type NllLossOptions,
+  type NormalizeOptions,
+  type PerAxis,
+  type Reduction,
+  type RmsNormOptions,
+  type VisibilityOptions,
+} from "./tensor/functional.js";
+export {
+  bernoulli,
+  manualSeed,
+  multinomial,
+  rand,
+  randint,
+  randLike,
+  randn,
+  randnLike,
+  randperm,
+  type Generator,
+  type MultinomialOptions,
+  type RandomOptions,
+} from "./random/index.js";
+export type { SortOptions, TopkOptions } from "./tensor/sort.js";
 export { defineOp, type GradientContext, type OpDefinition } from "./tensor/define-op.js";
 export type { Attribute, Attributes, Spec } from "./graph/node.js";
