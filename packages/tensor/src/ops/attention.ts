@@ -25,7 +25,7 @@ import { constant, iota } from "./leaf.js";
 import { matmul } from "./matmul.js";
 import { expand, full, reshape, transposeLast } from "./movement.js";
 import { keepMask, type DrawScalars } from "./random.js";
-import { max, sum } from "./reduce.js";
+import { logSumExp, max, sum } from "./reduce.js";
 
 /** Which keys a query sees, besides a mask, and what happens to the weights. */
 export interface AttentionOptions {
@@ -307,4 +307,30 @@ export function scaledDotProductAttention(
     hasMask: isMask,
     hasBias: guide !== null && !isMask,
   })[0]!;
+}
+
+/** The weights of attention, [b, h, n, m], before dropout; 0 in rows without a visible key. */
+export function attentionWeights(
+  q: Value,
+  k: Value,
+  guide: Value | null,
+  options: Omit<AttentionOptions, "dropout">,
+): Value {
+  checkShapes(q, k, k);
+  const isMask = guide?.dtype === "bool";
+  const shape = [...q.shape.slice(0, 3), k.shape[2]!];
+  if (guide !== null) checkGuide(isMask ? "mask" : "bias", guide, shape);
+  if (k.shape[2] === 0) return full(shape, 0, "float32");
+  const parts = {
+    q: cast(q, "float32"),
+    k: cast(k, "float32"),
+    v: k,
+    mask: isMask ? guide : null,
+    bias: isMask || guide === null ? null : cast(guide, "float32"),
+    rest: [],
+    draw: null,
+  };
+  const { causal, window, scale } = options;
+  const scores = scoresOf(parts, { causal, window, scale });
+  return weightsOf(parts, { causal, window, scale }, logSumExp(scores, [3]));
 }

@@ -182,7 +182,10 @@ const logSumExpOp = makeOp({
   gradient: (node, [g]) => {
     const x = node.inputs[0]!;
     const axes = list(node.attributes.axes);
-    const softmax = exp(subtract(x, spread(node.outputs[0]!, x.shape, axes)));
+    const y = node.outputs[0]!;
+    // A row of −∞ has no weights rather than undefined ones.
+    const shift = where(equal(y, constant(-Infinity)), constant(0), y);
+    const softmax = exp(subtract(x, spread(shift, x.shape, axes)));
     return [multiply(spread(g!, x.shape, axes), softmax)];
   },
 });

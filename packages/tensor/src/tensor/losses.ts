@@ -1,0 +1,346 @@
+/** Losses. */
+
+import { check } from "../error.js";
+import type { Value } from "../graph/node.js";
+import * as elementwise from "../ops/elementwise.js";
+import {
+  checkClassWeights,
+  crossEntropy as crossEntropyRows,
+  negativeLogLikelihood,
+  rowWeights,
+} from "../ops/cross-entropy.js";
+import { constant } from "../ops/leaf.js";
+import { permute } from "../ops/movement.js";
+import { sum } from "../ops/reduce.js";
+import { logSoftmax } from "../ops/softmax.js";
+import { isFloat } from "./dtype.js";
+import { formatShape, sameShape } from "./shape.js";
+import { Tensor } from "./tensor.js";
+
+/** What becomes of the single losses: their mean, their sum, or nothing. */
+export type Reduction = "mean" | "sum" | "none";
+
+/** Options of most losses. */
+export interface LossOptions {
+  /** Default `"mean"`. */
+  readonly reduction?: Reduction;
+}
+
+const reductions: readonly string[] = ["mean", "sum", "none"] satisfies Reduction[];
+
+function reduced(op: string, losses: Tensor, options: LossOptions): Tensor {
+  const { reduction = "mean" } = options;
+  checkReduction(op, reduction, reductions);
+  if (reduction === "none") return losses;
+  return reduction === "sum" ? losses.sum() : losses.mean();
+}
+
+function checkReduction(op: string, reduction: string, allowed: readonly string[]): void {
+  check(
+    allowed.includes(reduction),
+    "argument",
+    () =>
+      `${op}: reduction must be one of ${allowed.join(", ")}, got ${reduction}. Choose one of them.`,
+  );
+}
+
+function checkSame(op: string, input: Tensor, target: Tensor): void {
+  check(
+    sameShape(input.shape, target.shape),
+    "shape",
+    () =>
+      `${op}: input and target must have the same shape, got ${formatShape(input.shape)} and ${formatShape(target.shape)}. Reshape one of them.`,
+  );
+}
+
+/** Options of `crossEntropy`. */
+export interface CrossEntropyOptions extends LossOptions {
+  /** One weight a class. */
+  readonly weight?: Tensor | null;
+  /** Rows with this target do not count. Default −100. */
+  readonly ignoreIndex?: number;
+  /** How much of the target probability is spread evenly over all classes. Default 0. */
+  readonly labelSmoothing?: number;
+}
+
+/** `x` with its class axis (1, or 0 of one row) moved to the end. */
+function classesLast(op: string, x: Tensor): Value {
+  check(
+    x.rank > 0,
+    "shape",
+    () => `${op}: the input must have an axis of classes, got shape []. Add it.`,
+  );
+  if (x.rank <= 2) return x.value;
+  const axes = x.shape.map((_, i) => i).filter((i) => i !== 1);
+  return permute(x.value, [...axes, 1]);
+}
+
+/**
+ * Cross entropy between logits and classes: −log softmax(x) at the target class, weighted, averaged
+ * over the rows that count (by their weights).
+ *
+ * @param logits [rows, classes], [rows, classes, …positions], or [classes] for a single row
+ * @param target class numbers (integers) [rows, …positions], or class probabilities of the logits'
+ *   shape (floating point)
+ *
+ * @example
+ * ```ts
+ * import { crossEntropy, tensor } from "@x/tensor";
+ *
+ * const logits = tensor([[0, 0], [0, 0]]);
+ * const loss = crossEntropy(logits, tensor([0, 1], { dtype: "int32" }));
+ * console.log((await loss.item()).toFixed(4)); // → 0.6931
+ * ```
+ */
+export function crossEntropy(
+  logits: Tensor,
+  target: Tensor,
+  options: CrossEntropyOptions = {},
+): Tensor {
+  const { weight, ignoreIndex = -100, labelSmoothing = 0, reduction = "mean" } = options;
+  checkReduction("crossEntropy", reduction, reductions);
+  check(
+    labelSmoothing >= 0 && labelSmoothing <= 1,
+    "argument",
+    () =>
+      `crossEntropy: labelSmoothing must lie between 0 and 1, got ${labelSmoothing}. Correct it.`,
+  );
+  check(
+    Number.isInteger(ignoreIndex),
+    "argument",
+    () => `crossEntropy: ignoreIndex must be a whole number, got ${ignoreIndex}. Correct it.`,
+  );
+  const rows = classesLast("crossEntropy", logits);
+  const weights = weight?.value ?? null;
+  if (isFloat(target.dtype)) {
+    checkSame("crossEntropy", logits, target);
+    const targets = classesLast("crossEntropy", target);
+    return probabilityCrossEntropy(rows, targets, weights, labelSmoothing, reduction);
+  }
+  const losses = crossEntropyRows(rows, target.value, {
+    weight: weights,
+    ignoreIndex,
+    labelSmoothing,
+  });
+  return weightedReduction(
+    losses,
+    target.value,
+    rows.shape.at(-1)!,
+    weights,
+    ignoreIndex,
+    reduction,
+  );
+}
+
+/** Cross entropy with given class probabilities. */
+function probabilityCrossEntropy(
+  rows: Value,
+  target: Value,
+  weight: Value | null,
+  smoothing: number,
+  reduction: Reduction,
+): Tensor {
+  const axis = rows.shape.length - 1;
+  const classes = rows.shape[axis]!;
+  checkClassWeights("crossEntropy", weight, classes);
+  let goal = target;
+  if (smoothing > 0) {
+    const kept = elementwise.multiply(goal, constant(1 - smoothing));
+    goal = elementwise.add(kept, constant(smoothing / classes));
+  }
+  if (weight !== null) goal = elementwise.multiply(goal, weight);
+  const surprise = elementwise.multiply(goal, elementwise.negate(logSoftmax(rows, axis)));
+  return reduced("crossEntropy", new Tensor(sum(surprise, [axis])), { reduction });
+}
+
+/** The sum of row losses, for a mean divided by how much the rows count. */
+function weightedReduction(
+  losses: Value,
+  target: Value,
+  classes: number,
+  weight: Value | null,
+  ignoreIndex: number,
+  reduction: Reduction,
+): Tensor {
+  if (reduction === "none") return new Tensor(losses);
+  const axes = losses.shape.map((_, i) => i);
+  const total = sum(losses, axes);
+  if (reduction === "sum") return new Tensor(total);
+  const count = sum(rowWeights(target, classes, weight, ignoreIndex), axes);
+  return new Tensor(elementwise.divide(total, count));
+}
+
+/** Options of `nllLoss`. */
+export type NllLossOptions = Omit<CrossEntropyOptions, "labelSmoothing">;
+
+/**
+ * Negative log-likelihood: −x at the target class for log-probabilities x, weighted, averaged over
+ * the rows that count.
+ *
+ * @param logProbabilities shapes as for the logits of `crossEntropy`
+ */
+export function nllLoss(
+  logProbabilities: Tensor,
+  target: Tensor,
+  options: NllLossOptions = {},
+): Tensor {
+  const { weight, ignoreIndex = -100, reduction = "mean" } = options;
+  checkReduction("nllLoss", reduction, reductions);
+  const rows = classesLast("nllLoss", logProbabilities);
+  const weights = weight?.value ?? null;
+  const losses = negativeLogLikelihood(rows, target.value, { weight: weights, ignoreIndex });
+  return weightedReduction(
+    losses,
+    target.value,
+    rows.shape.at(-1)!,
+    weights,
+    ignoreIndex,
+    reduction,
+  );
+}
+
+/** Squared differences: (x − target)². */
+export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  checkSame("mseLoss", input, target);
+  return reduced("mseLoss", input.sub(target).square(), options);
+}
+
+/** Absolute differences: |x − target|. */
+export function l1Loss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  checkSame("l1Loss", input, target);
+  return reduced("l1Loss", input.sub(target).abs(), options);
+}
+
+/** Quadratic for |x − target| below β, linear beyond: d²/(2β), |d| − β/2. */
+export function smoothL1Loss(
+  input: Tensor,
+  target: Tensor,
+  options: LossOptions & { readonly beta?: number } = {},
+): Tensor {
+  const { beta = 1 } = options;
+  checkSame("smoothL1Loss", input, target);
+  check(
+    beta >= 0,
+    "argument",
+    () => `smoothL1Loss: beta must not be negative, got ${beta}. Use 0 or more.`,
+  );
+  if (beta === 0) return l1Loss(input, target, options);
+  const losses = huber(input, target, beta).div(beta);
+  return reduced("smoothL1Loss", losses, options);
+}
+
+/** Quadratic for |x − target| up to δ, linear beyond: d²/2, δ (|d| − δ/2). */
+export function huberLoss(
+  input: Tensor,
+  target: Tensor,
+  options: LossOptions & { readonly delta?: number } = {},
+): Tensor {
+  const { delta = 1 } = options;
+  checkSame("huberLoss", input, target);
+  check(
+    delta > 0,
+    "argument",
+    () => `huberLoss: delta must be above 0, got ${delta}. Use a positive number.`,
+  );
+  return reduced("huberLoss", huber(input, target, delta), options);
+}
+
+function huber(input: Tensor, target: Tensor, delta: number): Tensor {
+  const difference = input.sub(target);
+  const distance = difference.abs();
+  const linear = distance.sub(delta / 2).mul(delta);
+  return difference.square().mul(0.5).where(distance.le(delta), linear);
+}
+
+/**
+ * Binary cross entropy of probabilities: −(y log p + (1 − y) log(1 − p)), the logarithms limited to
+ * −100 from below.
+ */
+export function binaryCrossEntropy(
+  input: Tensor,
+  target: Tensor,
+  options: LossOptions & { readonly weight?: Tensor | null } = {},
+): Tensor {
+  checkSame("binaryCrossEntropy", input, target);
+  const hit = input.log().clamp(-100);
+  const miss = input.neg().log1p().clamp(-100);
+  const losses = target.mul(hit).add(target.neg().add(1).mul(miss)).neg();
+  return reduced("binaryCrossEntropy", weighted(losses, options.weight), options);
+}
+
+function weighted(losses: Tensor, weight: Tensor | null | undefined): Tensor {
+  return weight ? losses.mul(weight) : losses;
+}
+
+/** Options of `binaryCrossEntropyWithLogits`. */
+export interface BinaryCrossEntropyOptions extends LossOptions {
+  /** Multiplies the losses; broadcasts. */
+  readonly weight?: Tensor | null;
+  /** Multiplies the part of the positive examples; broadcasts. */
+  readonly posWeight?: Tensor | null;
+}
+
+/** Binary cross entropy of sigmoid(x), without overflow: −(w y log σ(x) + (1 − y) log σ(−x)). */
+export function binaryCrossEntropyWithLogits(
+  input: Tensor,
+  target: Tensor,
+  options: BinaryCrossEntropyOptions = {},
+): Tensor {
+  checkSame("binaryCrossEntropyWithLogits", input, target);
+  const positive = weighted(target.mul(input.logSigmoid()), options.posWeight);
+  const negative = target.neg().add(1).mul(input.neg().logSigmoid());
+  const losses = positive.add(negative).neg();
+  return reduced("binaryCrossEntropyWithLogits", weighted(losses, options.weight), options);
+}
+
+/** Options of `klDiv`. */
+export interface KlDivOptions {
+  /** `"batchmean"` divides the sum by the size of axis 0. Default `"mean"`. */
+  readonly reduction?: Reduction | "batchmean";
+  /** Whether the target holds log-probabilities too. Default false. */
+  readonly logTarget?: boolean;
+}
+
+/** Kullback–Leibler divergence of target probabilities y from log-probabilities x: y (log y − x). */
+export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {}): Tensor {
+  const { reduction = "mean", logTarget = false } = options;
+  checkReduction("klDiv", reduction, [...reductions, "batchmean"]);
+  checkSame("klDiv", input, target);
+  let losses: Tensor;
+  if (logTarget) losses = target.exp().mul(target.sub(input));
+  else {
+    // 0 log 0 is 0, and so is its derivative.
+    const isZero = target.le(0);
+    const certain = target.maskedFill(isZero, 1);
+    losses = target.mul(certain.log().sub(input)).maskedFill(isZero, 0);
+  }
+  if (reduction !== "batchmean") return reduced("klDiv", losses, { reduction });
+  return losses.sum().div(input.shape[0] ?? 1);
+}
+
+/** Cosine of the angle between vectors along `dim`: x·y / max(‖x‖ ‖y‖, eps). */
+export function cosineSimilarity(
+  x: Tensor,
+  y: Tensor,
+  options: { readonly dim?: number; readonly eps?: number } = {},
+): Tensor {
+  const { dim = 1, eps = 1e-8 } = options;
+  const product = x.mul(y).sum(dim);
+  return product.div(x.norm(2, dim).mul(y.norm(2, dim)).clamp(eps));
+}
+
+/**
+ * For pairs of vectors [rows, size] and targets ±1: 1 − cos for alike pairs (1), max(0, cos − margin)
+ * for different ones (−1).
+ */
+export function cosineEmbeddingLoss(
+  x: Tensor,
+  y: Tensor,
+  target: Tensor,
+  options: LossOptions & { readonly margin?: number } = {},
+): Tensor {
+  const cosine = cosineSimilarity(x, y, { dim: -1 });
+  const alike = cosine.neg().add(1);
+  const different = cosine.sub(options.margin ?? 0).relu();
+  return reduced("cosineEmbeddingLoss", alike.where(target.gt(0), different), options);
+}
