@@ -8,25 +8,36 @@ import { takeKernel } from "./indexing/take.js";
 import { concatenateKernel } from "./move/concatenate.js";
 import { dynamicSliceKernel } from "./move/dynamic-slice.js";
 import { dynamicUpdateKernel } from "./move/dynamic-update.js";
+import { crossEntropyBackwardKernel, crossEntropyKernel } from "./rows/cross-entropy.js";
+import { layerNormBackwardKernel, rmsNormBackwardKernel } from "./rows/normalization-backward.js";
+import { layerNormKernel, rmsNormKernel } from "./rows/normalization.js";
 import {
   logSoftmaxBackwardKernel,
   logSoftmaxKernel,
   logSumExpKernel,
+  rmsNormBackwardKernel,
+  rmsNormKernel,
   softmaxBackwardKernel,
   softmaxKernel,
 } from "./rows/softmax.js";
 
 const kernels: readonly NativeKernel[] = [
   concatenateKernel,
+  crossEntropyBackwardKernel,
+  crossEntropyKernel,
   dynamicSliceKernel,
   dynamicUpdateKernel,
   gatherKernel,
   indexAddKernel,
+  layerNormBackwardKernel,
+  layerNormKernel,
   scatterAddKernel,
   scatterKernel,
   logSoftmaxBackwardKernel,
   logSoftmaxKernel,
   logSumExpKernel,
+  rmsNormBackwardKernel,
+  rmsNormKernel,
   softmaxBackwardKernel,
   softmaxKernel,
   takeKernel,
