@@ -188,7 +188,7 @@ function contract(a: Term, b: Term, needed: string): Term {
         () =>
           `einsum: axes with the same letter must have the same size, got ${before} and ${n} for "${letter}". Check the equation.`,
       );
-      sizes.set(letter, Math.max(before, n));
+      sizes.set(letter, n === 1 ? before : n);
     });
   }
   const sizesOf = (letters: string): number[] => [...letters].map((letter) => sizes.get(letter)!);

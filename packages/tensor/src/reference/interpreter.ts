@@ -19,7 +19,12 @@ export interface Given {
   /** The number of each runtime scalar. */
   readonly scalars: readonly number[];
   readonly profile: ProfileSink | null;
+  /** Stands between the interpreter and its arithmetic, e.g. to study rounding. */
+  readonly intercept?: Intercept;
 }
+
+/** Computes a node in place of `computeNode`, as a rule by calling it. */
+export type Intercept = (node: Node, inputs: readonly ReferenceArray[]) => readonly Float64Array[];
 
 /** Computes a graph without primitives; gives the elements of its outputs. */
 export function interpret(graph: Graph, given: Given): readonly Float64Array[] {
@@ -33,11 +38,12 @@ export function interpret(graph: Graph, given: Given): readonly Float64Array[] {
     keep(output!, Float64Array.of(wrap(given.scalars[i]!, output!.dtype)));
   });
   const lastUses = findLastUses(graph);
+  const { intercept } = given;
   for (const node of graph.nodes) {
     if (!results.has(node.outputs[0]!)) {
       const inputs = node.inputs.map((input) => results.get(input)!);
       const start = performance.now();
-      const outputs = computeNode(node, inputs);
+      const outputs = intercept ? intercept(node, inputs) : computeNode(node, inputs);
       given.profile?.kernel(node.op.name, performance.now() - start, bytesMoved(inputs, outputs));
       node.outputs.forEach((output, i) => keep(output, outputs[i]!));
     }
@@ -69,7 +75,10 @@ function bytesMoved(inputs: readonly ReferenceArray[], outputs: readonly Float64
 }
 
 /** Computes one node that is not a primitive. */
-export function computeNode(node: Node, inputs: readonly ReferenceArray[]): readonly Float64Array[] {
+export function computeNode(
+  node: Node,
+  inputs: readonly ReferenceArray[],
+): readonly Float64Array[] {
   const { op, attributes } = node;
   const result = node.outputs[0]!;
   switch (op.kind) {
