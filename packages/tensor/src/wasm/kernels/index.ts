@@ -1,6 +1,7 @@
 /** The native kernels of the CPU device. */
 
 import type { NativeKernel } from "../native.js";
+import { matmulKernel } from "./gemm/matmul.js";
 import { gatherKernel } from "./indexing/gather.js";
 import { indexAddKernel } from "./indexing/index-add.js";
 import { scatterAddKernel, scatterKernel } from "./indexing/scatter.js";
@@ -15,8 +16,6 @@ import {
   logSoftmaxBackwardKernel,
   logSoftmaxKernel,
   logSumExpKernel,
-  rmsNormBackwardKernel,
-  rmsNormKernel,
   softmaxBackwardKernel,
   softmaxKernel,
 } from "./rows/softmax.js";

@@ -4,7 +4,7 @@ import { f32x4, i32x4, type V128 } from "../../assembler/index.js";
 import { float, type MathContext, polynomial } from "../../math/index.js";
 
 const ln2High = 0.693359375;
-const ln2Low = -2.1219444005469058e-4;
+const ln2Low = -2.121944400546905e-4;
 
 // Adding 1.5 · 2^23 rounds a float to an integer, found in the low bits; 127 biases the exponent.
 const rounder = 12582912 + 127;
