@@ -1,14 +1,9 @@
 /** Tensors with automatic differentiation, computed lazily on interchangeable devices. */
 
 export { XError, type XErrorCode } from "./error.js";
-export {
-  getDevice,
-  setDevice,
-  type Device,
-  type DeviceBuffer,
-  type KernelTiming,
-  type MemoryUse,
-} from "./device/device.js";
+export type { Device, DeviceBuffer, KernelTiming, MemoryUse } from "./device/device.js";
+export { getDevice, setDevice } from "./device/current.js";
+export { enableRevectorization, setThreads, wasm } from "./wasm/device.js";
 export { reference } from "./reference/device.js";
 export { profile, type Profile } from "./plan/profile.js";
 export type { DType } from "./tensor/dtype.js";

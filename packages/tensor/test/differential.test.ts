@@ -8,7 +8,8 @@
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { gradients } from "../src/autograd/gradients.js";
-import { setDevice, type Device } from "../src/device/device.js";
+import { setDevice } from "../src/device/current.js";
+import type { Device } from "../src/device/device.js";
 import { withGradient, type Value } from "../src/graph/node.js";
 import { full } from "../src/ops/movement.js";
 import { reference } from "../src/reference/device.js";

@@ -2,7 +2,7 @@
 
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
-import { setDevice } from "../src/device/device.js";
+import { setDevice } from "../src/device/current.js";
 import { topologicalOrder } from "../src/graph/graph.js";
 import { madeOps, type Op } from "../src/graph/node.js";
 import { reference } from "../src/reference/device.js";

@@ -1,6 +1,5 @@
-/** The device interface: what a place that computes must offer, and the current device. */
+/** The device interface: what a place that computes must offer. */
 
-import { XError } from "../error.js";
 import type { Graph } from "../graph/graph.js";
 import type { DataOf } from "../tensor/dtype.js";
 
@@ -69,38 +68,4 @@ export interface Device {
   read(buffer: DeviceBuffer, byteLength: number): Promise<ArrayBuffer>;
   compile(graph: Graph): Promise<Executable>;
   memory(): MemoryUse;
-}
-
-let current: Device | null = null;
-let makeDefault: (() => Device) | null = null;
-
-/** Registers what makes the built-in device; it is made when first needed. */
-export function setDefaultDevice(make: () => Device): void {
-  makeDefault = make;
-}
-
-/**
- * Chooses the device on which new tensors live.
- *
- * @example
- * ```ts
- * import { reference, setDevice, tensor } from "@x/tensor";
- *
- * setDevice(reference()); // exact float64 arithmetic, slow
- * console.log(tensor([1, 2]).device.name); // → reference
- * ```
- */
-export function setDevice(device: Device): void {
-  current = device;
-}
-
-/** The device on which new tensors live; the built-in CPU device unless another was set. */
-export function getDevice(): Device {
-  if (current === null) {
-    if (makeDefault === null) {
-      throw new XError("device", "device: a device must be set first, got none. Call setDevice().");
-    }
-    current = makeDefault();
-  }
-  return current;
 }

@@ -6,13 +6,8 @@
  */
 
 import { XError } from "../error.js";
-import {
-  getDevice,
-  type Device,
-  type DeviceBuffer,
-  type Executable,
-  type ProfileSink,
-} from "../device/device.js";
+import { getDevice } from "../device/current.js";
+import type { Device, DeviceBuffer, Executable, ProfileSink } from "../device/device.js";
 import {
   collectGraph,
   sameKey,

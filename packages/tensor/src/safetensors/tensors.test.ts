@@ -2,7 +2,7 @@ import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { setDevice } from "../device/device.js";
+import { setDevice } from "../device/current.js";
 import { reference } from "../reference/device.js";
 import { full, tensor } from "../tensor/creation.js";
 import type { Tensor } from "../tensor/tensor.js";

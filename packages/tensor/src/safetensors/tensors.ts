@@ -1,6 +1,6 @@
 /** Tensors to and from safetensors files. */
 
-import { getDevice } from "../device/device.js";
+import { getDevice } from "../device/current.js";
 import type { Device } from "../device/device.js";
 import type { Value } from "../graph/node.js";
 import { Storage } from "../graph/storage.js";

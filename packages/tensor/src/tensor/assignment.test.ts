@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from "vitest";
-import { setDevice } from "../device/device.js";
+import { setDevice } from "../device/current.js";
 import { Storage } from "../graph/storage.js";
 import { input } from "../ops/leaf.js";
 import { reference } from "../reference/device.js";

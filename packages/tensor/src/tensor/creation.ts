@@ -1,7 +1,8 @@
 /** Making tensors. Everything that enters from JavaScript is checked and copied here. */
 
 import { check, XError } from "../error.js";
-import { getDevice, type Device } from "../device/device.js";
+import { getDevice } from "../device/current.js";
+import type { Device } from "../device/device.js";
 import type { Value } from "../graph/node.js";
 import { Storage } from "../graph/storage.js";
 import { add, cast, equal, multiply } from "../ops/elementwise.js";

@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from "vitest";
-import { setDevice } from "../device/device.js";
+import { setDevice } from "../device/current.js";
 import { reference } from "../reference/device.js";
 import { tensor } from "./creation.js";
 import { cumulativeLinearAttention } from "./linear-attention.js";

@@ -1,6 +1,7 @@
 /** Computing several tensors together, and what they take. */
 
-import { getDevice, type Device, type MemoryUse } from "../device/device.js";
+import { getDevice } from "../device/current.js";
+import type { Device, MemoryUse } from "../device/device.js";
 import { realizeValues } from "../plan/realize.js";
 import type { Tensor } from "./tensor.js";
 

@@ -30,6 +30,7 @@ const kernels: readonly NativeKernel[] = [
   indexAddKernel,
   layerNormBackwardKernel,
   layerNormKernel,
+  matmulKernel,
   scatterAddKernel,
   scatterKernel,
   logSoftmaxBackwardKernel,

@@ -70,72 +70,77 @@ export function tileFunction(module: ModuleBuilder, spec: TileSpec): TileFunctio
   const mode = accumulate ? "add" : "set";
   const key = `gemm/tile ${rows}x${vectors * 4} ${left} ${right} ${mode} unroll ${unroll}`;
   if (module.has(key)) return module.get(key) as unknown as TileFunction;
-  return module.function(key, signature, (f, a, b, c, cStride, depth, panels, aStride, bStride) => {
-    const accumulators = f.localArray(v128, rows * vectors);
-    const bVectors = f.localArray(v128, vectors);
-    const splat = f.local(v128);
-    const bAt = f.local(i32);
-    const steps = f.local(i32);
-    // Addresses of the left matrix: one for each row, or one for all.
-    const aAt = left === "rows" ? f.localArray(i32, rows) : [left === "packed" ? a : f.local(i32)];
+  return module.function<typeof signature.parameters, null>(
+    key,
+    signature,
+    (f, a, b, c, cStride, depth, panels, aStride, bStride) => {
+      const accumulators = f.localArray(v128, rows * vectors);
+      const bVectors = f.localArray(v128, vectors);
+      const splat = f.local(v128);
+      const bAt = f.local(i32);
+      const steps = f.local(i32);
+      // Addresses of the left matrix: one for each row, or one for all.
+      const aAt =
+        left === "rows" ? f.localArray(i32, rows) : [left === "packed" ? a : f.local(i32)];
 
-    const startPanel = (): void => {
-      for (const accumulator of accumulators) f.set<V128>(accumulator, v128.zero());
-      f.set<I32>(bAt, b);
-      if (left === "rows") {
-        aAt.forEach((address, row) => {
-          f.set<I32>(address, a);
-          if (row < rows - 1) f.increment(a, aStride);
-        });
-        f.increment(a, aStride);
-      } else if (left === "columns") {
-        f.set<I32>(aAt[0]!, a);
-        f.increment(a, rows * 4);
-      }
-    };
+      const startPanel = (): void => {
+        for (const accumulator of accumulators) f.set<V128>(accumulator, v128.zero());
+        f.set<I32>(bAt, b);
+        if (left === "rows") {
+          aAt.forEach((address, row) => {
+            f.set<I32>(address, a);
+            if (row < rows - 1) f.increment(a, aStride);
+          });
+          f.increment(a, aStride);
+        } else if (left === "columns") {
+          f.set<I32>(aAt[0]!, a);
+          f.increment(a, rows * 4);
+        }
+      };
 
-    const step = (count: number): void => {
-      for (let s = 0; s < count; s++) {
-        const bOffset = right === "packed" ? s * vectors * 16 : 0;
-        bVectors.forEach((vector, j) => {
-          f.set<V128>(vector, v128.load(bAt, bOffset + j * 16));
-        });
-        for (let row = 0; row < rows; row++) {
-          const [at, offset] = leftAddress(left, aAt, rows, row, s);
-          f.set<V128>(splat, v128.load32Splat(at, offset));
+      const step = (count: number): void => {
+        for (let s = 0; s < count; s++) {
+          const bOffset = right === "packed" ? s * vectors * 16 : 0;
           bVectors.forEach((vector, j) => {
-            const accumulator = accumulators[row * vectors + j]!;
-            f.set<V128>(accumulator, module.madd(splat, vector, accumulator));
+            f.set<V128>(vector, v128.load(bAt, bOffset + j * 16));
           });
+          for (let row = 0; row < rows; row++) {
+            const [at, offset] = leftAddress(left, aAt, rows, row, s);
+            f.set<V128>(splat, v128.load32Splat(at, offset));
+            bVectors.forEach((vector, j) => {
+              const accumulator = accumulators[row * vectors + j]!;
+              f.set<V128>(accumulator, module.madd(splat, vector, accumulator));
+            });
+          }
+          if (right === "rows") f.increment(bAt, bStride);
+          if (left === "columns") f.increment(aAt[0]!, aStride);
         }
-        if (right === "rows") f.increment(bAt, bStride);
-        if (left === "columns") f.increment(aAt[0]!, aStride);
-      }
-      if (right === "packed") f.increment(bAt, count * vectors * 16);
-      if (left === "packed") f.increment(a, count * rows * 4);
-      if (left === "rows") for (const address of aAt) f.increment(address, count * 4);
-    };
+        if (right === "packed") f.increment(bAt, count * vectors * 16);
+        if (left === "packed") f.increment(a, count * rows * 4);
+        if (left === "rows") for (const address of aAt) f.increment(address, count * 4);
+      };
 
-    f.loop((nextPanel) => {
-      startPanel();
-      sumLoop(f, depth, steps, unroll, step);
-      for (let row = 0; row < rows; row++) {
-        const sums = accumulators.slice(row * vectors, (row + 1) * vectors);
-        if (accumulate) {
-          // All loads before all stores, or revectorization could not pair the loads.
-          bVectors.forEach((old, j) => {
-            f.set<V128>(old, v128.load(c, j * 16));
+      f.loop((nextPanel) => {
+        startPanel();
+        sumLoop(f, depth, steps, unroll, step);
+        for (let row = 0; row < rows; row++) {
+          const sums = accumulators.slice(row * vectors, (row + 1) * vectors);
+          if (accumulate) {
+            // All loads before all stores, or revectorization could not pair the loads.
+            bVectors.forEach((old, j) => {
+              f.set<V128>(old, v128.load(c, j * 16));
+            });
+          }
+          sums.forEach((sum, j) => {
+            f.storeV128(c, accumulate ? bVectors[j]!.f32x4Add(sum) : sum, j * 16);
           });
+          f.increment(c, cStride);
         }
-        sums.forEach((sum, j) => {
-          f.storeV128(c, accumulate ? bVectors[j]!.f32x4Add(sum) : sum, j * 16);
-        });
-        f.increment(c, cStride);
-      }
-      f.increment(panels, -1);
-      f.branch(nextPanel, panels);
-    });
-  });
+        f.increment(panels, -1);
+        f.branch(nextPanel, panels);
+      });
+    },
+  );
 }
 
 function leftAddress(

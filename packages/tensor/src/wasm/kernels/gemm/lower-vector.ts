@@ -1,0 +1,78 @@
+/** Lowers products of few rows or few columns to the vector kernel. */
+
+import type { Launch } from "../../launch.js";
+import { batchWords } from "./batch.js";
+import { type Problem, transposed } from "./problem.js";
+import { mostVectorRows, vectorArguments, vectorCode, type VectorSpec } from "./vector.js";
+
+interface Choice {
+  readonly problem: Problem;
+  readonly form: VectorSpec["form"];
+  /** Strides of the output in elements. */
+  readonly outputRow: number;
+  readonly outputColumn: number;
+}
+
+function choose(problem: Problem): Choice | null {
+  const { m, n, right, left } = problem;
+  if (m <= mostVectorRows && m <= n) {
+    const strides = { problem, outputRow: n, outputColumn: 1 };
+    if (right.columnStride === 1) return { ...strides, form: "scale" };
+    if (right.rowStride === 1) return { ...strides, form: "dot" };
+  }
+  if (n <= mostVectorRows && n < m) {
+    const strides = { problem: transposed(problem), outputRow: 1, outputColumn: n };
+    if (left.columnStride === 1) return { ...strides, form: "dot" };
+    if (left.rowStride === 1 && n === 1) return { ...strides, form: "scale" };
+  }
+  return null;
+}
+
+// Bytes of the large matrix in one item: some microseconds from memory.
+const itemBytes = 128 * 1024;
+// Fewest columns of an item that scales rows: long enough for the machine to read ahead.
+const fewestColumns = 256;
+
+/** The launches of a product of few rows or columns, or `null` where the vector kernel cannot do it. */
+export function lowerVector(original: Problem): Launch[] | null {
+  const choice = choose(original);
+  if (!choice) return null;
+  const { problem, form, outputRow, outputColumn } = choice;
+  const { m, n, k, batch, axes, left, right, output } = problem;
+  const gather = form === "dot" && left.columnStride !== 1;
+  let blockColumns = Math.ceil(itemBytes / (4 * k));
+  if (form === "scale") blockColumns = Math.max(blockColumns, fewestColumns);
+  blockColumns = Math.ceil(blockColumns / 16) * 16;
+  blockColumns = Math.min(n, blockColumns);
+  const columnBlocks = Math.ceil(n / blockColumns);
+  return [
+    {
+      name: `gemm ${batch > 1 ? `${batch}x` : ""}${original.m}x${original.n}x${k}`,
+      code: vectorCode({ form, rows: m, gather, batchAxes: axes.length }),
+      arguments: [
+        ...vectorArguments.write({
+          left: { kind: "buffer", buffer: left.buffer, offset: left.offset },
+          right: { kind: "buffer", buffer: right.buffer, offset: right.offset },
+          output: { kind: "buffer", buffer: output },
+          leftRowStride: left.rowStride * 4,
+          leftColumnStride: left.columnStride * 4,
+          rightStride: (form === "scale" ? right.rowStride : right.columnStride) * 4,
+          outputRowStride: outputRow * 4,
+          outputColumnStride: outputColumn * 4,
+          outputMatrixBytes: m * n * 4,
+          n,
+          k,
+          blockColumns,
+          columnBlocks,
+        }),
+        ...batchWords(axes, []),
+      ],
+      items: batch * columnBlocks,
+      grain: Math.max(1, Math.floor(itemBytes / (4 * k * blockColumns))),
+      scratchBytes: gather ? m * k * 4 : 0,
+      reads: [left.buffer, right.buffer],
+      writes: [output],
+      work: 2 * batch * m * n * k,
+    },
+  ];
+}

@@ -1,0 +1,94 @@
+/** Matrix products on the CPU device: which kernels compute a product. */
+
+import type { NativeStep } from "../../../plan/schedule.js";
+import { kernelSignature } from "../../assembler/index.js";
+import { i32 } from "../../assembler/index.js";
+import type { KernelCode, Launch } from "../../launch.js";
+import type { LoweringContext, NativeKernel } from "../../native.js";
+import type { Epilogue } from "./epilogue.js";
+import { lowerBlocked } from "./lower-blocked.js";
+import { lowerVector } from "./lower-vector.js";
+import { matrixProblem, type Problem } from "./problem.js";
+
+/** The kernel of the operation `matmul`. It reads any view: packing and strides take care of it. */
+export const matmulKernel: NativeKernel = {
+  op: "matmul",
+  acceptsView: (_node, _input, view) => view.dtype === "float32",
+  lower: (step, context) => lowerMatmul(step, context),
+};
+
+/**
+ * The launches of a matrix product, followed by what `epilogue` does to its rows: in the same launch
+ * where a thread computes whole rows, else in one of its own.
+ */
+export function lowerMatmul(
+  step: NativeStep,
+  context: LoweringContext,
+  epilogue: Epilogue | null = null,
+): readonly Launch[] {
+  const [left, right] = step.inputs;
+  const output = step.outputs[0]!;
+  const problem = matrixProblem(left!, right!, output);
+  const { m, n, k, batch } = problem;
+  if (batch * m * n === 0) return [];
+  const plain = k === 0 ? [zeroLaunch(problem)] : lowerVector(problem);
+  if (plain) return epilogue ? [...plain, epilogueLaunch(problem, epilogue)] : plain;
+  const { launches, fused } = lowerBlocked(problem, context, epilogue);
+  return epilogue && !fused ? [...launches, epilogueLaunch(problem, epilogue)] : launches;
+}
+
+const zeroCode: KernelCode = {
+  key: "gemm zero",
+  emit: (module) => {
+    module.function("gemm zero", kernelSignature, (f, args, begin, end) => {
+      const rowBytes = f.let(i32.load(args, 4));
+      f.memoryFill(
+        i32.load(args).add(begin.multiply(rowBytes)),
+        0,
+        end.subtract(begin).multiply(rowBytes),
+      );
+    });
+  },
+};
+
+// Bytes of output that one item of the launches below is worth.
+const grainBytes = 64 * 1024;
+
+// Rows, counted through the batch, that a thread takes at a time.
+function rowGrain({ n }: Problem): number {
+  return Math.max(1, Math.floor(grainBytes / (4 * n)));
+}
+
+/** Sums over nothing are zero. */
+function zeroLaunch(problem: Problem): Launch {
+  const { m, n, batch, output } = problem;
+  return {
+    name: `gemm zero ${batch * m}x${n}`,
+    code: zeroCode,
+    arguments: [
+      { kind: "buffer", buffer: output },
+      { kind: "int", value: n * 4 },
+    ],
+    items: batch * m,
+    grain: rowGrain(problem),
+    scratchBytes: 0,
+    reads: [],
+    writes: [output],
+    work: batch * m * n,
+  };
+}
+
+function epilogueLaunch(problem: Problem, epilogue: Epilogue): Launch {
+  const { m, batch, output } = problem;
+  return {
+    name: `gemm epilogue ${epilogue.code.key}`,
+    code: epilogue.code,
+    arguments: epilogue.arguments,
+    items: batch * m,
+    grain: rowGrain(problem),
+    scratchBytes: epilogue.scratchBytes,
+    reads: [output, ...epilogue.reads],
+    writes: [output, ...epilogue.writes],
+    work: epilogue.work,
+  };
+}

@@ -1,0 +1,306 @@
+/**
+ * Packing: copying a strided matrix into panels, the order in which tiles read it.
+ *
+ * A panel holds `width` rows of the left matrix or `width` columns of the right one; for each step
+ * along the summed axis (the depth) their numbers stand together. Both matrices are packed by the
+ * same code: only the strides differ.
+ */
+
+import {
+  type FunctionBuilder,
+  type FunctionReference,
+  f32,
+  i32,
+  type I32,
+  type I32Like,
+  i32x4,
+  type Local,
+  type ModuleBuilder,
+  v128,
+  type V128,
+} from "../../assembler/index.js";
+
+/** In which direction the numbers of the source are neighbours. */
+export type PackOrder =
+  /** Across the panel: a step's numbers are copied as they stand. */
+  | "across"
+  /** Along the depth: blocks are transposed. */
+  | "along"
+  /** In neither. */
+  | "strided";
+
+/** The order a matrix is packed in, from its strides in elements. */
+export function packOrder(widthStride: number, depthStride: number): PackOrder {
+  if (widthStride === 1) return "across";
+  return depthStride === 1 ? "along" : "strided";
+}
+
+const signature = { parameters: [i32, i32, i32, i32, i32, i32], result: null } as const;
+
+/**
+ * A function that packs one panel: `(from, to, depth, valid, widthStride, depthStride)`, strides in
+ * bytes. Only the first `valid ≥ 1` lanes of the source exist; the others get any finite number or
+ * a copy of one that exists, and what is computed from them must be thrown away.
+ */
+export type PackFunction = FunctionReference<(typeof signature)["parameters"], null>;
+
+/** The function that packs panels of a width, added to the module if it is not there yet. */
+export function packFunction(module: ModuleBuilder, width: number, order: PackOrder): PackFunction {
+  const key = `gemm/pack ${width} ${order}`;
+  if (module.has(key)) return module.get(key) as unknown as PackFunction;
+  const partial = order === "across" && width % 4 === 0 ? lanesFunction(module) : null;
+  return module.function<typeof signature.parameters, null>(
+    key,
+    signature,
+    (f, from, to, depth, valid, widthStride, depthStride) => {
+      if (order === "along") {
+        packAlong(f, width, { from, to, depth, valid, widthStride });
+      } else if (order === "strided") {
+        packStrided(f, width, { from, to, depth, valid, widthStride }, depthStride);
+      } else if (partial) {
+        f.if(
+          valid.equal(width),
+          () => {
+            packAcross(f, width, from, to, depth, depthStride);
+          },
+          () => {
+            for (let lane = 0; lane < width; lane += 4) {
+              f.call(
+                partial,
+                from.add(lane * 4),
+                to.add(lane * 4),
+                depth,
+                valid.subtract(lane),
+                depthStride,
+                i32.const(width * 4),
+              );
+            }
+          },
+        );
+      } else {
+        // Widths that are no multiple of four are those of the left matrix, whose panels are full.
+        packAcross(f, width, from, to, depth, depthStride);
+      }
+    },
+    { export: false },
+  );
+}
+
+interface Panel {
+  readonly from: Local<I32>;
+  readonly to: Local<I32>;
+  readonly depth: Local<I32>;
+  readonly valid: Local<I32>;
+  readonly widthStride: Local<I32>;
+}
+
+// Copies `width` neighbours for each step.
+function packAcross(
+  f: FunctionBuilder,
+  width: number,
+  from: Local<I32>,
+  to: Local<I32>,
+  depth: Local<I32>,
+  depthStride: I32,
+): void {
+  f.while(depth, () => {
+    const parts: [Local<V128>, number, 32 | 64 | 128][] = [];
+    let lane = 0;
+    for (; lane + 4 <= width; lane += 4) parts.push([f.let(v128.load(from, lane * 4)), lane, 128]);
+    if (width - lane >= 2) {
+      parts.push([f.let(v128.load64Zero(from, lane * 4)), lane, 64]);
+      lane += 2;
+    }
+    if (width > lane) parts.push([f.let(v128.load32Zero(from, lane * 4)), lane, 32]);
+    for (const [value, at, bits] of parts) {
+      if (bits === 128) f.storeV128(to, value, at * 4);
+      else f.storeLane(bits, to, value, 0, at * 4);
+    }
+    f.increment(from, depthStride);
+    f.increment(to, width * 4);
+    f.increment(depth, -1);
+  });
+}
+
+/**
+ * Copies up to four neighbours for each step and zeros for the rest of the four:
+ * `(from, to, depth, valid, fromStride, toStride)`; `valid` may be below 1 or above 4.
+ */
+function lanesFunction(module: ModuleBuilder): PackFunction {
+  const key = "gemm/pack lanes";
+  if (module.has(key)) return module.get(key) as unknown as PackFunction;
+  return module.function<typeof signature.parameters, null>(
+    key,
+    signature,
+    (f, from, to, depth, valid, fromStride, toStride) => {
+      const steps = f.local(i32);
+      const copy = (condition: I32, value: V128): void => {
+        f.if(condition, () => {
+          f.set<I32>(steps, depth);
+          f.while(steps, () => {
+            f.storeV128(to, value);
+            f.increment(from, fromStride);
+            f.increment(to, toStride);
+            f.increment(steps, -1);
+          });
+        });
+      };
+      copy(valid.lessEqual(0), v128.zero());
+      copy(valid.equal(1), v128.load32Zero(from));
+      copy(valid.equal(2), v128.load64Zero(from));
+      copy(valid.equal(3), v128.load32Lane(from, v128.load64Zero(from), 2, 8));
+      copy(valid.greaterEqual(4), v128.load(from));
+    },
+    { export: false },
+  );
+}
+
+// Transposes four, two or one rows at a time, four steps at a time.
+function packAlong(f: FunctionBuilder, width: number, panel: Panel): void {
+  const { from, to, depth, valid, widthStride } = panel;
+  const last = f.let(from.add(valid.subtract(1).multiply(widthStride)));
+  const lane = f.letI32(0);
+  const next = f.let(from);
+  const rows = f.localArray(i32, 4);
+  const out = f.local(i32);
+  const steps = f.local(i32);
+  for (let first = 0; first < width;) {
+    const count = width - first >= 4 ? 4 : width - first >= 2 ? 2 : 1;
+    for (const row of rows.slice(0, count)) {
+      f.set<I32>(row, next);
+      // Rows that do not exist repeat the last one.
+      f.increment(lane, 1);
+      f.set<I32>(next, lane.less(valid).select(next.add(widthStride), last));
+    }
+    f.set<I32>(out, to.add(first * 4));
+    f.set<I32>(steps, depth.subtract(4));
+    f.while(steps.greaterEqual(0), () => {
+      transposeBlock(f, rows.slice(0, count), out, width * 4);
+      for (const row of rows.slice(0, count)) f.increment(row, 16);
+      f.increment(out, width * 16);
+      f.increment(steps, -4);
+    });
+    f.increment(steps, 4);
+    f.while(steps, () => {
+      rows.slice(0, count).forEach((row, i) => {
+        f.storeF32(out, f32.load(row), i * 4);
+        f.increment(row, 4);
+      });
+      f.increment(out, width * 4);
+      f.increment(steps, -1);
+    });
+    first += count;
+  }
+}
+
+// Four numbers of each of one, two or four rows to `to`, where steps are `stride` bytes apart.
+function transposeBlock(
+  f: FunctionBuilder,
+  rows: readonly Local<I32>[],
+  to: I32,
+  stride: number,
+): void {
+  const values = rows.map((row) => f.let(v128.load(row)));
+  if (values.length === 1) {
+    for (let i = 0; i < 4; i++) f.storeLane(32, to, values[0]!, i, i * stride);
+    return;
+  }
+  const low = (a: V128, b: V128): V128 => i32x4.shuffle(a, b, [0, 4, 1, 5]);
+  const high = (a: V128, b: V128): V128 => i32x4.shuffle(a, b, [2, 6, 3, 7]);
+  if (values.length === 2) {
+    const pairs = [f.let(low(values[0]!, values[1]!)), f.let(high(values[0]!, values[1]!))];
+    for (let i = 0; i < 4; i++) f.storeLane(64, to, pairs[i >> 1]!, i & 1, i * stride);
+    return;
+  }
+  const [a, b, c, d] = values as unknown as [V128, V128, V128, V128];
+  const [ac0, ac1] = [f.let(low(a, c)), f.let(high(a, c))];
+  const [bd0, bd1] = [f.let(low(b, d)), f.let(high(b, d))];
+  f.storeV128(to, low(ac0, bd0));
+  f.storeV128(to, high(ac0, bd0), stride);
+  f.storeV128(to, low(ac1, bd1), 2 * stride);
+  f.storeV128(to, high(ac1, bd1), 3 * stride);
+}
+
+// One number at a time.
+function packStrided(f: FunctionBuilder, width: number, panel: Panel, depthStride: I32): void {
+  const { from, to, depth, valid, widthStride } = panel;
+  const [lane, steps, source, out] = f.localArray(i32, 4) as [
+    Local<I32>,
+    Local<I32>,
+    Local<I32>,
+    Local<I32>,
+  ];
+  f.for(lane, 0, width, 1, () => {
+    f.set<I32>(source, from);
+    f.set<I32>(out, to.add(lane.shiftLeft(2)));
+    f.set<I32>(steps, depth);
+    f.while(steps, () => {
+      f.storeF32(out, f32.load(source));
+      f.increment(source, depthStride);
+      f.increment(out, width * 4);
+      f.increment(steps, -1);
+    });
+    f.if(lane.add(1).less(valid), () => {
+      f.increment(from, widthStride);
+    });
+  });
+}
+
+/** What packs a block: a range of panels over a range of steps. */
+export interface PackBlock {
+  readonly width: number;
+  readonly order: PackOrder;
+  /** Address of the first number. */
+  readonly from: I32;
+  /** Address of the first panel. */
+  readonly to: I32;
+  /** Steps to pack. */
+  readonly depth: I32;
+  /** Rows or columns to pack, at least 1; the last panel is padded. */
+  readonly count: I32;
+  /** Bytes between rows or columns of the source. */
+  readonly widthStride: I32;
+  /** Bytes between steps of the source. */
+  readonly depthStride: I32;
+  /** Bytes between panels in the destination. */
+  readonly panelStride: I32;
+}
+
+// Steps of many neighbouring panels that are copied before the next ones: few enough that their
+// cache lines survive from panel to panel even where the stride maps them onto the same sets.
+const acrossSteps = 16;
+
+/** Packs a block, in an order that reads the source along its neighbours. */
+export function packBlock(f: FunctionBuilder, module: ModuleBuilder, block: PackBlock): void {
+  const { width, order } = block;
+  const pack = packFunction(module, width, order);
+  const count = f.let(block.count);
+  const panelStride = f.let(block.panelStride);
+  const widthStride = f.let(block.widthStride);
+  const depthStride = f.let(block.depthStride);
+  const [start, to, depth] = [f.let(block.from), f.let(block.to), f.let(block.depth)];
+  const step = f.local(i32);
+  const done = f.local(i32);
+  const [from, out, steps] = [f.local(i32), f.local(i32), f.local(i32)];
+  const panels = (stepsHere: I32Like): void => {
+    f.set<I32>(from, start);
+    f.set<I32>(out, to);
+    f.set<I32>(steps, typeof stepsHere === "number" ? i32.const(stepsHere) : stepsHere);
+    f.for(done, 0, count, width, () => {
+      const left = f.let(count.subtract(done));
+      f.call(pack, from, out, steps, left.minimum(width), widthStride, depthStride);
+      f.increment(from, widthStride.multiply(width));
+      f.increment(out, panelStride);
+    });
+  };
+  if (order !== "across") {
+    panels(depth);
+    return;
+  }
+  f.for(step, 0, depth, acrossSteps, () => {
+    const left = f.let(depth.subtract(step));
+    panels(left.minimum(acrossSteps));
+    f.increment(start, depthStride.multiply(acrossSteps));
+    f.increment(to, acrossSteps * width * 4);
+  });
+}

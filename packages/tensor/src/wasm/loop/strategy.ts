@@ -1,0 +1,312 @@
+/** How a loop kernel is run: along which loop it is vectorised, and how it is cut into work items. */
+
+import type { Affine, Expression, LoopKernel } from "../../plan/loop.js";
+import { bytesPerElement, computeType } from "../../tensor/dtype.js";
+import { stridesOf } from "../../tensor/shape.js";
+import { isArgReducer } from "./accumulator.js";
+import { mapKernel, type NormalKernel, reordered } from "./normalize.js";
+import { scalarCost } from "./scalar.js";
+
+/**
+ * Where the vector loop stands. `map`: no reduction. `inner`: lanes are elements of the same
+ * reduction, the vector loop is the innermost of the reduced loops. `outer`: lanes are different
+ * outputs, reduced loops turn inside the vector loop.
+ */
+export type Form = "map" | "inner" | "outer";
+
+/** A loop that is divided among work items: `chunk` turns each. */
+export interface ItemAxis {
+  readonly loop: number;
+  readonly chunk: number;
+}
+
+/** Everything that decides what code is emitted, besides relaxed SIMD. */
+export interface Strategy {
+  /** The kernel with its loops in the order in which they are emitted. */
+  readonly kernel: NormalKernel;
+  readonly form: Form;
+  /** The loop whose turns are lanes. */
+  readonly vector: number;
+  /** Vectors at a time. */
+  readonly unroll: number;
+  /** Loops that are divided among items, outermost first. */
+  readonly axes: readonly ItemAxis[];
+  /** Running sums are moved to totals after this many turns of a reduced loop. */
+  readonly flush: ItemAxis | null;
+  /**
+   * The reduction itself is divided: loop 0 counts parts, and each part does `chunk` turns of loop
+   * `loop`. What is stored are partial results, which a second kernel joins.
+   */
+  readonly parts: ItemAxis | null;
+  /** The loop of the normalised kernel that became the vector loop. */
+  readonly source: number;
+  /** Rough cost of everything, in vector instructions. */
+  readonly work: number;
+}
+
+/** The sizes from which on work is divided. Tests make them small. */
+export interface Limits {
+  /** Cost of a work item, in vector instructions: some 10 µs. */
+  readonly itemWork: number;
+  /** Elements of an item, so that memory-bound kernels share out evenly too. */
+  readonly itemElements: number;
+  /** Additions to a running float sum before it is moved to the total. */
+  readonly additions: number;
+  /** Elements from which on columns are added up row by row. */
+  readonly columnElements: number;
+  /** Rows of a part of such a reduction at least. */
+  readonly partRows: number;
+}
+
+const usualLimits: Limits = {
+  itemWork: 80_000,
+  itemElements: 32_768,
+  additions: 256,
+  columnElements: 65_536,
+  partRows: 32,
+};
+
+const count = (extents: readonly number[]): number => extents.reduce((a, b) => a * b, 1);
+
+// Cost of an access to four elements whose neighbours are `stride` apart.
+function accessCost(stride: number, bytes: number): number {
+  if (stride === 1) return bytes === 4 ? 1 : 3;
+  if (stride === 0) return 0.2;
+  if (stride === -1 && bytes === 4) return 2;
+  return bytes === 4 ? 5 : 7;
+}
+
+function expressionCost(e: Expression, kernel: NormalKernel, vector: number): number {
+  switch (e.kind) {
+    case "load": {
+      const cost = accessCost(e.index.strides[vector]!, bytesPerElement(e.stored));
+      return e.guard === undefined ? cost : cost + 2;
+    }
+    case "apply":
+      return scalarCost(e.function, kernel.body[e.operands[0]!]?.dtype ?? e.dtype);
+    case "inside":
+      return 2;
+    default:
+      return 0.2;
+  }
+}
+
+// Cost of one element if the loop `vector` is vectorised.
+function elementCost(kernel: NormalKernel, vector: number): number {
+  const { extents, outputRank, reducer } = kernel;
+  const reduced = count(extents.slice(outputRank));
+  let perVector = 1;
+  for (const e of kernel.body) perVector += expressionCost(e, kernel, vector);
+  const isOutput = vector < outputRank;
+  if (isOutput) {
+    for (const { index, stored } of kernel.stores) {
+      perVector += accessCost(index.strides[vector]!, bytesPerElement(stored)) / reduced;
+    }
+  }
+  const size = extents[vector]!;
+  const rest = size % 4;
+  const vectors = Math.floor(size / 4) + (rest === 0 ? 0 : 2 + rest / 2);
+  const across = reducer && !isOutput ? 15 + kernel.epilogue.length : 0;
+  return (vectors * perVector + 2) / size + across / reduced;
+}
+
+// The loop to vectorise.
+function chooseVector(kernel: NormalKernel): number {
+  const { extents, outputRank, reducer } = kernel;
+  let best = -1;
+  let bestCost = Infinity;
+  for (let loop = extents.length - 1; loop >= 0; loop--) {
+    // Elements of arg reductions are met in their order.
+    const skips =
+      reducer !== null && isArgReducer(reducer) && loop >= outputRank && loop < extents.length - 1;
+    const cost = skips ? Infinity : elementCost(kernel, loop);
+    if (cost < bestCost) [best, bestCost] = [loop, cost];
+  }
+  return best;
+}
+
+// A kernel without loops gets one of a single turn.
+function withLoop(kernel: NormalKernel): NormalKernel {
+  if (kernel.extents.length > 0) return kernel;
+  const looped = mapKernel(kernel, ({ offset }) => ({ offset, strides: [0] }));
+  return { ...looped, extents: [1], outputRank: 1 };
+}
+
+// The loops in the order of emission: the vector loop last among its kind.
+function inOrder(kernel: NormalKernel, vector: number): NormalKernel {
+  const loops = kernel.extents.map((_, loop) => loop);
+  const outputs = loops.filter((loop) => loop < kernel.outputRank && loop !== vector);
+  const reduced = loops.filter((loop) => loop >= kernel.outputRank && loop !== vector);
+  (vector < kernel.outputRank ? outputs : reduced).push(vector);
+  return reordered(kernel, [...outputs, ...reduced]);
+}
+
+// Divides the loops before `end` so that items are large enough. `turnWork(l)`: one turn of loop l.
+function divide(
+  extents: readonly number[],
+  end: number,
+  turnWork: (loop: number) => number,
+  enough: number,
+  granule: (loop: number) => number,
+): ItemAxis[] {
+  const axes: ItemAxis[] = [];
+  for (let loop = 0; loop < end; loop++) {
+    const extent = extents[loop]!;
+    const wanted = enough / turnWork(loop);
+    if (wanted <= 1 && loop < end - 1) {
+      axes.push({ loop, chunk: 1 });
+      continue;
+    }
+    const step = granule(loop);
+    const pieces = Math.max(1, Math.round(extent / Math.max(1, wanted)));
+    const chunk = Math.ceil(extent / pieces / step) * step;
+    if (chunk < extent) axes.push({ loop, chunk });
+    break;
+  }
+  return axes;
+}
+
+function unrollOf(cost: number, form: Form): number {
+  if (form === "map") return cost <= 5 ? 4 : cost <= 14 ? 2 : 1;
+  return cost <= 8 ? 4 : cost <= 20 ? 2 : 1;
+}
+
+// Where running float sums are moved to totals.
+function flushOf(
+  kernel: NormalKernel,
+  form: Form,
+  unroll: number,
+  { additions }: Limits,
+): ItemAxis | null {
+  const { extents, outputRank, reducer, body } = kernel;
+  const dtype = body.at(-1)?.dtype;
+  if (reducer !== "sum" || (dtype !== "float32" && dtype !== "float16")) return null;
+  let inside = form === "inner" ? 1 / (4 * unroll) : 1;
+  if (inside * count(extents.slice(outputRank)) <= 2 * additions) return null;
+  for (let loop = extents.length - 1; loop >= outputRank; loop--) {
+    if (inside * extents[loop]! >= additions || loop === outputRank) {
+      return { loop, chunk: Math.ceil(additions / inside) };
+    }
+    inside *= extents[loop]!;
+  }
+  return null;
+}
+
+/** The way to run a kernel. `whole` forbids to divide its reductions. */
+export function chooseStrategy(
+  normal: NormalKernel,
+  whole: boolean = false,
+  limits: Limits = usualLimits,
+): Strategy {
+  const looped = withLoop(normal);
+  const vectorBefore = chooseVector(looped);
+  const kernel = inOrder(looped, vectorBefore);
+  const { extents, outputRank, reducer } = kernel;
+  const form: Form = !reducer ? "map" : vectorBefore < looped.outputRank ? "outer" : "inner";
+  const vector = form === "inner" ? extents.length - 1 : outputRank - 1;
+  const perElement = elementCost(kernel, vector);
+  const dynamic = kernel.body.some((e) => e.kind === "load" && e.guard !== undefined);
+  const unroll = dynamic && form === "map" ? 1 : unrollOf(perElement * 4, form);
+  const total = count(extents);
+  const work = total * perElement;
+  const enough = Math.min(limits.itemWork, limits.itemElements * perElement);
+  const turnWork = (loop: number): number => count(extents.slice(loop + 1)) * perElement;
+  const granule = (loop: number): number => (loop === vector ? 4 * unroll : 1);
+  const flush = flushOf(kernel, form, unroll, limits);
+  const base = { kernel, form, vector, unroll, flush, source: vectorBefore, work };
+  const axes = divide(extents, outputRank, turnWork, enough, granule);
+  const divided = whole ? null : divideReduction(base, axes, enough, turnWork, limits);
+  return divided ?? { ...base, axes, parts: null };
+}
+
+// Divides the reduction where there are too few outputs for many items, or where long columns are
+// better walked through row by row.
+function divideReduction(
+  base: Omit<Strategy, "axes" | "parts">,
+  axes: readonly ItemAxis[],
+  enough: number,
+  turnWork: (loop: number) => number,
+  { columnElements, partRows }: Limits,
+): Strategy | null {
+  const { kernel, form, vector, work } = base;
+  const { extents, outputRank, reducer } = kernel;
+  if (!reducer || isArgReducer(reducer) || extents.length === outputRank) return null;
+  const items = axes.reduce((n, { loop, chunk }) => n * Math.ceil(extents[loop]! / chunk), 1);
+  const rows = extents[outputRank]!;
+  let chunk: number;
+  if (form === "inner") {
+    if (items >= 8 || work < 4 * enough) return null;
+    const outputs = count(extents.slice(0, outputRank));
+    const pieces = Math.min(rows, Math.ceil(work / outputs / enough), 256);
+    const step = outputRank === vector ? 4 * base.unroll : 1;
+    chunk = Math.ceil(rows / pieces / step) * step;
+    if (chunk >= rows) return null;
+  } else {
+    // Columns: only where rows are long enough to be read as such and there are many of them.
+    const columns = extents[vector]!;
+    if (columns < 16 || rows < 2 * partRows) return null;
+    if (count(extents.slice(vector)) < columnElements) return null;
+    const rowWork = turnWork(outputRank) * columns;
+    chunk = Math.max(partRows, Math.ceil(enough / rowWork), Math.ceil(rows / 64));
+  }
+  const parts = Math.ceil(rows / chunk);
+  const single = extents
+    .slice(0, form === "inner" ? outputRank : vector)
+    .map((_, loop) => ({ loop: loop + 1, chunk: 1 }));
+  return {
+    ...base,
+    kernel: partialKernel(kernel, parts),
+    vector: vector + 1,
+    axes: [{ loop: 0, chunk: 1 }, ...single],
+    flush: form === "outer" || !base.flush ? null : { ...base.flush, loop: base.flush.loop + 1 },
+    parts: { loop: outputRank + 1, chunk },
+  };
+}
+
+// The kernel with a loop over parts in front; it stores partial results to a slot of its own.
+function partialKernel(kernel: NormalKernel, parts: number): NormalKernel {
+  const { extents, outputRank, slots } = kernel;
+  const dtype = computeType(kernel.body.at(-1)!.dtype);
+  const outputs = extents.slice(0, outputRank);
+  const stored = mapKernel(kernel, ({ offset, strides }) => ({ offset, strides: [0, ...strides] }));
+  const dense = [count(outputs), ...stridesOf(outputs), ...extents.slice(outputRank).map(() => 0)];
+  return {
+    ...stored,
+    extents: [parts, ...extents],
+    outputRank: outputRank + 1,
+    epilogue: [{ kind: "reduced", dtype }],
+    stores: [{ slot: slots, index: { offset: 0, strides: dense }, expression: 0, stored: dtype }],
+    slots: slots + 1,
+  };
+}
+
+/** The kernel that joins the partial results of a divided reduction and finishes the work. */
+export function joiningKernel(strategy: Strategy, normal: NormalKernel): LoopKernel {
+  const { kernel } = strategy;
+  const { slot, index, stored } = kernel.stores[0]!;
+  // Of the partial kernel's loops the outputs stay, and the parts are what is reduced.
+  const rank = kernel.outputRank - 1;
+  const original = inOrder(withLoop(normal), strategy.source);
+  const change = ({ offset, strides }: Affine): Affine => ({
+    offset,
+    strides: [...strides.slice(0, rank), 0],
+  });
+  const { epilogue, stores } = mapKernel(original, change);
+  return {
+    ...original,
+    extents: [...kernel.extents.slice(1, rank + 1), kernel.extents[0]!],
+    outputRank: rank,
+    body: [
+      {
+        kind: "load",
+        slot,
+        index: { offset: 0, strides: [...index.strides.slice(1, rank + 1), index.strides[0]!] },
+        stored,
+        dtype: stored,
+      },
+    ],
+    epilogue,
+    stores,
+    slots: kernel.slots,
+  };
+}
