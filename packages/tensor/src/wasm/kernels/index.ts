@@ -6,6 +6,10 @@ import { gatherKernel } from "./indexing/gather.js";
 import { indexAddKernel } from "./indexing/index-add.js";
 import { scatterAddKernel, scatterKernel } from "./indexing/scatter.js";
 import { takeKernel } from "./indexing/take.js";
+import {
+  cumulativeLinearAttentionBackwardKernel,
+  cumulativeLinearAttentionKernel,
+} from "./linear-attention/kernel.js";
 import { concatenateKernel } from "./move/concatenate.js";
 import { dynamicSliceKernel } from "./move/dynamic-slice.js";
 import { dynamicUpdateKernel } from "./move/dynamic-update.js";
@@ -24,6 +28,8 @@ const kernels: readonly NativeKernel[] = [
   concatenateKernel,
   crossEntropyBackwardKernel,
   crossEntropyKernel,
+  cumulativeLinearAttentionBackwardKernel,
+  cumulativeLinearAttentionKernel,
   dynamicSliceKernel,
   dynamicUpdateKernel,
   gatherKernel,

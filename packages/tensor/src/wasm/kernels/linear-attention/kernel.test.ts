@@ -1,0 +1,297 @@
+import { describe, expect, it } from "vitest";
+import {
+  expectLikeReference,
+  generator,
+  type KernelRun,
+  leaf,
+  randomData,
+  runKernel,
+  type View,
+} from "../../../../test/wasm/run-kernel.js";
+import { apply, type Attributes, type Node, type Value } from "../../../graph/node.js";
+import {
+  cumulativeLinearAttentionBackwardOp,
+  cumulativeLinearAttentionOp,
+  type LinearAttentionMode,
+} from "../../../ops/linear-attention.js";
+import type { DataOf } from "../../../tensor/dtype.js";
+import {
+  cumulativeLinearAttentionBackwardKernel as backwardKernel,
+  cumulativeLinearAttentionKernel as forwardKernel,
+} from "./kernel.js";
+
+interface Case {
+  readonly batch: number;
+  readonly keyHeads: number;
+  readonly group: number;
+  readonly n: number;
+  readonly m: number;
+  readonly d: number;
+  readonly e: number;
+  readonly mode: LinearAttentionMode;
+  readonly state: boolean;
+  readonly final: boolean;
+  readonly scale: number;
+}
+
+const simple: Case = {
+  batch: 1,
+  keyHeads: 2,
+  group: 1,
+  n: 100,
+  m: 100,
+  d: 8,
+  e: 8,
+  mode: "causal",
+  state: true,
+  final: true,
+  scale: 0.5,
+};
+
+function inputsOf({ batch, keyHeads, group, n, m, d, e, mode, state }: Case): Value[] {
+  return [
+    leaf([batch, keyHeads * group, n, d]),
+    leaf([batch, keyHeads, m, d]),
+    leaf([batch, keyHeads, m, e]),
+    ...(mode === "mask" ? [leaf([n], "int32")] : []),
+    ...(state ? [leaf([batch, keyHeads, d, e])] : []),
+  ];
+}
+
+function forwardNode(c: Case): Node {
+  const attributes: Attributes = { mode: c.mode, scale: c.scale, state: c.state };
+  return apply(cumulativeLinearAttentionOp, inputsOf(c), attributes)[0]!.node;
+}
+
+function backwardNode(c: Case): Node {
+  const { batch, keyHeads, group, n, d, e, mode, scale, state, final } = c;
+  const inputs = [
+    ...inputsOf(c),
+    leaf([batch, keyHeads * group, n, e]),
+    ...(final ? [leaf([batch, keyHeads, d, e])] : []),
+  ];
+  return apply(cumulativeLinearAttentionBackwardOp, inputs, { mode, scale, state, final })[0]!.node;
+}
+
+/** Numbers for the inputs; last visible keys from −1 on, in any order. */
+function dataOf(node: Node, { m }: Case, seed: number): DataOf[] {
+  return node.inputs.map((input, i) => {
+    if (input.dtype === "float32") return randomData(input, seed * 10 + i);
+    const random = generator(seed);
+    return Int32Array.from({ length: input.shape[0]! }, () => Math.floor(random() * (m + 1)) - 1);
+  });
+}
+
+/** [batch, heads, length, size] as it comes from a projection: [batch, length, heads, size]. */
+function projected({ shape }: Value): View | null {
+  if (shape.length !== 4) return null;
+  const [, heads, length, size] = shape as [number, number, number, number];
+  return { offset: 0, strides: [heads * length * size, size, heads * size, 1] };
+}
+
+function randomCase(seed: number): Case {
+  const random = generator(seed);
+  const upTo = (limit: number): number => 1 + Math.floor(random() * limit);
+  const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(random() * choices.length)]!;
+  const longest = [3, 40, 100, 300][seed % 4]!;
+  const n = upTo(longest);
+  return {
+    batch: upTo(2),
+    keyHeads: upTo(2),
+    group: pick(1, 1, 1, 2, 3),
+    n,
+    m: pick(n, upTo(longest)),
+    d: pick(1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 24, 65),
+    e: pick(1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 24, 65),
+    mode: pick<LinearAttentionMode>("causal", "causal", "full", "mask", "mask"),
+    state: pick(true, false),
+    final: pick(true, false),
+    scale: pick(1, 0.37),
+  };
+}
+
+describe("cumulative linear attention", () => {
+  // Each block of cases is one test: a hundred test titles say less than one.
+  for (let first = 1; first <= 160; first += 20) {
+    it(`agrees with its definition, random configurations from ${first}`, () => {
+      for (let seed = first; seed < first + 20; seed++) {
+        const c = randomCase(seed);
+        const terms = Math.max(c.d, c.e) * Math.max(c.n, c.m) * c.group;
+        const tolerance = { relative: 1e-4, absolute: 1e-4 * Math.sqrt(terms) };
+        for (const [kernel, node] of [
+          [forwardKernel, forwardNode(c)],
+          [backwardKernel, backwardNode(c)],
+        ] as const) {
+          const views = seed % 3 === 0 ? node.inputs.map(projected) : [];
+          const run: KernelRun = { data: dataOf(node, c, seed), views };
+          try {
+            expectLikeReference(kernel, node, run, tolerance);
+          } catch (error) {
+            throw new Error(JSON.stringify(c), { cause: error });
+          }
+        }
+      }
+    });
+  }
+
+  it("handles lengths of 0", () => {
+    for (const mode of ["causal", "full", "mask"] as const) {
+      for (const [n, m] of [
+        [0, 5],
+        [5, 0],
+        [0, 0],
+      ] as const) {
+        const c: Case = { ...simple, n, m, mode };
+        const forward = forwardNode(c);
+        expectLikeReference(forwardKernel, forward, { data: dataOf(forward, c, 1) }, close);
+        const backward = backwardNode(c);
+        expectLikeReference(backwardKernel, backward, { data: dataOf(backward, c, 1) }, close);
+      }
+    }
+  });
+
+  it("treats a last key out of range as the nearest in range", () => {
+    const c: Case = { ...simple, mode: "mask", n: 8, m: 50 };
+    const node = forwardNode(c);
+    const data = dataOf(node, c, 3);
+    const wild = Int32Array.of(-7, 49, 50, 2147483647, -2147483648, 0, 31, 32);
+    const tame = Int32Array.of(-1, 49, 49, 49, -1, 0, 31, 32);
+    const results = [wild, tame].map((mask) =>
+      runKernel(forwardKernel, node, { data: data.map((x, i) => (i === 3 ? mask : x)) }),
+    );
+    expect(results[0]).toEqual(results[1]);
+  });
+
+  it("is linear attention token by token, chunk by chunk, and at once", () => {
+    for (const group of [1, 3]) {
+      const whole: Case = { ...simple, group, d: 12, e: 19 };
+      const node = forwardNode(whole);
+      const data = dataOf(node, whole, 5) as Float32Array[];
+      const [y, final] = runKernel(forwardKernel, node, { data }) as Float32Array[];
+      let state = data[3]!;
+      const pieces = [1, 1, 7, 1, 40, 33, 16, 1];
+      let start = 0;
+      for (const length of pieces) {
+        const c = { ...whole, n: length, m: length };
+        const part = [0, 1, 2].map((i) => rows(data[i]!, whole.n, start, length, node, i));
+        const results = runKernel(forwardKernel, forwardNode(c), { data: [...part, state] });
+        const expected = rows(y!, whole.n, start, length, node, 0, whole.e);
+        expectClose(results[0] as Float32Array, expected);
+        state = results[1] as Float32Array;
+        start += length;
+      }
+      expect(start).toBe(whole.n);
+      expectClose(state, final!);
+    }
+  });
+});
+
+const close = { relative: 1e-4, absolute: 1e-3 };
+
+function expectClose(actual: Float32Array, expected: Float32Array): void {
+  expect(actual.length).toBe(expected.length);
+  actual.forEach((x, i) => {
+    expect(Math.abs(x - expected[i]!)).toBeLessThanOrEqual(1e-3 + 1e-4 * Math.abs(expected[i]!));
+  });
+}
+
+/** Some rows of every head. */
+function rows(
+  data: Float32Array,
+  length: number,
+  start: number,
+  count: number,
+  node: Node,
+  input: number,
+  size: number = node.inputs[input]!.shape[3]!,
+): Float32Array {
+  const heads = data.length / (length * size);
+  const result = new Float32Array(heads * count * size);
+  for (let h = 0; h < heads; h++) {
+    const from = (h * length + start) * size;
+    result.set(data.subarray(from, from + count * size), h * count * size);
+  }
+  return result;
+}
+
+describe("what is not visible", () => {
+  const c: Case = { ...simple, batch: 1, keyHeads: 1, n: 77, m: 77, d: 9, e: 10 };
+
+  /** Changes rows from `start` on of some inputs, to other numbers or to no numbers at all. */
+  function disturbed(
+    data: readonly DataOf[],
+    node: Node,
+    inputs: readonly number[],
+    affects: (row: number) => boolean,
+    value: number,
+  ): DataOf[] {
+    return data.map((x, i) => {
+      if (!inputs.includes(i)) return x;
+      const copy = Float32Array.from(x);
+      const size = node.inputs[i]!.shape[3]!;
+      for (let j = 0; j < copy.length; j++) if (affects(Math.floor(j / size))) copy[j] = value;
+      return copy;
+    });
+  }
+
+  /** The rows of a result, each as text of its bits. */
+  function rowBits(result: DataOf, size: number): string[] {
+    const words = new Uint32Array(result.buffer, result.byteOffset, result.length);
+    return Array.from({ length: result.length / size }, (_, i) =>
+      words.subarray(i * size, (i + 1) * size).join(),
+    );
+  }
+
+  for (const relaxed of [false, true]) {
+    const run = (kernel: typeof forwardKernel, node: Node, data: readonly DataOf[]): DataOf[] => {
+      try {
+        return runKernel(kernel, node, { data, relaxed });
+      } catch (error) {
+        if (relaxed && error instanceof WebAssembly.CompileError) return [];
+        throw error;
+      }
+    };
+
+    for (const mode of ["causal", "mask"] as const) {
+      for (const value of [5, NaN, Infinity]) {
+        it(`has no influence: ${mode}, ${value}${relaxed ? ", relaxed" : ""}`, () => {
+          const options: Case = { ...c, mode };
+          const forward = forwardNode(options);
+          const data = dataOf(forward, options, 7);
+          const last = (i: number): number => (mode === "mask" ? data[3]![i]! : i);
+          const clean = run(forwardKernel, forward, data);
+          if (clean.length === 0) return;
+          const before = rowBits(clean[0]!, c.e);
+          const backward = backwardNode(options);
+          const gradientData = dataOf(backward, options, 7);
+          const cotangents = gradientData.length - 2;
+          const gradients = run(backwardKernel, backward, gradientData);
+          const [dq, dk, dv] = [c.d, c.d, c.e].map((size, i) => rowBits(gradients[i]!, size));
+
+          for (const t of [0, 1, 30, 31, 32, 33, 63, 64, 76]) {
+            // Keys from t on: queries that see none of them must not notice.
+            const hidden = (i: number): boolean => last(i) < t;
+            const later = disturbed(data, forward, [1, 2], (row) => row >= t, value);
+            const y = rowBits(run(forwardKernel, forward, later)[0]!, c.e);
+            const laterToo = disturbed(gradientData, backward, [1, 2], (row) => row >= t, value);
+            const dq2 = rowBits(run(backwardKernel, backward, laterToo)[0]!, c.d);
+            for (let i = 0; i < c.n; i++) {
+              if (!hidden(i)) continue;
+              expect(y[i]).toBe(before[i]);
+              expect(dq2[i]).toBe(dq![i]);
+            }
+            // Queries that see less than key t: gradients of that key and later ones likewise.
+            const gone = disturbed(gradientData, backward, [0, cotangents], hidden, value);
+            const changed = run(backwardKernel, backward, gone);
+            const dk2 = rowBits(changed[1]!, c.d);
+            const dv2 = rowBits(changed[2]!, c.e);
+            for (let j = t; j < c.m; j++) {
+              expect(dk2[j]).toBe(dk![j]);
+              expect(dv2[j]).toBe(dv![j]);
+            }
+          }
+        });
+      }
+    }
+  }
+});
