@@ -12,7 +12,7 @@ import { constant } from "../ops/leaf.js";
 import { expandOp } from "../ops/movement.js";
 import { bytesPerElement } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
-import { fuse, isEmpty, MaterializeRequest, viewOf, type FusedLoop } from "./fusion.js";
+import { fuse, isEmpty, MaterializeRequest, viewOf, type FusionContext } from "./fusion.js";
 import { chooseMaterialized, type Materialization } from "./materialize.js";
 import type { NativeSupport, Operand, PlanBuffer, Schedule, Step } from "./schedule.js";
 
@@ -42,8 +42,6 @@ class Scheduler {
   readonly #copies: { readonly value: Value; readonly target: number }[] = [];
   /** The buffer each output is bound to. */
   readonly #outputBuffers: number[];
-  /** The kernel being built must not load what it computes. */
-  #computing: Value | null = null;
 
   constructor(graph: Graph, support: NativeSupport, choice: Materialization) {
     this.#graph = graph;
@@ -75,7 +73,10 @@ class Scheduler {
     });
     const copies = this.#copies
       .filter(({ value }) => !isEmpty(value))
-      .map(({ value, target }) => this.#loopStep(value, target, "copy"));
+      .map(({ value, target }): Step => {
+        const loop = fuse(value, target, this.#fusionContext(null));
+        return { kind: "loop", name: "copy", ...loop };
+      });
     return { buffers: this.#buffers, steps: [...this.#steps, ...this.#updates, ...copies] };
   }
 
@@ -152,8 +153,15 @@ class Scheduler {
       return this.#bufferOf.get(input) === target && !elsewhere;
     }
     if (this.#choice.reductions.has(value)) return false;
-    // Elementwise: every load of the target must be at the place that is stored.
-    const { kernel, buffers } = this.#fuse(value, target);
+    // Elementwise: every load of the target must be at the place that is stored. Intermediates have
+    // no buffers yet; any number that no buffer has stands for them.
+    const { kernel, buffers } = fuse(value, target, {
+      ...this.#fusionContext(value),
+      bufferOf: (other) => {
+        if (other === value) return null;
+        return this.#bufferOf.get(other) ?? (this.#choice.written.has(other) ? -1 : null);
+      },
+    });
     const slot = buffers.indexOf(target);
     const store = JSON.stringify(kernel.stores[0]!.index);
     return kernel.body.every(
@@ -173,42 +181,29 @@ class Scheduler {
     return this.#buffers[buffer]!.kind === "input";
   }
 
-  #fuse(value: Value, target: number): FusedLoop {
-    this.#computing = value;
-    try {
-      return fuse(value, target, {
-        bufferOf: (other) =>
-          other === this.#computing ? null : (this.#bufferOf.get(other) ?? null),
-        scalarOf: (node) => this.#scalarOf.get(node)!,
-        reductionOf: (other) => this.#choice.reductions.get(other) ?? null,
-      });
-    } finally {
-      this.#computing = null;
-    }
+  /** What fusion may ask while it builds the kernel of `computed` (or of a copy: `null`). */
+  #fusionContext(computed: Value | null): FusionContext {
+    return {
+      bufferOf: (value) => (value === computed ? null : (this.#bufferOf.get(value) ?? null)),
+      scalarOf: (node) => this.#scalarOf.get(node)!,
+      reductionOf: (value) =>
+        computed === null ? null : (this.#choice.reductions.get(value) ?? null),
+    };
   }
 
   #loop(value: Value, direct: number | undefined): void {
     const target = this.#target(value, direct);
     if (!isEmpty(value)) {
       const source = isEmptyReduction(value) ? neutralElement(value) : value;
-      const step: Step = { kind: "loop", name: nameOf(value), ...this.#fuse(source, target) };
+      const step: Step = {
+        kind: "loop",
+        name: nameOf(value),
+        ...fuse(source, target, this.#fusionContext(source)),
+      };
       const list = this.#isUpdateBuffer(target) ? this.#updates : this.#steps;
       list.push(step);
     }
     if (!this.#isUpdateBuffer(target)) this.#bufferOf.set(value, target);
-  }
-
-  #loopStep(value: Value, target: number, name: string): Step {
-    const bufferOf = (other: Value): number | null => this.#bufferOf.get(other) ?? null;
-    return {
-      kind: "loop",
-      name,
-      ...fuse(value, target, {
-        bufferOf,
-        scalarOf: (node) => this.#scalarOf.get(node)!,
-        reductionOf: () => null,
-      }),
-    };
   }
 
   #native(node: Node, direct: ReadonlyMap<Value, number>): void {
