@@ -55,7 +55,8 @@ function numbersOf(bytes: Uint8Array, dtype: DType): number[] {
 /** The type of each slot of a kernel. */
 export function slotTypes(kernel: LoopKernel): DType[] {
   const types = new Array<DType>(kernel.slots).fill("float32");
-  for (const e of [...kernel.body, ...kernel.epilogue]) if (e.kind === "load") types[e.slot] = e.stored;
+  for (const e of [...kernel.body, ...kernel.epilogue])
+    if (e.kind === "load") types[e.slot] = e.stored;
   for (const store of kernel.stores) types[store.slot] = store.stored;
   return types;
 }
@@ -129,7 +130,7 @@ export function runLoop(
     }
   }
   const results = slots.map((_, i) => {
-    const bytes = all.slice(addresses[i]!, addresses[i]! + sizes[i]!);
+    const bytes = all.slice(addresses[i], addresses[i]! + sizes[i]!);
     return numbersOf(bytes, types[i]!);
   });
   // Whatever is not a slot, a workspace or an argument must be as it was.

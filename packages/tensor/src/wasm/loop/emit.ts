@@ -1,7 +1,15 @@
 /** From a strategy to code. */
 
 import type { Expression } from "../../plan/loop.js";
-import { type I32, I32 as Integer, type I32Like, i32, i32x4, type V128, v128 } from "../assembler/index.js";
+import {
+  type I32,
+  I32 as Integer,
+  type I32Like,
+  i32,
+  i32x4,
+  type V128,
+  v128,
+} from "../assembler/index.js";
 import { integer, type MathContext } from "../math/index.js";
 import { Accumulator } from "./accumulator.js";
 import { type Block, type Dependence, dependencesOf, Nest, type Values } from "./nest.js";
@@ -13,7 +21,13 @@ import { borderedVectorLoop, plainVectorLoop, type Range } from "./vector-loop.j
 const rowBlock = 8;
 
 /** Writes the items `begin … end - 1` of a kernel into a function. */
-export function emitLoop(c: MathContext, strategy: Strategy, args: I32, begin: I32, end: I32): void {
+export function emitLoop(
+  c: MathContext,
+  strategy: Strategy,
+  args: I32,
+  begin: I32,
+  end: I32,
+): void {
   new LoopEmitter(c, strategy, args).items(begin, end);
 }
 
@@ -30,6 +44,8 @@ class LoopEmitter {
   /** Values computed outside of the current loop: the same for all lanes, or by first lane. */
   private shared: Values = new Map();
   private byBlock = new Map<number, Values>();
+  /** The blocks of vectors inside of which reduced loops turn. */
+  private blocks: readonly Block[] = [];
 
   constructor(c: MathContext, strategy: Strategy, args: I32) {
     const { kernel, vector } = strategy;
@@ -194,13 +210,13 @@ class LoopEmitter {
     return this.dependences.flatMap((d, i) => (d.level === level && test(d) ? [i] : []));
   }
 
-  /** Evaluates what depends on no loop inside of `level`; `blocks` where that depends on lanes. */
-  private hoist(level: number, blocks: readonly Block[] = []): void {
+  /** Evaluates what depends on no loop inside of `level`. */
+  private hoist(level: number): void {
     const same = this.positionsAt(level, (d) => !d.varying);
     this.evaluate(same, null, this.shared);
     if (level === this.last) return;
     const varying = this.positionsAt(level, (d) => d.varying);
-    if (varying.length > 0) for (const block of blocks) this.evaluate(varying, block);
+    if (varying.length > 0) for (const block of this.blocks) this.evaluate(varying, block);
   }
 
   private evaluate(which: readonly number[], block: Block | null, into?: Values): void {
@@ -275,8 +291,7 @@ class LoopEmitter {
   private accumulators(count: number): Accumulator[] {
     const { kernel, flush } = this.strategy;
     const dtype = kernel.body.at(-1)!.dtype;
-    const make = (): Accumulator =>
-      new Accumulator(this.c, kernel.reducer!, dtype, flush !== null);
+    const make = (): Accumulator => new Accumulator(this.c, kernel.reducer!, dtype, flush !== null);
     return Array.from({ length: count }, make);
   }
 
@@ -326,7 +341,7 @@ class LoopEmitter {
     for (const accumulator of accumulators) accumulator.reset();
     this.reduceLoops(blocks, accumulators, this.strategy.vector + 1);
     blocks.forEach((block, u) => {
-      this.finish(f.keep(accumulators[u]!.result()), block);
+      this.finish(f.keep(accumulators[u]!.result()), { ...block, states: null });
     });
   }
 
@@ -336,7 +351,8 @@ class LoopEmitter {
     accumulators: readonly Accumulator[],
     from: number,
   ): void {
-    this.hoist(this.strategy.vector, blocks);
+    this.blocks = blocks;
+    this.hoist(this.strategy.vector);
     const flush = (): void => {
       for (const accumulator of accumulators) accumulator.flush();
     };

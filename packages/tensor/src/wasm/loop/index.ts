@@ -78,4 +78,3 @@ export function lowerLoop(
     launchOf(`${name} (join)`, chooseStrategy(normalize(joining), true, limits), all, scalars),
   ];
 }
-

@@ -42,6 +42,6 @@ function checkRandomKernel(seed: number): void {
 
 describe("random kernels", () => {
   it("do what the interpreter does", () => {
-    fc.assert(fc.property(fc.integer().noShrink(), checkRandomKernel), { numRuns: 1500 });
+    fc.assert(fc.property(fc.noShrink(fc.integer()), checkRandomKernel), { numRuns: 1500 });
   });
 });

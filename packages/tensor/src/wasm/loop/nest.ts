@@ -334,7 +334,12 @@ export class Nest {
   }
 
   /** Stores the lanes of a block; without one, the single element that lane 0 is. */
-  store(store: NormalKernel["stores"][number], from: DType, value: V128, block: Block | null): void {
+  store(
+    store: NormalKernel["stores"][number],
+    from: DType,
+    value: V128,
+    block: Block | null,
+  ): void {
     const { c } = this;
     const cast = castLanes(c, value, from, store.stored);
     const { address, offset } = this.place(store.slot, store.stored, store.index);

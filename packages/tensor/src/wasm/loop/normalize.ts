@@ -42,7 +42,10 @@ function mapAffines(expression: Expression, change: (affine: Affine) => Affine):
     case "inside":
       return {
         ...expression,
-        conditions: expression.conditions.map(({ index, size }) => ({ index: change(index), size })),
+        conditions: expression.conditions.map(({ index, size }) => ({
+          index: change(index),
+          size,
+        })),
       };
     default:
       return expression;
@@ -75,10 +78,7 @@ function withoutDead(
 }
 
 /** The kernel with every affine function changed. */
-export function mapKernel(
-  kernel: NormalKernel,
-  change: (affine: Affine) => Affine,
-): NormalKernel {
+export function mapKernel(kernel: NormalKernel, change: (affine: Affine) => Affine): NormalKernel {
   const store = (s: Store): Store => ({ ...s, index: change(s.index) });
   return {
     ...kernel,

@@ -38,102 +38,102 @@ export interface Operand {
 type Code = (c: MathContext, ...operands: V128[]) => V128;
 type Table = Partial<Record<ScalarFunction, Code>>;
 
-const identity: Code = (_, x) => x!;
+const identity: Code = (_, x) => x;
 const bitwise: Table = {
-  and: (_, a, b) => a!.and(b!),
-  or: (_, a, b) => a!.or(b!),
-  xor: (_, a, b) => a!.xor(b!),
+  and: (_, a, b) => a.and(b),
+  or: (_, a, b) => a.or(b),
+  xor: (_, a, b) => a.xor(b),
 };
 
 const floats: Table = {
-  negate: (_, x) => f32x4.negate(x!),
-  abs: (_, x) => f32x4.abs(x!),
-  sign: (c, x) => signFloat32(c, x!),
-  floor: (_, x) => f32x4.floor(x!),
-  ceil: (_, x) => f32x4.ceil(x!),
-  round: (_, x) => f32x4.nearest(x!),
-  trunc: (_, x) => f32x4.trunc(x!),
-  sqrt: (_, x) => f32x4.sqrt(x!),
-  exp: (c, x) => exp(c, x!),
-  expm1: (c, x) => expm1(c, x!),
-  log: (c, x) => log(c, x!),
-  log1p: (c, x) => log1p(c, x!),
-  sin: (c, x) => sin(c, x!),
-  cos: (c, x) => cos(c, x!),
-  tanh: (c, x) => tanh(c, x!),
-  sigmoid: (c, x) => sigmoid(c, x!),
-  erf: (c, x) => erf(c, x!),
-  add: (_, a, b) => f32x4.add(a!, b!),
-  subtract: (_, a, b) => f32x4.subtract(a!, b!),
-  multiply: (_, a, b) => f32x4.multiply(a!, b!),
-  divide: (_, a, b) => f32x4.divide(a!, b!),
-  remainder: (c, a, b) => remainderFloat32(c, a!, b!),
-  power: (c, a, b) => power(c, a!, b!),
-  maximum: (_, a, b) => f32x4.maximum(a!, b!),
-  minimum: (_, a, b) => f32x4.minimum(a!, b!),
-  equal: (_, a, b) => f32x4.equal(a!, b!),
-  notEqual: (_, a, b) => f32x4.notEqual(a!, b!),
-  less: (_, a, b) => f32x4.less(a!, b!),
-  lessEqual: (_, a, b) => f32x4.lessEqual(a!, b!),
+  negate: (_, x) => f32x4.negate(x),
+  abs: (_, x) => f32x4.abs(x),
+  sign: (c, x) => signFloat32(c, x),
+  floor: (_, x) => f32x4.floor(x),
+  ceil: (_, x) => f32x4.ceil(x),
+  round: (_, x) => f32x4.nearest(x),
+  trunc: (_, x) => f32x4.trunc(x),
+  sqrt: (_, x) => f32x4.sqrt(x),
+  exp: (c, x) => exp(c, x),
+  expm1: (c, x) => expm1(c, x),
+  log: (c, x) => log(c, x),
+  log1p: (c, x) => log1p(c, x),
+  sin: (c, x) => sin(c, x),
+  cos: (c, x) => cos(c, x),
+  tanh: (c, x) => tanh(c, x),
+  sigmoid: (c, x) => sigmoid(c, x),
+  erf: (c, x) => erf(c, x),
+  add: (_, a, b) => f32x4.add(a, b),
+  subtract: (_, a, b) => f32x4.subtract(a, b),
+  multiply: (_, a, b) => f32x4.multiply(a, b),
+  divide: (_, a, b) => f32x4.divide(a, b),
+  remainder: (c, a, b) => remainderFloat32(c, a, b),
+  power: (c, a, b) => power(c, a, b),
+  maximum: (_, a, b) => f32x4.maximum(a, b),
+  minimum: (_, a, b) => f32x4.minimum(a, b),
+  equal: (_, a, b) => f32x4.equal(a, b),
+  notEqual: (_, a, b) => f32x4.notEqual(a, b),
+  less: (_, a, b) => f32x4.less(a, b),
+  lessEqual: (_, a, b) => f32x4.lessEqual(a, b),
 };
 
 const wholeNumbers: Table = {
   ...bitwise,
-  negate: (_, x) => i32x4.negate(x!),
+  negate: (_, x) => i32x4.negate(x),
   floor: identity,
   ceil: identity,
   round: identity,
   trunc: identity,
-  add: (_, a, b) => i32x4.add(a!, b!),
-  subtract: (_, a, b) => i32x4.subtract(a!, b!),
-  multiply: (_, a, b) => i32x4.multiply(a!, b!),
-  equal: (_, a, b) => i32x4.equal(a!, b!),
-  notEqual: (_, a, b) => i32x4.notEqual(a!, b!),
+  add: (_, a, b) => i32x4.add(a, b),
+  subtract: (_, a, b) => i32x4.subtract(a, b),
+  multiply: (_, a, b) => i32x4.multiply(a, b),
+  equal: (_, a, b) => i32x4.equal(a, b),
+  notEqual: (_, a, b) => i32x4.notEqual(a, b),
   // There are no shifts by lanes: each lane is shifted on its own.
   shiftLeft: (c, a, b) =>
-    byLane(c, a!, b!, (x, count) => i32x4.shiftLeft(x, i32x4.extractLane(count, 0))),
+    byLane(c, a, b, (x, count) => i32x4.shiftLeft(x, i32x4.extractLane(count, 0))),
 };
 
 const integers: Table = {
   ...wholeNumbers,
-  abs: (_, x) => i32x4.abs(x!),
-  sign: (c, x) => signInt32(c, c.f.keep(x!)),
-  divide: (c, a, b) => divideInt32(c, a!, b!),
-  remainder: (c, a, b) => remainderInt32(c, a!, b!),
-  maximum: (_, a, b) => i32x4.maximum(a!, b!),
-  minimum: (_, a, b) => i32x4.minimum(a!, b!),
-  less: (_, a, b) => i32x4.less(a!, b!),
-  lessEqual: (_, a, b) => i32x4.lessEqual(a!, b!),
+  abs: (_, x) => i32x4.abs(x),
+  sign: (c, x) => signInt32(c, c.f.keep(x)),
+  divide: (c, a, b) => divideInt32(c, a, b),
+  remainder: (c, a, b) => remainderInt32(c, a, b),
+  maximum: (_, a, b) => i32x4.maximum(a, b),
+  minimum: (_, a, b) => i32x4.minimum(a, b),
+  less: (_, a, b) => i32x4.less(a, b),
+  lessEqual: (_, a, b) => i32x4.lessEqual(a, b),
   shiftRight: (c, a, b) =>
-    byLane(c, a!, b!, (x, count) => i32x4.shiftRight(x, i32x4.extractLane(count, 0))),
+    byLane(c, a, b, (x, count) => i32x4.shiftRight(x, i32x4.extractLane(count, 0))),
 };
 
 const unsignedIntegers: Table = {
   ...wholeNumbers,
   abs: identity,
-  sign: (c, x) => i32x4.notEqual(x!, integer(c, 0)).and(integer(c, 1)),
-  divide: (c, a, b) => divideUint32(c, a!, b!),
-  remainder: (c, a, b) => remainderUint32(c, a!, b!),
-  maximum: (_, a, b) => i32x4.maximumUnsigned(a!, b!),
-  minimum: (_, a, b) => i32x4.minimumUnsigned(a!, b!),
-  less: (_, a, b) => i32x4.lessUnsigned(a!, b!),
-  lessEqual: (_, a, b) => i32x4.lessEqualUnsigned(a!, b!),
+  sign: (c, x) => i32x4.notEqual(x, integer(c, 0)).and(integer(c, 1)),
+  divide: (c, a, b) => divideUint32(c, a, b),
+  remainder: (c, a, b) => remainderUint32(c, a, b),
+  maximum: (_, a, b) => i32x4.maximumUnsigned(a, b),
+  minimum: (_, a, b) => i32x4.minimumUnsigned(a, b),
+  less: (_, a, b) => i32x4.lessUnsigned(a, b),
+  lessEqual: (_, a, b) => i32x4.lessEqualUnsigned(a, b),
   shiftRight: (c, a, b) =>
-    byLane(c, a!, b!, (x, count) => i32x4.shiftRightUnsigned(x, i32x4.extractLane(count, 0))),
+    byLane(c, a, b, (x, count) => i32x4.shiftRightUnsigned(x, i32x4.extractLane(count, 0))),
 };
 
 // Masks: false is 0, true is -1.
 const booleans: Table = {
   ...bitwise,
-  not: (_, x) => x!.not(),
-  multiply: (_, a, b) => a!.and(b!),
-  add: (_, a, b) => a!.or(b!),
-  maximum: (_, a, b) => a!.or(b!),
-  minimum: (_, a, b) => a!.and(b!),
-  equal: (_, a, b) => a!.xor(b!).not(),
-  notEqual: (_, a, b) => a!.xor(b!),
-  less: (_, a, b) => b!.andNot(a!),
-  lessEqual: (_, a, b) => a!.not().or(b!),
+  not: (_, x) => x.not(),
+  multiply: (_, a, b) => a.and(b),
+  add: (_, a, b) => a.or(b),
+  maximum: (_, a, b) => a.or(b),
+  minimum: (_, a, b) => a.and(b),
+  equal: (_, a, b) => a.xor(b).not(),
+  notEqual: (_, a, b) => a.xor(b),
+  less: (_, a, b) => b.andNot(a),
+  lessEqual: (_, a, b) => a.not().or(b),
 };
 
 const tables: Record<Lanes, Table> = {
@@ -144,12 +144,7 @@ const tables: Record<Lanes, Table> = {
 };
 
 // Applies a function that looks at lane 0 of its second operand to every lane.
-function byLane(
-  c: MathContext,
-  first: V128,
-  second: V128,
-  code: (a: V128, b: V128) => V128,
-): V128 {
+function byLane(c: MathContext, first: V128, second: V128, code: (a: V128, b: V128) => V128): V128 {
   const { f } = c;
   const [a, b] = [f.keep(first), f.keep(second)];
   const result = f.let(code(a, b));

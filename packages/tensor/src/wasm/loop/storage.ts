@@ -6,16 +6,7 @@
  */
 
 import { bytesPerElement, type DType } from "../../tensor/dtype.js";
-import {
-  f32x4,
-  i16x8,
-  i32,
-  type I32,
-  i32x4,
-  i8x16,
-  v128,
-  type V128,
-} from "../assembler/index.js";
+import { f32x4, i16x8, i32, type I32, i32x4, i8x16, v128, type V128 } from "../assembler/index.js";
 import {
   float,
   integer,
