@@ -23,6 +23,8 @@ import {
   softmaxBackwardKernel,
   softmaxKernel,
 } from "./rows/softmax.js";
+import { cumulativeProductKernel, cumulativeSumKernel } from "./scan/accumulate.js";
+import { cumulativeMaxKernel, cumulativeMinKernel } from "./scan/extreme.js";
 
 const kernels: readonly NativeKernel[] = [
   concatenateKernel,
@@ -30,20 +32,24 @@ const kernels: readonly NativeKernel[] = [
   crossEntropyKernel,
   cumulativeLinearAttentionBackwardKernel,
   cumulativeLinearAttentionKernel,
+  cumulativeMaxKernel,
+  cumulativeMinKernel,
+  cumulativeProductKernel,
+  cumulativeSumKernel,
   dynamicSliceKernel,
   dynamicUpdateKernel,
   gatherKernel,
   indexAddKernel,
   layerNormBackwardKernel,
   layerNormKernel,
-  matmulKernel,
-  scatterAddKernel,
-  scatterKernel,
   logSoftmaxBackwardKernel,
   logSoftmaxKernel,
   logSumExpKernel,
+  matmulKernel,
   rmsNormBackwardKernel,
   rmsNormKernel,
+  scatterAddKernel,
+  scatterKernel,
   softmaxBackwardKernel,
   softmaxKernel,
   takeKernel,

@@ -1,5 +1,6 @@
 /** Loops over strided memory: few of them, and positions in them. */
 
+import type { Operand } from "../../plan/schedule.js";
 import { type FunctionBuilder, i32, type I32, type Local } from "../assembler/index.js";
 import type { LaunchArgument } from "../launch.js";
 import { integerArgument } from "./arguments.js";
@@ -47,12 +48,14 @@ export function splitInnermost(loops: StridedLoops): {
   };
 }
 
-/** Loops with strides in bytes, from strides in elements. */
-export function scaleStrides(loops: StridedLoops, bytes: readonly number[]): StridedLoops {
-  return {
-    sizes: loops.sizes,
-    strides: loops.strides.map((own, v) => own.map((stride) => stride * bytes[v]!)),
-  };
+/** Whether the axes behind `axis` are one contiguous block; the others may lie anywhere. */
+export function hasDenseBlocks(view: Operand, axis: number): boolean {
+  let expected = 1;
+  for (let d = view.shape.length - 1; d > axis; d--) {
+    if (view.shape[d] !== 1 && view.strides[d] !== expected) return false;
+    expected *= view.shape[d]!;
+  }
+  return true;
 }
 
 /** Number of iterations. */

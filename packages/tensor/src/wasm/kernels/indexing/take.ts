@@ -15,7 +15,7 @@ import {
 } from "../arguments.js";
 import { copyBlock } from "../move/block.js";
 import { fillWithZeros } from "../move/fill.js";
-import { collapseLoops, iterations, loopWords, offsetsAt } from "../strided.js";
+import { collapseLoops, hasDenseBlocks, iterations, loopWords, offsetsAt } from "../strided.js";
 import { readIndex } from "./clamp.js";
 
 const names = [
@@ -84,16 +84,6 @@ const code: KernelCode = {
     });
   },
 };
-
-/** Whether the axes behind `axis` are contiguous; the others may lie anywhere. */
-function hasDenseBlocks(view: Operand, axis: number): boolean {
-  let expected = 1;
-  for (let d = view.shape.length - 1; d > axis; d--) {
-    if (view.shape[d] !== 1 && view.strides[d] !== expected) return false;
-    expected *= view.shape[d]!;
-  }
-  return true;
-}
 
 /** The kernel of `take`. */
 export const takeKernel: NativeKernel = {
