@@ -1,0 +1,28 @@
+/** The areas of the goldens, and how their cases are built. */
+
+import type { Device } from "@x/tensor";
+import type { GoldenFile } from "./golden-file.js";
+import { partsOfOps } from "./ops/index.js";
+import type { Runner, Subject } from "./subject.js";
+import { partsOfTrim } from "./trim/index.js";
+
+/** What can be computed and compared by itself: a whole file or one operation of it. */
+export interface Part {
+  /** What stands before the tensors' own names in the file. */
+  readonly key?: string;
+  readonly subject: Subject;
+  readonly runner: Runner;
+}
+
+/** Splits a file into parts on a device. */
+type Area = (file: GoldenFile, device: Device) => Part[];
+
+const areas: Readonly<Record<string, Area>> = {
+  ops: partsOfOps,
+  trim: partsOfTrim,
+};
+
+/** How cases of an area are built; `undefined` for areas whose package does not exist. */
+export function findArea(name: string): Area | undefined {
+  return Object.hasOwn(areas, name) ? areas[name] : undefined;
+}

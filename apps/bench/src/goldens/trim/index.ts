@@ -1,0 +1,2 @@
+import type { Part } from "../areas.js";
+export const partsOfTrim = (): Part[] => { throw new Error("TODO"); };
