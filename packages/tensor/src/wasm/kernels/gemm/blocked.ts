@@ -19,8 +19,8 @@ import {
   v128,
 } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
-import { ArgumentLayout } from "./arguments.js";
-import { batchBytes, moveToBatch } from "./batch.js";
+import { argumentOffset, endOfArguments } from "../arguments.js";
+import { offsetsAt } from "../strided.js";
 import { kernelFunction } from "./epilogue.js";
 import { packBlock, type PackOrder } from "./pack.js";
 import { type LeftLayout, tileFunction } from "./tile.js";
@@ -53,34 +53,14 @@ export interface BlockedSpec {
   readonly unroll: number;
   /** Whether the summed axis is walked in more than one block. */
   readonly deep: boolean;
-  readonly batchAxes: number;
   /** Called for the rows of every item; then items span all columns. */
   readonly epilogue: KernelCode | null;
 }
 
-/** The argument words; those of the batch axes and of the epilogue follow. */
-export const blockedArguments: ArgumentLayout<
-  | "left"
-  | "right"
-  | "output"
-  | "leftRowStride"
-  | "leftColumnStride"
-  | "rightRowStride"
-  | "rightColumnStride"
-  | "m"
-  | "n"
-  | "k"
-  | "blockDepth"
-  | "rowPanels"
-  | "tallPanels"
-  | "rowBlocks"
-  | "columnPanels"
-  | "columnBlocks"
-  | "scratchRight"
-  | "scratchEdge"
-  | "scratchEpilogue"
-> = new ArgumentLayout([
+/** The argument words; the loops of the batch and the arguments of the epilogue follow. */
+export const blockedArguments = [
   "left",
+  // The matrices themselves, or the panels they were packed into.
   "right",
   "output",
   "leftRowStride",
@@ -90,16 +70,21 @@ export const blockedArguments: ArgumentLayout<
   "m",
   "n",
   "k",
+  // Steps of the summed axis in a block.
   "blockDepth",
+  // Panels of rows, how many of them have a row more, and the blocks they are shared out over.
   "rowPanels",
   "tallPanels",
   "rowBlocks",
   "columnPanels",
   "columnBlocks",
+  // Offsets in the scratch memory; the packed rows come first.
   "scratchRight",
   "scratchEdge",
   "scratchEpilogue",
-]);
+  // Offset of the arguments of the epilogue.
+  "epilogueArguments",
+] as const;
 
 /** The code of a blocked product. */
 export function blockedCode(spec: BlockedSpec): KernelCode {
@@ -110,7 +95,6 @@ export function blockedCode(spec: BlockedSpec): KernelCode {
     `${spec.rows}${spec.mixedRows ? "+" : ""}x${spec.vectors * 4}/${spec.edgeVectors * 4}`,
     `unroll ${spec.unroll}`,
     spec.deep ? "deep" : "flat",
-    `batch ${spec.batchAxes}`,
     ...(spec.epilogue ? [`then ${spec.epilogue.key}`] : []),
   ].join(" ");
   return {
@@ -182,12 +166,8 @@ class BlockedKernel {
     this.edgeWidth = f.let(this.word("n").and(this.width - 1));
   }
 
-  private word(name: Parameters<typeof blockedArguments.load>[1]): I32 {
-    return blockedArguments.load(this.args, name);
-  }
-
-  private get batchWordsAt(): I32 {
-    return this.args.add(blockedArguments.bytes);
+  private word(name: (typeof blockedArguments)[number]): I32 {
+    return i32.load(this.args, argumentOffset(blockedArguments, name));
   }
 
   emit(begin: Local<I32>, end: Local<I32>): void {
@@ -223,7 +203,7 @@ class BlockedKernel {
         const first = f.let(batch.multiply(this.word("m")).add(this.firstRow));
         f.call(
           kernelFunction(this.module, spec.epilogue),
-          this.batchWordsAt.add(batchBytes(spec.batchAxes)),
+          this.args.add(this.word("epilogueArguments")),
           first,
           first.add(this.rowCount()),
           this.scratch.add(this.word("scratchEpilogue")),
@@ -233,19 +213,13 @@ class BlockedKernel {
   }
 
   private findMatrices(batch: I32): void {
-    const { f, spec } = this;
-    f.set<I32>(this.left, this.word("left"));
-    f.set<I32>(this.right, this.word("right"));
-    f.set<I32>(
-      this.output,
-      this.word("output").add(batch.multiply(this.word("m")).multiply(this.outputStride)),
-    );
-    const shared = spec.right === "shared";
-    moveToBatch(f, this.batchWordsAt, spec.batchAxes, batch, [
-      this.left,
-      shared ? null : this.right,
-      shared ? this.right : null,
-    ]);
+    const { f } = this;
+    const loops = endOfArguments(blockedArguments, this.args);
+    const [left, right] = offsetsAt(f, loops, batch, 2) as [Local<I32>, Local<I32>];
+    f.set<I32>(this.left, this.word("left").add(left));
+    f.set<I32>(this.right, this.word("right").add(right));
+    const rows = batch.multiply(this.word("m"));
+    f.set<I32>(this.output, this.word("output").add(rows.multiply(this.outputStride)));
   }
 
   // First and end of part `part` when `count` panels are shared out evenly over `parts`.

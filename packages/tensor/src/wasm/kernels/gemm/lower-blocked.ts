@@ -1,17 +1,18 @@
-/** Lowers a product to the blocked kernel: chooses tiles, blocks and what is packed where. */
+/** Lowers a product to the blocked kernel: chooses tiles, blocks, and what is packed where. */
 
 import type { Launch, LaunchArgument } from "../../launch.js";
 import type { LoweringContext } from "../../native.js";
-import { batchWords, distinctRight } from "./batch.js";
-import { blockedArguments, blockedCode, type BlockedSpec, type RightSource } from "./blocked.js";
+import { addressOfBuffer, argumentWords } from "../arguments.js";
+import { loopWords } from "../strided.js";
+import { blockedArguments, blockedCode, type RightSource } from "./blocked.js";
 import type { Epilogue } from "./epilogue.js";
 import { packOrder } from "./pack.js";
 import { packRightArguments, packRightCode } from "./pack-right.js";
-import type { MatrixView, Problem } from "./problem.js";
+import type { BatchAxis, MatrixView, Problem } from "./problem.js";
 import type { LeftLayout } from "./tile.js";
 
 /** The shape of the tiles that suit an engine. */
-export interface TileShape {
+interface TileShape {
   /** Most rows of a tile. */
   readonly rows: number;
   /** Vectors of four columns. */
@@ -21,8 +22,7 @@ export interface TileShape {
   readonly unroll: number;
 }
 
-/** The tile shape for what the engine can do. */
-export function tileShape({ relaxed, revectorized }: LoweringContext): TileShape {
+function tileShape({ relaxed, revectorized }: LoweringContext): TileShape {
   // Without a fused multiply-add a product needs a register, and older V8 moves all loads of an
   // unrolled loop to its front: fewer rows and no unrolling keep everything in registers.
   if (!relaxed) return { rows: 4, vectors: 2, fewestVectors: 1, unroll: 1 };
@@ -30,144 +30,196 @@ export function tileShape({ relaxed, revectorized }: LoweringContext): TileShape
   return { rows: 6, vectors: 2, fewestVectors: 1, unroll: 2 };
 }
 
-// Bytes of the first- and second-level cache that blocks are made for.
-
-export const tuning = {
-  firstLevel: 24 * 1024,
-  rowsPerBlock: 72,
-  directRightBytes: 128 * 1024,
-  directLeftColumns: 64,
-  own: -1,
+export const tuning: Record<
+  | "panelBytes"
+  | "mostRows"
+  | "inPlaceBytes"
+  | "inPlaceColumns"
+  | "ownBytes"
+  | "ownRows"
+  | "itemWork"
+  | "grainWork",
+  number
+> = {
+  // Bytes of one panel of each matrix, over the steps of a block: what the first-level cache holds.
+  panelBytes: 24 * 1024,
+  // Most rows of an item: what of the left matrix the second-level cache holds.
+  mostRows: 96,
+  // Bytes of the right matrix up to which it is read in place.
+  inPlaceBytes: 128 * 1024,
+  // Columns of an item up to which the left matrix is read in place.
+  inPlaceColumns: 64,
+  // Bytes of packed columns that an item may keep to itself.
+  ownBytes: 512 * 1024,
+  // Rows up to which the right matrix is not packed ahead for all items.
+  ownRows: 48,
+  // Floating-point operations: fewest that make an item worthwhile, and a grain.
+  itemWork: 1e6,
+  grainWork: 250e3,
 };
 
-/** Shares `total` out over as few parts as `most` allows, all but the last equal. */
-function evenBlock(total: number, most: number): number {
-  const parts = Math.ceil(total / most);
-  return Math.ceil(total / parts);
+/** The largest part when `total` is shared out evenly over as few parts as `most` allows. */
+function evenPart(total: number, most: number): number {
+  return Math.ceil(total / Math.ceil(total / most));
 }
 
-function viewArgument({ buffer, offset }: MatrixView): LaunchArgument {
-  return { kind: "buffer", buffer, offset };
+const align = (bytes: number): number => (bytes + 63) & ~63;
+
+function startOf({ buffer, offset }: MatrixView): LaunchArgument {
+  return addressOfBuffer(buffer, offset);
 }
 
-/** The launches of a product by blocks. */
+/** How the product is cut: panels that fit the tiles, and blocks of panels. */
+interface Cut {
+  readonly tile: TileShape;
+  /** Vectors of four columns in a panel, and in the last one where it is not full, else 0. */
+  readonly vectors: number;
+  readonly edgeVectors: number;
+  readonly columnPanels: number;
+  readonly columnBlocks: number;
+  readonly rowPanels: number;
+  readonly rowBlocks: number;
+  /** Steps of the summed axis in a block. */
+  readonly blockDepth: number;
+  readonly left: LeftLayout;
+  readonly right: RightSource;
+}
+
+function cut(problem: Problem, context: LoweringContext): Cut {
+  const { m, n, k, batch, axes, left, right } = problem;
+  const { threads } = context;
+  const tile = tileShape(context);
+  let { vectors } = tile;
+  while (vectors > tile.fewestVectors && n <= vectors * 2) vectors /= 2;
+  const width = vectors * 4;
+  let edgeVectors = n % width === 0 ? 0 : tile.fewestVectors;
+  while (n % width > edgeVectors * 4) edgeVectors *= 2;
+  const columnPanels = Math.ceil(n / width);
+  const rowPanels = Math.ceil(m / tile.rows);
+
+  const deepest = Math.floor(tuning.panelBytes / (4 * (tile.rows + width)));
+  const blockDepth = Math.min(k, (evenPart(k, deepest) + 1) & ~1);
+
+  const { count: distinct } = distinctRight(axes);
+  const source: RightSource =
+    right.columnStride === 1 && 4 * k * n <= tuning.inPlaceBytes
+      ? "rows"
+      : m <= tuning.ownRows || distinct >= 2 * threads
+        ? "own"
+        : "shared";
+
+  // Items: whole rows where there are enough of them, else columns are shared out too.
+  const columnWork = (columns: number): number => 2 * m * columns * k;
+  const work = columnWork(n);
+  const fewest = Math.ceil(m / tuning.mostRows);
+  const wanted = Math.min((4 * threads) / batch, work / tuning.itemWork);
+  let rowBlocks = Math.max(fewest, Math.min(Math.ceil(wanted), Math.floor(m / 24)));
+  let columnBlocks = 1;
+  if (source === "own") {
+    rowBlocks = fewest;
+    columnBlocks = Math.ceil((4 * k * n) / tuning.ownBytes);
+  }
+  if (batch * rowBlocks * columnBlocks < 2 * threads) {
+    columnBlocks = Math.max(columnBlocks, Math.ceil(wanted / rowBlocks));
+  }
+  columnBlocks = Math.max(1, Math.min(columnBlocks, Math.floor(n / 64)));
+
+  const itemColumns = Math.ceil(columnPanels / columnBlocks) * width;
+  const inPlace = itemColumns <= tuning.inPlaceColumns || m <= tile.rows * 4;
+  const layout =
+    inPlace && left.columnStride === 1
+      ? "rows"
+      : inPlace && left.rowStride === 1
+        ? "columns"
+        : "packed";
+  return {
+    tile,
+    vectors,
+    edgeVectors,
+    columnPanels,
+    columnBlocks,
+    rowPanels,
+    rowBlocks,
+    blockDepth,
+    left: layout,
+    right: source,
+  };
+}
+
+/**
+ * Strides of a dense array that holds one entry for each right matrix that differs: 0 along the axes
+ * that share it. Also their number.
+ */
+function distinctRight(axes: readonly BatchAxis[]): { strides: number[]; count: number } {
+  let count = 1;
+  const strides = axes.map(() => 0);
+  for (let i = axes.length - 1; i >= 0; i--) {
+    if (axes[i]!.right === 0) continue;
+    strides[i] = count;
+    count *= axes[i]!.size;
+  }
+  return { strides, count };
+}
+
+/** The launches of a product by blocks, and whether they apply the epilogue. */
 export function lowerBlocked(
   problem: Problem,
   context: LoweringContext,
   epilogue: Epilogue | null,
-): { readonly launches: Launch[]; readonly fused: boolean } {
+): { readonly launches: readonly Launch[]; readonly fused: boolean } {
   const { m, n, k, batch, axes, left, right, output } = problem;
-  const shape = tileShape(context);
-  let { vectors } = shape;
-  while (vectors > shape.fewestVectors && n <= vectors * 2) vectors /= 2;
+  const plan = cut(problem, context);
+  const { tile, vectors, edgeVectors, columnPanels, columnBlocks, rowPanels, rowBlocks } = plan;
   const width = vectors * 4;
-  const edge = n % width;
-  let edgeVectors = edge === 0 ? 0 : shape.fewestVectors;
-  while (edge > edgeVectors * 4) edgeVectors *= 2;
-  const columnPanels = Math.ceil(n / width);
+  const { blockDepth } = plan;
 
-  const rowPanels = Math.ceil(m / shape.rows);
-  const rows = Math.floor(m / rowPanels);
-  const tallPanels = m % rowPanels;
-
-  const deepest = Math.floor(tuning.firstLevel / (4 * (shape.rows + width))) & ~1;
-  const blockDepth = Math.min(k, (evenBlock(k, deepest) + 1) & ~1);
-  const deep = blockDepth < k;
-
-  const rightInPlace = right.columnStride === 1 && 4 * k * n <= tuning.directRightBytes;
-  const leftLayout: LeftLayout =
-    n > tuning.directLeftColumns
-      ? "packed"
-      : left.columnStride === 1
-        ? "rows"
-        : left.rowStride === 1
-          ? "columns"
-          : "packed";
-
-  const rowBlocks = Math.ceil(m / tuning.rowsPerBlock);
-  const columnBlocks = 1;
-  const itemRows = Math.ceil(rowPanels / rowBlocks) * shape.rows;
-
-  const rightOrder = packOrder(right.columnStride, right.rowStride);
-  const source: RightSource = rightInPlace ? "rows" : tuning.own >= 0 ? "own" : "shared";
   const distinct = distinctRight(axes);
+  const matrixBytes = 4 * k * (n - (n % width) + edgeVectors * 4);
+  const packed = plan.right === "shared" ? context.workspace(matrixBytes * distinct.count) : null;
+  const rightStrides =
+    packed === null
+      ? axes.map((axis) => axis.right * 4)
+      : distinct.strides.map((stride) => stride * matrixBytes);
+  const batchWords = loopWords({
+    sizes: axes.map(({ size }) => size),
+    strides: [axes.map((axis) => axis.left * 4), rightStrides],
+  });
 
-  const launches: Launch[] = [];
-  let rightArgument = viewArgument(right);
-  const matrixBytes = 4 * k * (n - edge + edgeVectors * 4);
-  if (source === "shared") {
-    const packed = context.workspace(matrixBytes * distinct.count);
-    const packAxes = axes
-      .filter((axis) => axis.right !== 0)
-      .map(({ size, right }) => ({ size, left: 0, right }));
-    const blockSteps = rightOrder === "across" ? 16 : k;
-    const blockColumns = rightOrder === "across" ? Math.ceil(n / width) * width : width * 4;
-    const depthBlocks = Math.ceil(k / blockSteps);
-    const columnBlocks = Math.ceil(n / blockColumns);
-    launches.push({
-      name: `gemm pack ${k}x${n}`,
-      code: packRightCode({ vectors, edgeVectors, order: rightOrder, batchAxes: packAxes.length }),
-      arguments: [
-        ...packRightArguments.write({
-          right: rightArgument,
-          packed: { kind: "buffer", buffer: packed },
-          n,
-          k,
-          rowStride: right.rowStride * 4,
-          columnStride: right.columnStride * 4,
-          blockDepth: blockSteps,
-          depthBlocks,
-          blockColumns,
-          columnBlocks,
-          matrixBytes,
-        }),
-        ...batchWords(packAxes, []),
-      ],
-      items: distinct.count * depthBlocks * columnBlocks,
-      grain: 1,
-      scratchBytes: 0,
-      reads: [right.buffer],
-      writes: [packed],
-      work: distinct.count * n * k,
-    });
-    rightArgument = { kind: "buffer", buffer: packed };
-  }
-
-  const align = (bytes: number): number => (bytes + 63) & ~63;
-  const leftBytes = leftLayout === "packed" ? align(itemRows * blockDepth * 4) : 0;
+  const itemRows = Math.ceil(rowPanels / rowBlocks) * tile.rows;
+  const itemColumns = Math.ceil(columnPanels / columnBlocks) * width;
   const ownColumns =
-    source === "own"
-      ? Math.ceil(columnPanels / columnBlocks) * width
-      : source === "rows"
-        ? edgeVectors * 4
-        : 0;
-  const scratchRight = leftBytes;
+    plan.right === "own" ? itemColumns : plan.right === "rows" ? edgeVectors * 4 : 0;
+  const scratchRight = plan.left === "packed" ? align(itemRows * blockDepth * 4) : 0;
   const scratchEdge = scratchRight + align(ownColumns * k * 4);
   const scratchEpilogue = scratchEdge + align(itemRows * edgeVectors * 16);
 
-  const fused = epilogue && columnBlocks === 1 ? epilogue : null;
-  const spec: BlockedSpec = {
-    left: leftLayout,
-    leftOrder: packOrder(left.rowStride, left.columnStride),
-    right: source,
-    rightOrder,
-    rows,
-    mixedRows: tallPanels > 0,
-    vectors,
-    edgeVectors,
-    unroll: shape.unroll,
-    deep,
-    batchAxes: axes.length,
-    epilogue: fused?.code ?? null,
-  };
-  launches.push({
+  const fused = columnBlocks === 1 ? epilogue : null;
+  const itemWork = (2 * m * n * k) / (rowBlocks * columnBlocks);
+  let grain = Math.max(1, Math.floor(tuning.grainWork / itemWork));
+  // Items that share packed columns stay with one thread where there is enough for all.
+  if (plan.right === "own" && batch * columnBlocks >= 2 * context.threads) {
+    grain = Math.ceil(grain / rowBlocks) * rowBlocks;
+  }
+  const main: Launch = {
     name: `gemm ${batch > 1 ? `${batch}x` : ""}${m}x${n}x${k}`,
-    code: blockedCode(spec),
+    code: blockedCode({
+      left: plan.left,
+      leftOrder: packOrder(left.rowStride, left.columnStride),
+      right: plan.right,
+      rightOrder: packOrder(right.columnStride, right.rowStride),
+      rows: Math.floor(m / rowPanels),
+      mixedRows: m % rowPanels > 0,
+      vectors,
+      edgeVectors,
+      unroll: tile.unroll,
+      deep: blockDepth < k,
+      epilogue: fused?.code ?? null,
+    }),
     arguments: [
-      ...blockedArguments.write({
-        left: viewArgument(left),
-        right: rightArgument,
-        output: { kind: "buffer", buffer: output },
+      ...argumentWords(blockedArguments, {
+        left: startOf(left),
+        right: packed === null ? startOf(right) : addressOfBuffer(packed),
+        output: addressOfBuffer(output),
         leftRowStride: left.rowStride * 4,
         leftColumnStride: left.columnStride * 4,
         rightRowStride: right.rowStride * 4,
@@ -177,30 +229,75 @@ export function lowerBlocked(
         k,
         blockDepth,
         rowPanels,
-        tallPanels,
+        tallPanels: m % rowPanels,
         rowBlocks,
         columnPanels,
         columnBlocks,
         scratchRight,
         scratchEdge,
         scratchEpilogue,
+        epilogueArguments: 4 * (blockedArguments.length + batchWords.length),
       }),
-      ...batchWords(
-        axes,
-        distinct.strides.map((stride) => stride * matrixBytes),
-      ),
+      ...batchWords,
       ...(fused?.arguments ?? []),
     ],
     items: batch * rowBlocks * columnBlocks,
-    grain: 1,
+    grain,
     scratchBytes: scratchEpilogue + (fused?.scratchBytes ?? 0),
-    reads: [
-      left.buffer,
-      source === "shared" ? launches[0]!.writes[0]! : right.buffer,
-      ...(fused?.reads ?? []),
-    ],
+    reads: [left.buffer, packed ?? right.buffer, ...(fused?.reads ?? [])],
     writes: [output, ...(fused?.writes ?? [])],
-    work: 2 * batch * m * n * k,
-  });
+    work: 2 * batch * m * n * k + (fused?.work ?? 0),
+  };
+  const launches =
+    packed === null ? [main] : [packLaunch(problem, plan, packed, matrixBytes), main];
   return { launches, fused: fused !== null };
+}
+
+// Numbers that one item of the packing launch copies, about.
+const packNumbers = 16 * 1024;
+
+function packLaunch(problem: Problem, plan: Cut, packed: number, matrixBytes: number): Launch {
+  const { n, k, axes, right } = problem;
+  const { vectors, edgeVectors } = plan;
+  const order = packOrder(right.columnStride, right.rowStride);
+  const width = vectors * 4;
+  // Rows that are contiguous are read whole, columns that are contiguous likewise.
+  const wholeColumns = Math.ceil(n / width) * width;
+  const [blockDepth, blockColumns] =
+    order === "across"
+      ? [Math.min(k, 16 * Math.ceil(packNumbers / (16 * n))), wholeColumns]
+      : [k, Math.min(wholeColumns, width * Math.ceil(packNumbers / (width * k)))];
+  const depthBlocks = Math.ceil(k / blockDepth);
+  const columnBlocks = Math.ceil(n / blockColumns);
+  const distinctAxes = axes.filter((axis) => axis.right !== 0);
+  const { count } = distinctRight(axes);
+  return {
+    name: `gemm pack ${count > 1 ? `${count}x` : ""}${k}x${n}`,
+    code: packRightCode({ vectors, edgeVectors, order }),
+    arguments: [
+      ...argumentWords(packRightArguments, {
+        right: startOf(right),
+        packed: addressOfBuffer(packed),
+        n,
+        k,
+        rowStride: right.rowStride * 4,
+        columnStride: right.columnStride * 4,
+        blockDepth,
+        depthBlocks,
+        blockColumns,
+        columnBlocks,
+        matrixBytes,
+      }),
+      ...loopWords({
+        sizes: distinctAxes.map(({ size }) => size),
+        strides: [distinctAxes.map((axis) => axis.right * 4)],
+      }),
+    ],
+    items: count * depthBlocks * columnBlocks,
+    grain: 1,
+    scratchBytes: 0,
+    reads: [right.buffer],
+    writes: [packed],
+    work: count * n * k,
+  };
 }

@@ -1,7 +1,8 @@
 /** Lowers products of few rows or few columns to the vector kernel. */
 
 import type { Launch } from "../../launch.js";
-import { batchWords } from "./batch.js";
+import { addressOfBuffer, argumentWords } from "../arguments.js";
+import { loopWords } from "../strided.js";
 import { type Problem, transposed } from "./problem.js";
 import { mostVectorRows, vectorArguments, vectorCode, type VectorSpec } from "./vector.js";
 
@@ -48,12 +49,12 @@ export function lowerVector(original: Problem): Launch[] | null {
   return [
     {
       name: `gemm ${batch > 1 ? `${batch}x` : ""}${original.m}x${original.n}x${k}`,
-      code: vectorCode({ form, rows: m, gather, batchAxes: axes.length }),
+      code: vectorCode({ form, rows: m, gather }),
       arguments: [
-        ...vectorArguments.write({
-          left: { kind: "buffer", buffer: left.buffer, offset: left.offset },
-          right: { kind: "buffer", buffer: right.buffer, offset: right.offset },
-          output: { kind: "buffer", buffer: output },
+        ...argumentWords(vectorArguments, {
+          left: addressOfBuffer(left.buffer, left.offset),
+          right: addressOfBuffer(right.buffer, right.offset),
+          output: addressOfBuffer(output),
           leftRowStride: left.rowStride * 4,
           leftColumnStride: left.columnStride * 4,
           rightStride: (form === "scale" ? right.rowStride : right.columnStride) * 4,
@@ -65,7 +66,10 @@ export function lowerVector(original: Problem): Launch[] | null {
           blockColumns,
           columnBlocks,
         }),
-        ...batchWords(axes, []),
+        ...loopWords({
+          sizes: axes.map(({ size }) => size),
+          strides: [axes.map((axis) => axis.left * 4), axes.map((axis) => axis.right * 4)],
+        }),
       ],
       items: batch * columnBlocks,
       grain: Math.max(1, Math.floor(itemBytes / (4 * k * blockColumns))),

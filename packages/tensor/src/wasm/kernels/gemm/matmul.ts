@@ -1,10 +1,10 @@
 /** Matrix products on the CPU device: which kernels compute a product. */
 
 import type { NativeStep } from "../../../plan/schedule.js";
-import { kernelSignature } from "../../assembler/index.js";
-import { i32 } from "../../assembler/index.js";
+import { i32, kernelSignature } from "../../assembler/index.js";
 import type { KernelCode, Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
+import { addressOfBuffer, integerArgument } from "../arguments.js";
 import type { Epilogue } from "./epilogue.js";
 import { lowerBlocked } from "./lower-blocked.js";
 import { lowerVector } from "./lower-vector.js";
@@ -65,10 +65,7 @@ function zeroLaunch(problem: Problem): Launch {
   return {
     name: `gemm zero ${batch * m}x${n}`,
     code: zeroCode,
-    arguments: [
-      { kind: "buffer", buffer: output },
-      { kind: "int", value: n * 4 },
-    ],
+    arguments: [addressOfBuffer(output), integerArgument(n * 4)],
     items: batch * m,
     grain: rowGrain(problem),
     scratchBytes: 0,

@@ -1,9 +1,9 @@
 /** The kernel that packs right matrices for all threads, ahead of the blocked product. */
 
-import { kernelSignature } from "../../assembler/index.js";
+import { i32, type I32, kernelSignature, type Local } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
-import { ArgumentLayout } from "./arguments.js";
-import { moveToBatch } from "./batch.js";
+import { argumentOffset, endOfArguments } from "../arguments.js";
+import { offsetsAt } from "../strided.js";
 import { packBlock, type PackOrder } from "./pack.js";
 
 /** What makes the code of the kernel. */
@@ -13,26 +13,13 @@ export interface PackRightSpec {
   /** Vectors in the last panel where columns do not fill one, or 0. */
   readonly edgeVectors: number;
   readonly order: PackOrder;
-  readonly batchAxes: number;
 }
 
 /**
- * The argument words; those of the batch axes follow. An item packs `blockDepth` steps of
+ * The argument words; the loops over the right matrices follow. An item packs `blockDepth` steps of
  * `blockColumns` columns, a multiple of the panel's width.
  */
-export const packRightArguments: ArgumentLayout<
-  | "right"
-  | "packed"
-  | "n"
-  | "k"
-  | "rowStride"
-  | "columnStride"
-  | "blockDepth"
-  | "depthBlocks"
-  | "blockColumns"
-  | "columnBlocks"
-  | "matrixBytes"
-> = new ArgumentLayout([
+export const packRightArguments = [
   "right",
   "packed",
   "n",
@@ -44,28 +31,28 @@ export const packRightArguments: ArgumentLayout<
   "blockColumns",
   "columnBlocks",
   "matrixBytes",
-]);
+] as const;
 
 /** The code that packs right matrices. */
 export function packRightCode(spec: PackRightSpec): KernelCode {
-  const { vectors, edgeVectors, order, batchAxes } = spec;
+  const { vectors, edgeVectors, order } = spec;
   const width = vectors * 4;
-  const key = `gemm pack ${order} ${width}/${edgeVectors * 4} batch ${batchAxes}`;
+  const key = `gemm pack ${order} ${width}/${edgeVectors * 4}`;
   return {
     key,
     emit: (module) => {
       module.function(key, kernelSignature, (f, args, begin, end) => {
-        const word = (name: Parameters<typeof packRightArguments.load>[1]) =>
-          packRightArguments.load(args, name);
+        const word = (name: (typeof packRightArguments)[number]): I32 =>
+          i32.load(args, argumentOffset(packRightArguments, name));
         f.for(begin, begin, end, 1, () => {
           const columnBlock = f.let(begin.remainderUnsigned(word("columnBlocks")));
           const rest = f.let(begin.divideUnsigned(word("columnBlocks")));
           const depthBlock = f.let(rest.remainderUnsigned(word("depthBlocks")));
           const matrix = f.let(rest.divideUnsigned(word("depthBlocks")));
-          const right = f.let(word("right"));
+          const loops = endOfArguments(packRightArguments, args);
+          const [offset] = offsetsAt(f, loops, matrix, 1) as [Local<I32>];
+          const right = f.let(word("right").add(offset));
           const packed = f.let(word("packed").add(matrix.multiply(word("matrixBytes"))));
-          const words = args.add(packRightArguments.bytes);
-          moveToBatch(f, words, batchAxes, matrix, [null, right, null]);
 
           const step = f.let(depthBlock.multiply(word("blockDepth")));
           const stepsLeft = f.let(word("k").subtract(step));

@@ -16,6 +16,7 @@ import {
   i32x4,
   type Local,
   type ModuleBuilder,
+  type Signature,
   v128,
   type V128,
 } from "../../assembler/index.js";
@@ -35,14 +36,19 @@ export function packOrder(widthStride: number, depthStride: number): PackOrder {
   return depthStride === 1 ? "along" : "strided";
 }
 
-const signature = { parameters: [i32, i32, i32, i32, i32, i32], result: null } as const;
+type Word = typeof i32;
+
+const signature: Signature<readonly [Word, Word, Word, Word, Word, Word], null> = {
+  parameters: [i32, i32, i32, i32, i32, i32],
+  result: null,
+};
 
 /**
  * A function that packs one panel: `(from, to, depth, valid, widthStride, depthStride)`, strides in
  * bytes. Only the first `valid ≥ 1` lanes of the source exist; the others get any finite number or
  * a copy of one that exists, and what is computed from them must be thrown away.
  */
-export type PackFunction = FunctionReference<(typeof signature)["parameters"], null>;
+export type PackFunction = FunctionReference<typeof signature.parameters, null>;
 
 /** The function that packs panels of a width, added to the module if it is not there yet. */
 export function packFunction(module: ModuleBuilder, width: number, order: PackOrder): PackFunction {

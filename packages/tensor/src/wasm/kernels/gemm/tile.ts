@@ -15,6 +15,7 @@ import {
   type I32,
   type Local,
   type ModuleBuilder,
+  type Signature,
   v128,
   type V128,
 } from "../../assembler/index.js";
@@ -49,10 +50,12 @@ export interface TileSpec {
   readonly accumulate: boolean;
 }
 
-const signature = {
+type Word = typeof i32;
+
+const signature: Signature<readonly [Word, Word, Word, Word, Word, Word, Word, Word], null> = {
   parameters: [i32, i32, i32, i32, i32, i32, i32, i32],
   result: null,
-} as const;
+};
 
 /**
  * A function that computes `panels` tiles below each other:
@@ -62,7 +65,7 @@ const signature = {
  * (`"rows"`) or columns (`"columns"`) of the left matrix, `rightStride` those between rows of the
  * right one; packed matrices need none. `outputStride` is the bytes between rows of the output.
  */
-export type TileFunction = FunctionReference<(typeof signature)["parameters"], null>;
+export type TileFunction = FunctionReference<typeof signature.parameters, null>;
 
 /** The function of a tile, added to the module if it is not there yet. */
 export function tileFunction(module: ModuleBuilder, spec: TileSpec): TileFunction {
@@ -140,6 +143,7 @@ export function tileFunction(module: ModuleBuilder, spec: TileSpec): TileFunctio
         f.branch(nextPanel, panels);
       });
     },
+    { export: false },
   );
 }
 

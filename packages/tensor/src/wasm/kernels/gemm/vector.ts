@@ -19,8 +19,8 @@ import {
   type V128,
 } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
-import { ArgumentLayout } from "./arguments.js";
-import { moveToBatch } from "./batch.js";
+import { argumentOffset, endOfArguments } from "../arguments.js";
+import { offsetsAt } from "../strided.js";
 
 /** What makes the code of the kernel. */
 export interface VectorSpec {
@@ -29,31 +29,16 @@ export interface VectorSpec {
   readonly rows: number;
   /** Whether the small matrix is first gathered into scratch memory (`"dot"` only). */
   readonly gather: boolean;
-  readonly batchAxes: number;
 }
 
 /** The most rows that the kernel takes. */
 export const mostVectorRows = 4;
 
 /**
- * The argument words; those of the batch axes follow. Strides are in bytes; `left` is the small
+ * The argument words; the loops of the batch follow. Strides are in bytes; `left` is the small
  * matrix. An item is a block of `blockColumns` of the `n` columns of the output.
  */
-export const vectorArguments: ArgumentLayout<
-  | "left"
-  | "right"
-  | "output"
-  | "leftRowStride"
-  | "leftColumnStride"
-  | "rightStride"
-  | "outputRowStride"
-  | "outputColumnStride"
-  | "outputMatrixBytes"
-  | "n"
-  | "k"
-  | "blockColumns"
-  | "columnBlocks"
-> = new ArgumentLayout([
+export const vectorArguments = [
   "left",
   "right",
   "output",
@@ -68,25 +53,30 @@ export const vectorArguments: ArgumentLayout<
   "k",
   "blockColumns",
   "columnBlocks",
-]);
+] as const;
+
+type Word = (name: (typeof vectorArguments)[number]) => I32;
 
 /** The code of a product of few rows. */
 export function vectorCode(spec: VectorSpec): KernelCode {
-  const { form, rows, gather, batchAxes } = spec;
-  const key = `gemm ${form} ${rows}${gather ? " gather" : ""} batch ${batchAxes}`;
+  const { form, rows, gather } = spec;
+  const key = `gemm ${form} ${rows}${gather ? " gather" : ""}`;
   return {
     key,
     emit: (module) => {
       module.function(key, kernelSignature, (f, args, begin, end, scratch) => {
-        const word = (name: Parameters<typeof vectorArguments.load>[1]): I32 =>
-          vectorArguments.load(args, name);
+        const word: Word = (name) => i32.load(args, argumentOffset(vectorArguments, name));
         const gatheredFor = f.letI32(-1);
         f.for(begin, begin, end, 1, () => {
           const block = f.let(begin.remainderUnsigned(word("columnBlocks")));
           const batch = f.let(begin.divideUnsigned(word("columnBlocks")));
-          const left = f.let(word("left"));
-          const right = f.let(word("right"));
-          moveToBatch(f, args.add(vectorArguments.bytes), batchAxes, batch, [left, right, null]);
+          const loops = endOfArguments(vectorArguments, args);
+          const [leftOffset, rightOffset] = offsetsAt(f, loops, batch, 2) as [
+            Local<I32>,
+            Local<I32>,
+          ];
+          const left = f.let(word("left").add(leftOffset));
+          const right = f.let(word("right").add(rightOffset));
           const column = f.let(block.multiply(word("blockColumns")));
           const columnsLeft = f.let(word("n").subtract(column));
           const blockColumns = f.let(word("blockColumns"));
@@ -117,8 +107,6 @@ export function vectorCode(spec: VectorSpec): KernelCode {
     },
   };
 }
-
-type Word = (name: Parameters<typeof vectorArguments.load>[1]) => I32;
 
 interface Block {
   readonly left: Local<I32>;
