@@ -1,0 +1,25 @@
+/** The libraries by name. */
+
+import type { Peer } from "./peer.js";
+
+/** Names as `--peers` takes them. */
+export const peerNames = ["ours", "jax", "tfjs", "ort-web", "ort-node"] as const;
+
+/** A library's name. */
+export type PeerName = (typeof peerNames)[number];
+
+/** Loads a library; each is loaded only in its own process. */
+export async function openPeer(name: PeerName, threads: number): Promise<Peer> {
+  switch (name) {
+    case "ours":
+      return (await import("./ours.js")).ours(threads);
+    case "jax":
+      return (await import("./jax.js")).jax();
+    case "tfjs":
+      return (await import("./tfjs.js")).tensorflow();
+    case "ort-web":
+      return (await import("./onnx.js")).onnxWeb(threads);
+    case "ort-node":
+      return (await import("./onnx.js")).onnxNode(threads);
+  }
+}

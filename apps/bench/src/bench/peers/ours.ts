@@ -1,0 +1,89 @@
+/** `@x/tensor` as one of the libraries. */
+
+import {
+  cumulativeLinearAttention,
+  fromData,
+  getDevice,
+  layerNorm,
+  memory,
+  realize,
+  scaledDotProductAttention,
+  setThreads,
+  type Tensor,
+} from "@x/tensor";
+import { inputShapes, type AttentionTask, type Peer, type Task } from "./peer.js";
+
+function attend(task: AttentionTask, q: Tensor, k: Tensor, v: Tensor): Tensor {
+  const scale = 1 / Math.sqrt(task.dim);
+  switch (task.kind) {
+    case "exact":
+      return scaledDotProductAttention(q, k, v, { isCausal: true });
+    case "trim":
+      return cumulativeLinearAttention(q, k, v, { causal: true, scale }).output;
+    case "original": {
+      const store = k.unsqueeze(-1).mul(v.unsqueeze(-2)).cumsum(-3);
+      return q.unsqueeze(-2).matmul(store).squeeze(-2).mul(scale);
+    }
+  }
+}
+
+/** The results of a task: its output, or the gradients of its inputs. */
+function compute(task: Task, inputs: readonly Tensor[]): readonly Tensor[] {
+  const [a, b, c] = inputs as [Tensor, Tensor, Tensor];
+  switch (task.op) {
+    case "matmul":
+      return [a.matmul(b)];
+    case "softmax":
+      return [a.softmax(-1)];
+    case "layerNorm":
+      return [layerNorm(a, [task.columns], { weight: b, bias: c })];
+    case "gelu":
+      return [a.gelu()];
+    case "chain":
+      return [a.mul(b).add(a).tanh().mul(0.5).add(b)];
+    case "attention": {
+      const output = attend(task, a, b, c);
+      if (!task.backward) return [output];
+      for (const input of inputs) input.grad = null;
+      output.sum().backward();
+      return inputs.map((input) => input.grad!);
+    }
+  }
+}
+
+/** Our own library on the CPU, with `threads` threads. */
+export function ours(threads: number): Peer {
+  setThreads(threads);
+  return {
+    name: "@x/tensor",
+    settings: describeDevice(),
+    prepare: async (task, inputs) => {
+      const shapes = inputShapes(task);
+      const requiresGrad = task.op === "attention" && task.backward;
+      const tensors = inputs.map((data, i) => fromData(data, shapes[i]!, { requiresGrad }));
+      let latest: readonly Tensor[] = [];
+      const run = async (): Promise<void> => {
+        if (!requiresGrad) for (const tensor of latest) tensor.dispose();
+        latest = compute(task, tensors);
+        await realize(...latest);
+      };
+      await run();
+      return {
+        run,
+        result: async () => (await latest[0]!.data()) as Float32Array,
+        intermediateBytes: () => memory().plans,
+        release: () => {
+          if (!requiresGrad) for (const tensor of latest) tensor.dispose();
+          for (const tensor of tensors) tensor.dispose();
+        },
+      };
+    },
+  };
+}
+
+function describeDevice(): string {
+  const { name, info } = getDevice();
+  const simd =
+    info.revectorized === true ? "256-bit" : info.relaxedSimd === true ? "relaxed SIMD" : "SIMD";
+  return `${name} ${simd}, ${info.threads} threads`;
+}

@@ -1,0 +1,91 @@
+/** What every library that is compared has to do, behind one small interface. */
+
+/** A computation that libraries are compared on. Matrices are row-major float32. */
+export type Task =
+  | { readonly op: "matmul"; readonly m: number; readonly k: number; readonly n: number }
+  /** Over the last axis of [rows, columns]. */
+  | { readonly op: "softmax"; readonly rows: number; readonly columns: number }
+  /** Over the last axis, with weight and bias. */
+  | { readonly op: "layerNorm"; readonly rows: number; readonly columns: number }
+  /** x Φ(x), with erf. */
+  | { readonly op: "gelu"; readonly size: number }
+  /** tanh(a · b + a) · 0.5 + b. */
+  | { readonly op: "chain"; readonly size: number }
+  | AttentionTask;
+
+/** Causal attention over [1, heads, length, dim], forward or with the gradients of q, k and v. */
+export interface AttentionTask {
+  readonly op: "attention";
+  /**
+   * `exact`: softmax attention in tiles. `trim`: cumulative linear attention. `original`: the
+   * algorithm of the original trim-transformer, which makes the store of every token.
+   */
+  readonly kind: "exact" | "trim" | "original";
+  readonly heads: number;
+  readonly length: number;
+  readonly dim: number;
+  readonly backward: boolean;
+}
+
+/** A task made ready to run again and again on the same inputs. */
+export interface Prepared {
+  /** Computes once; resolves when the result is there. */
+  run(): Promise<void> | void;
+  /** The result of the latest run, to check that everybody computed the same. */
+  result(): Promise<Float32Array>;
+  /** Bytes the library holds for intermediates, where it tells. */
+  intermediateBytes?(): number;
+  release(): void;
+}
+
+/** A library. */
+export interface Peer {
+  readonly name: string;
+  /** How it was set up, for the report. */
+  readonly settings: string;
+  /** `null` where the library cannot do the task. */
+  prepare(task: Task, inputs: readonly Float32Array[]): Promise<Prepared | null>;
+}
+
+/** The inputs a task takes, by shape. */
+export function inputShapes(task: Task): readonly (readonly number[])[] {
+  switch (task.op) {
+    case "matmul":
+      return [
+        [task.m, task.k],
+        [task.k, task.n],
+      ];
+    case "softmax":
+      return [[task.rows, task.columns]];
+    case "layerNorm":
+      return [[task.rows, task.columns], [task.columns], [task.columns]];
+    case "gelu":
+      return [[task.size]];
+    case "chain":
+      return [[task.size], [task.size]];
+    case "attention": {
+      const shape = [1, task.heads, task.length, task.dim];
+      return [shape, shape, shape];
+    }
+  }
+}
+
+/** The shape of a task's result. */
+export function outputShape(task: Task): readonly number[] {
+  return task.op === "matmul" ? [task.m, task.n] : inputShapes(task)[0]!;
+}
+
+/** A task for people. */
+export function formatTask(task: Task): string {
+  switch (task.op) {
+    case "matmul":
+      return `${task.m}×${task.k}×${task.n}`;
+    case "softmax":
+    case "layerNorm":
+      return `${task.op} ${task.rows}×${task.columns}`;
+    case "attention":
+      return `${task.kind} N=${task.length}${task.backward ? " with gradients" : ""}`;
+    default:
+      return `${task.op} ${task.size}`;
+  }
+}

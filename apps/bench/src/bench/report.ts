@@ -1,0 +1,103 @@
+/** Results as tables for people and as JSON for programs. */
+
+import Table from "cli-table3";
+import type { Sample } from "./measure.js";
+
+/** One measured competitor within a row. */
+export interface Entry {
+  readonly name: string;
+  readonly sample: Sample;
+  /** Largest difference from the first competitor's result, relative to the largest element. */
+  readonly difference?: number;
+  /** Other figures, e.g. GFLOPS or bytes. */
+  readonly figures?: Readonly<Record<string, number>>;
+}
+
+/** One computation, done by all. */
+export interface Row {
+  readonly what: string;
+  /** The first is ours. */
+  readonly entries: readonly Entry[];
+}
+
+/** A ratio that is promised, and what was measured. */
+export interface Claim {
+  readonly claim: string;
+  readonly ratio: number;
+  readonly must: number;
+  readonly aim: number;
+}
+
+/** All of a suite. */
+export interface SuiteResult {
+  readonly suite: string;
+  readonly rows: readonly Row[];
+  readonly claims: readonly Claim[];
+  readonly notes: readonly string[];
+}
+
+/** Three significant digits. */
+export function short(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
+}
+
+/** The spread of a sample around its median, e.g. `−4 … +11 %`. */
+function spread({ median, fastest, slowest }: Sample): string {
+  const percent = (value: number): string => String(Math.round(100 * (value / median - 1)));
+  return `${percent(fastest)} … +${percent(slowest)} %`;
+}
+
+/** Tables of a suite. */
+export function formatSuite({ suite, rows, claims, notes }: SuiteResult): string {
+  const parts = [`\n${suite}`];
+  if (rows.length > 0) {
+    const figures = [
+      ...new Set(
+        rows.flatMap(({ entries }) => entries.flatMap((e) => Object.keys(e.figures ?? {}))),
+      ),
+    ];
+    const table = new Table({
+      head: ["", "library", "ms", "spread", "ours is", ...figures, "difference"],
+      colAligns: [
+        "left",
+        "left",
+        "right",
+        "right",
+        "right",
+        ...figures.map(() => "right" as const),
+        "right",
+      ],
+      style: { head: [], border: [], compact: true },
+    });
+    for (const { what, entries } of rows) {
+      entries.forEach(({ name, sample, figures: own, difference }, i) => {
+        const ratio = sample.median / entries[0]!.sample.median;
+        table.push([
+          i === 0 ? what : "",
+          name,
+          short(sample.median),
+          spread(sample),
+          i === 0 ? "" : `${short(ratio)}x`,
+          ...figures.map((figure) => (own?.[figure] === undefined ? "" : short(own[figure]))),
+          difference === undefined ? "" : difference.toExponential(1),
+        ]);
+      });
+    }
+    parts.push(table.toString());
+  }
+  if (claims.length > 0) {
+    const table = new Table({
+      head: ["claim", "measured", "must", "aim", ""],
+      colAligns: ["left", "right", "right", "right", "left"],
+      style: { head: [], border: [], compact: true },
+    });
+    for (const { claim, ratio, must, aim } of claims) {
+      const verdict = ratio >= aim ? "aim reached" : ratio >= must ? "reached" : "NOT reached";
+      table.push([claim, `${short(ratio)}x`, `${must}x`, `${aim}x`, verdict]);
+    }
+    parts.push(table.toString());
+  }
+  parts.push(...notes.map((note) => `  ${note}`));
+  return parts.join("\n");
+}
