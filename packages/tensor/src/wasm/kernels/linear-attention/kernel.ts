@@ -7,8 +7,15 @@ import {
   type LinearAttentionSizes,
 } from "../../../ops/linear-attention.js";
 import type { NativeStep, Operand } from "../../../plan/schedule.js";
-import type { Launch, LaunchArgument } from "../../launch.js";
+import type { Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
+import {
+  addressOf,
+  addressOfBuffer,
+  type ArgumentValues,
+  argumentWords,
+  floatArgument,
+} from "../arguments.js";
 import { panelColumns } from "../attention/register-tile.js";
 import { orderArguments, orderCode } from "./order.js";
 import { scanCode } from "./scan.js";
@@ -46,14 +53,6 @@ interface Order {
   readonly counts: number;
   readonly starts: number;
 }
-
-const int = (value: number): LaunchArgument => ({ kind: "int", value });
-const address = (buffer: number): LaunchArgument => ({ kind: "buffer", buffer });
-const start = ({ buffer, offset }: Operand): LaunchArgument => ({
-  kind: "buffer",
-  buffer,
-  offset: offset * 4,
-});
 
 /** Bytes from one element to the next along an axis of a float32 or int32 view. */
 function stride({ strides, shape }: Operand, axis: number): number {
@@ -94,43 +93,43 @@ function scan(problem: Problem, inputs: ScanInputs): Launch {
     finalState: finalState !== null,
     grouped: sizes.group > 1,
   };
-  const words: Record<(typeof scanArguments)[number], LaunchArgument> = {
-    rows: start(rows),
-    keys: start(keys),
-    values: start(values),
-    output: address(inputs.output),
-    state: state ? start(state) : int(0),
-    finalState: finalState === null ? int(0) : address(finalState),
-    order: order ? address(order.order) : int(0),
-    counts: order ? address(order.counts) : int(0),
-    starts: order ? address(order.starts) : int(0),
-    rowBatch: int(stride(rows, 0)),
-    rowHead: int(stride(rows, 1)),
-    rowStride: int(stride(rows, 2)),
-    keyBatch: int(stride(keys, 0)),
-    keyHead: int(stride(keys, 1)),
-    keyStride: int(stride(keys, 2)),
-    valueBatch: int(stride(values, 0)),
-    valueHead: int(stride(values, 1)),
-    valueStride: int(stride(values, 2)),
-    stateBatch: int(state ? stride(state, 0) : 0),
-    stateHead: int(state ? stride(state, 1) : 0),
-    stateStride: int(state ? stride(state, 2) : 0),
-    stateBlock: int(state ? spec.valueSize * (transposed ? stride(state, 2) : 4) : 0),
-    keyHeads: int(sizes.keyHeads),
-    group: int(sizes.group),
-    rowCount: int(rows.shape[2]!),
-    columnCount: int(keys.shape[2]!),
-    outputSize: int(outputSize),
-    blocks: int(blocks),
-    scale: { kind: "float", value: scale },
+  const words: ArgumentValues<typeof scanArguments> = {
+    rows: addressOf(rows),
+    keys: addressOf(keys),
+    values: addressOf(values),
+    output: addressOfBuffer(inputs.output),
+    state: state ? addressOf(state) : 0,
+    finalState: finalState === null ? 0 : addressOfBuffer(finalState),
+    order: order ? addressOfBuffer(order.order) : 0,
+    counts: order ? addressOfBuffer(order.counts) : 0,
+    starts: order ? addressOfBuffer(order.starts) : 0,
+    rowBatch: stride(rows, 0),
+    rowHead: stride(rows, 1),
+    rowStride: stride(rows, 2),
+    keyBatch: stride(keys, 0),
+    keyHead: stride(keys, 1),
+    keyStride: stride(keys, 2),
+    valueBatch: stride(values, 0),
+    valueHead: stride(values, 1),
+    valueStride: stride(values, 2),
+    stateBatch: state ? stride(state, 0) : 0,
+    stateHead: state ? stride(state, 1) : 0,
+    stateStride: state ? stride(state, 2) : 0,
+    stateBlock: state ? spec.valueSize * (transposed ? stride(state, 2) : 4) : 0,
+    keyHeads: sizes.keyHeads,
+    group: sizes.group,
+    rowCount: rows.shape[2]!,
+    columnCount: keys.shape[2]!,
+    outputSize,
+    blocks,
+    scale: floatArgument(scale),
   };
   const tokens = sizes.batch * sizes.keyHeads * sizes.group * Math.max(sizes.queries, sizes.keys);
   const read = [rows, keys, values, ...(state ? [state] : [])].map((operand) => operand.buffer);
   return {
     name: `linear attention ${direction} ${mode} ${heads * sizes.group}x${rows.shape[2]!}x${keySize}x${outputSize}`,
     code: scanCode(spec),
-    arguments: scanArguments.map((word) => words[word]),
+    arguments: argumentWords(scanArguments, words),
     items: heads * blocks,
     grain: 1,
     scratchBytes: scanScratchBytes(spec),
@@ -148,30 +147,30 @@ function decode(
   finalState: number,
 ): Launch {
   const { batch, keyHeads, group, keySize, valueSize } = sizes;
-  const words: Record<(typeof stepArguments)[number], LaunchArgument> = {
-    q: start(q),
-    k: start(k),
-    v: start(v),
-    state: start(state),
-    output: address(output),
-    finalState: address(finalState),
-    qBatch: int(stride(q, 0)),
-    qHead: int(stride(q, 1)),
-    kBatch: int(stride(k, 0)),
-    kHead: int(stride(k, 1)),
-    vBatch: int(stride(v, 0)),
-    vHead: int(stride(v, 1)),
-    stateBatch: int(stride(state, 0)),
-    stateHead: int(stride(state, 1)),
-    stateRow: int(stride(state, 2)),
-    keyHeads: int(keyHeads),
-    group: int(group),
-    scale: { kind: "float", value: scale },
+  const words: ArgumentValues<typeof stepArguments> = {
+    q: addressOf(q),
+    k: addressOf(k),
+    v: addressOf(v),
+    state: addressOf(state),
+    output: addressOfBuffer(output),
+    finalState: addressOfBuffer(finalState),
+    qBatch: stride(q, 0),
+    qHead: stride(q, 1),
+    kBatch: stride(k, 0),
+    kHead: stride(k, 1),
+    vBatch: stride(v, 0),
+    vHead: stride(v, 1),
+    stateBatch: stride(state, 0),
+    stateHead: stride(state, 1),
+    stateRow: stride(state, 2),
+    keyHeads,
+    group,
+    scale: floatArgument(scale),
   };
   return {
     name: `linear attention step ${batch * keyHeads * group}x${keySize}x${valueSize}`,
     code: stepCode(keySize, valueSize),
-    arguments: stepArguments.map((word) => words[word]),
+    arguments: argumentWords(stepArguments, words),
     items: batch * keyHeads,
     // One head takes about a microsecond at a size of 64.
     grain: Math.max(1, Math.round(16384 / (keySize * valueSize * group))),
@@ -194,19 +193,19 @@ function sortQueries(
     counts: context.workspace(queries * 4),
     starts: context.workspace((keys + 2) * 4),
   };
-  const words: Record<(typeof orderArguments)[number], LaunchArgument> = {
-    mask: start(mask),
-    stride: int(stride(mask, 0)),
-    order: address(order.order),
-    counts: address(order.counts),
-    starts: address(order.starts),
-    queries: int(queries),
-    keys: int(keys),
+  const words: ArgumentValues<typeof orderArguments> = {
+    mask: addressOf(mask),
+    stride: stride(mask, 0),
+    order: addressOfBuffer(order.order),
+    counts: addressOfBuffer(order.counts),
+    starts: addressOfBuffer(order.starts),
+    queries,
+    keys,
   };
   const launch: Launch = {
     name: `linear attention order ${queries}`,
     code: orderCode,
-    arguments: orderArguments.map((word) => words[word]),
+    arguments: argumentWords(orderArguments, words),
     items: 1,
     grain: 1,
     scratchBytes: 0,
