@@ -4,7 +4,16 @@
  */
 
 import type { DType } from "../../../tensor/dtype.js";
-import { f32, f32x4, i32, type I32, i32x4, v128, type V128 } from "../../assembler/index.js";
+import {
+  f32,
+  type F32,
+  f32x4,
+  i32,
+  type I32,
+  i32x4,
+  v128,
+  type V128,
+} from "../../assembler/index.js";
 import type { NativeKernel } from "../../native.js";
 import { hasDenseBlocks } from "../strided.js";
 import { scanLaunch, type ScanProgram } from "./lanes.js";
@@ -16,17 +25,18 @@ function kindOf(dtype: DType): Reaches {
   return dtype === "uint32" ? "unsigned" : "signed";
 }
 
-/** Whether `x` takes the place of `extreme`; both are bits in locals. */
+/** Whether integer `x` takes the place of `extreme`. */
 function takesPlace(kind: Reaches, isMax: boolean, x: I32, extreme: I32): I32 {
-  if (kind === "float") {
-    const [a, b] = [f32.reinterpret(x), f32.reinterpret(extreme)];
-    return (isMax ? a.greaterEqual(b) : a.lessEqual(b)).or(a.notEqual(a));
-  }
-  if (kind === "signed") return isMax ? x.greaterEqual(extreme) : x.lessEqual(extreme);
-  return isMax ? x.greaterEqualUnsigned(extreme) : x.lessEqualUnsigned(extreme);
+  const [a, b] = isMax ? [x, extreme] : [extreme, x];
+  return kind === "signed" ? a.greaterEqual(b) : a.greaterEqualUnsigned(b);
 }
 
-/** The same for vectors, as a mask. */
+/** The same for floats. */
+function floatTakesPlace(isMax: boolean, x: F32, extreme: F32): I32 {
+  return (isMax ? x.greaterEqual(extreme) : x.lessEqual(extreme)).or(x.notEqual(x));
+}
+
+/** The same for vectors of either, as a mask. */
 function takePlaces(kind: Reaches, isMax: boolean, x: V128, extreme: V128): V128 {
   if (kind === "float") {
     const reaches = isMax ? f32x4.greaterEqual(x, extreme) : f32x4.lessEqual(x, extreme);
@@ -42,15 +52,23 @@ function extremeProgram(kind: Reaches, isMax: boolean, reads: string): ScanProgr
     name: `${isMax ? "max" : "min"}/${kind}/${reads}`,
     start: ({ f }, vectors) => {
       if (vectors === 0) {
-        const [extreme, place] = [f.letI32(0), f.letI32(0)];
+        // A branch, because it is seldom taken or nearly always: choosing both ways is slower.
+        const place = f.letI32(0);
+        const [number, float] = [f.local(i32), f.local(f32)];
         return ({ x, values, indices, index }) => {
+          const isFloat = kind === "float";
           const element = f.let(i32.load(x));
-          const takes = f.let(takesPlace(kind, isMax, element, extreme).or(index.isZero()));
-          f.set(extreme, takes.select(element, extreme));
-          if (hasValues) f.storeI32(values, extreme);
-          if (!hasIndices) return;
-          f.set(place, takes.select(index, place));
-          f.storeI32(indices, place);
+          const takes = isFloat
+            ? floatTakesPlace(isMax, f32.reinterpret(element), float)
+            : takesPlace(kind, isMax, element, number);
+          f.if(takes.or(index.isZero()), () => {
+            if (isFloat) f.set(float, f32.reinterpret(element));
+            else f.set(number, element);
+            f.set(place, index);
+          });
+          if (hasValues && isFloat) f.storeF32(values, float);
+          else if (hasValues) f.storeI32(values, number);
+          if (hasIndices) f.storeI32(indices, place);
         };
       }
       const extremes = Array.from({ length: vectors }, () => f.let(v128.zero()));
