@@ -187,7 +187,9 @@ export abstract class TensorCore {
     );
     const group: ValueGroup = { values: new Set() };
     if (value.storage === null) join(group, value);
-    for (const [leaf, gradient] of found) {
+    // Last layers first: plans compute outputs in order, and what the last layers kept for their
+    // gradients can be given up before the first layers' gradients are computed.
+    for (const [leaf, gradient] of [...found].reverse()) {
       const owner = owners.get(leaf);
       if (owner?.value === leaf) owner.#acceptGradient(gradient, group);
     }
