@@ -88,7 +88,9 @@ describe.each(Object.entries(devices))("plans on %s", (_, makeDevice) => {
         expect(values.length).toBe(expected[i]!.length);
         values.forEach((value, j) => {
           const wanted = expected[i]![j]!;
-          expect(Math.abs(value - wanted)).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(wanted)));
+          expect(Math.abs(value - wanted)).toBeLessThanOrEqual(
+            1e-5 * Math.max(1, Math.abs(wanted)),
+          );
         });
       });
     });

@@ -11,23 +11,23 @@ function compute(
 ): (...inputs: JaxArray[]) => JaxArray {
   switch (task.op) {
     case "matmul":
-      return (a, b) => np.matmul(a!, b!);
+      return (a, b) => np.matmul(a, b);
     case "softmax":
-      return (a) => nn.softmax(a!, -1);
+      return (a) => nn.softmax(a, -1);
     case "layerNorm":
       return (a, weight, bias) => {
-        const mean = np.mean(a!.ref, -1, { keepdims: true });
-        const centred = a!.sub(mean);
+        const mean = np.mean(a.ref, -1, { keepdims: true });
+        const centred = a.sub(mean);
         const variance = np.mean(np.square(centred.ref), -1, { keepdims: true });
         return centred
           .div(np.sqrt(variance.add(1e-5)))
-          .mul(weight!)
-          .add(bias!);
+          .mul(weight)
+          .add(bias);
       };
     case "gelu":
-      return (a) => a!.ref.mul(0.5).mul(scipySpecial.erf(a!.mul(Math.SQRT1_2)).add(1));
+      return (a) => a.ref.mul(0.5).mul(scipySpecial.erf(a.mul(Math.SQRT1_2)).add(1));
     case "chain":
-      return (a, b) => np.tanh(a!.ref.mul(b!.ref).add(a!)).mul(0.5).add(b!);
+      return (a, b) => np.tanh(a.ref.mul(b.ref).add(a)).mul(0.5).add(b);
     case "attention":
       throw new Error("attention is not compared here");
   }
