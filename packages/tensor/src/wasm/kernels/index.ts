@@ -25,6 +25,8 @@ import {
 } from "./rows/softmax.js";
 import { cumulativeProductKernel, cumulativeSumKernel } from "./scan/accumulate.js";
 import { cumulativeMaxKernel, cumulativeMinKernel } from "./scan/extreme.js";
+import { sortKernel } from "./sort/sort.js";
+import { topkKernel } from "./sort/topk.js";
 
 const kernels: readonly NativeKernel[] = [
   concatenateKernel,
@@ -52,7 +54,9 @@ const kernels: readonly NativeKernel[] = [
   scatterKernel,
   softmaxBackwardKernel,
   softmaxKernel,
+  sortKernel,
   takeKernel,
+  topkKernel,
 ];
 
 /** Every native kernel by the name of its operation. */
