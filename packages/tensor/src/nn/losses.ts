@@ -1,0 +1,162 @@
+/** Losses as modules; as functions they are in `@x/tensor`. */
+
+import {
+  binaryCrossEntropy,
+  binaryCrossEntropyWithLogits,
+  crossEntropy,
+  huberLoss,
+  klDiv,
+  l1Loss,
+  mseLoss,
+  nllLoss,
+  smoothL1Loss,
+  type BinaryCrossEntropyOptions,
+  type CrossEntropyOptions,
+  type KlDivOptions,
+  type LossOptions,
+  type NllLossOptions,
+} from "../tensor/losses.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { Module } from "./module.js";
+
+/** What the modules of losses have in common: a loss of an input and a target. */
+abstract class Loss<Options> extends Module {
+  /** What the loss was made with. */
+  readonly options: Options;
+
+  /** @param options as for the function */
+  constructor(options: Options) {
+    super();
+    this.options = options;
+  }
+
+  /** The loss of an input for a target. */
+  abstract forward(input: Tensor, target: Tensor): Tensor;
+}
+
+/**
+ * Cross entropy of logits `[rows, classes, …]` for class numbers or probabilities; see the function
+ * `crossEntropy`.
+ *
+ * @example
+ * ```ts
+ * const loss = new CrossEntropyLoss({ labelSmoothing: 0.1 });
+ * const target = tensor([0], { dtype: "int32" });
+ * console.log((await loss.forward(tensor([[0, 0]]), target).item()).toFixed(4)); // → 0.6931
+ * ```
+ */
+export class CrossEntropyLoss extends Loss<CrossEntropyOptions> {
+  /** @param options as for `crossEntropy` */
+  constructor(options: CrossEntropyOptions = {}) {
+    super(options);
+  }
+
+  /** The loss of logits for class numbers or probabilities. */
+  forward(input: Tensor, target: Tensor): Tensor {
+    return crossEntropy(input, target, this.options);
+  }
+}
+
+/** Negative log-likelihood of log-probabilities `[rows, classes, …]`; see the function `nllLoss`. */
+export class NLLLoss extends Loss<NllLossOptions> {
+  /** @param options as for `nllLoss` */
+  constructor(options: NllLossOptions = {}) {
+    super(options);
+  }
+
+  /** The loss of log-probabilities for class numbers. */
+  forward(input: Tensor, target: Tensor): Tensor {
+    return nllLoss(input, target, this.options);
+  }
+}
+
+/** Squared differences, `(x − y)²`. */
+export class MSELoss extends Loss<LossOptions> {
+  /** @param options how the elements are joined */
+  constructor(options: LossOptions = {}) {
+    super(options);
+  }
+
+  /** The loss of an input for a target. */
+  forward(input: Tensor, target: Tensor): Tensor {
+    return mseLoss(input, target, this.options);
+  }
+}
+
+/** Absolute differences, `|x − y|`. */
+export class L1Loss extends Loss<LossOptions> {
+  /** @param options how the elements are joined */
+  constructor(options: LossOptions = {}) {
+    super(options);
+  }
+
+  /** The loss of an input for a target. */
+  forward(input: Tensor, target: Tensor): Tensor {
+    return l1Loss(input, target, this.options);
+  }
+}
+
+/** Quadratic below `beta`, linear beyond; see the function `smoothL1Loss`. */
+export class SmoothL1Loss extends Loss<NonNullable<Parameters<typeof smoothL1Loss>[2]>> {
+  /** @param options as for `smoothL1Loss` */
+  constructor(options: NonNullable<Parameters<typeof smoothL1Loss>[2]> = {}) {
+    super(options);
+  }
+
+  /** The loss of an input for a target. */
+  forward(input: Tensor, target: Tensor): Tensor {
+    return smoothL1Loss(input, target, this.options);
+  }
+}
+
+/** Quadratic up to `delta`, linear beyond; see the function `huberLoss`. */
+export class HuberLoss extends Loss<NonNullable<Parameters<typeof huberLoss>[2]>> {
+  /** @param options as for `huberLoss` */
+  constructor(options: NonNullable<Parameters<typeof huberLoss>[2]> = {}) {
+    super(options);
+  }
+
+  /** The loss of an input for a target. */
+  forward(input: Tensor, target: Tensor): Tensor {
+    return huberLoss(input, target, this.options);
+  }
+}
+
+/** Binary cross entropy of probabilities; see the function `binaryCrossEntropy`. */
+export class BCELoss extends Loss<NonNullable<Parameters<typeof binaryCrossEntropy>[2]>> {
+  /** @param options as for `binaryCrossEntropy` */
+  constructor(options: NonNullable<Parameters<typeof binaryCrossEntropy>[2]> = {}) {
+    super(options);
+  }
+
+  /** The loss of probabilities for targets between 0 and 1. */
+  forward(input: Tensor, target: Tensor): Tensor {
+    return binaryCrossEntropy(input, target, this.options);
+  }
+}
+
+/** Binary cross entropy of logits, without overflow; see `binaryCrossEntropyWithLogits`. */
+export class BCEWithLogitsLoss extends Loss<BinaryCrossEntropyOptions> {
+  /** @param options as for `binaryCrossEntropyWithLogits` */
+  constructor(options: BinaryCrossEntropyOptions = {}) {
+    super(options);
+  }
+
+  /** The loss of logits for targets between 0 and 1. */
+  forward(input: Tensor, target: Tensor): Tensor {
+    return binaryCrossEntropyWithLogits(input, target, this.options);
+  }
+}
+
+/** Divergence of probabilities from log-probabilities; see the function `klDiv`. */
+export class KLDivLoss extends Loss<KlDivOptions> {
+  /** @param options as for `klDiv` */
+  constructor(options: KlDivOptions = {}) {
+    super(options);
+  }
+
+  /** The divergence of target probabilities from log-probabilities. */
+  forward(input: Tensor, target: Tensor): Tensor {
+    return klDiv(input, target, this.options);
+  }
+}
