@@ -41,7 +41,7 @@ export function drawScalars({ key0, key1, counter }: Draw): DrawScalars {
 }
 
 /** Evenly distributed 32-bit words, one an element. */
-export function randomBits(draw: DrawScalars, shape: Shape, word: 0 | 1): Value {
+function randomBits(draw: DrawScalars, shape: Shape, word: 0 | 1): Value {
   const size = sizeOf(shape);
   check(
     size <= 0x7fffffff,
