@@ -31,7 +31,6 @@ import {
   readArguments,
 } from "../arguments.js";
 import { expOfNegative } from "./exponential.js";
-import { rowGrain } from "./normalization.js";
 import { logSumExp } from "./softmax.js";
 import { rowSweep, total } from "./sweep.js";
 
@@ -224,7 +223,7 @@ function launch(
       each: floatArgument(smoothing / size),
     }),
     items: rows,
-    grain: rowGrain(size),
+    grain: Math.max(1, Math.floor((1 << 13) / size)),
     scratchBytes: 0,
     reads,
     writes,

@@ -49,7 +49,8 @@ const rowWords = ["size"] as const;
 const columnWords = ["size", "inner", "blocks"] as const;
 
 const blockColumns = 16;
-const itemElements = 1 << 13;
+// Operations that take a thread some ten microseconds.
+const grainWork = 160_000;
 
 function rowCode(program: LaneProgram, elements: number, results: number): KernelCode {
   const key = `lanes/${program.name}/rows`;
@@ -157,13 +158,13 @@ export function laneLaunch(run: LaneRun): Launch {
   const words = isRow
     ? argumentWords(rowWords, { size })
     : argumentWords(columnWords, { size, inner, blocks });
-  const itemSize = size * Math.min(inner, blockColumns);
+  const itemWork = size * Math.min(inner, blockColumns) * run.work;
   return {
     name: run.name,
     code: (isRow ? rowCode : columnCode)(program, elements, results.length),
     arguments: [...pointers, ...words],
     items: outer * (isRow ? 1 : blocks),
-    grain: Math.max(1, Math.floor(itemElements / Math.max(itemSize, 1))),
+    grain: Math.max(1, Math.floor(grainWork / Math.max(itemWork, 1))),
     scratchBytes: 0,
     reads: reads.map(({ buffer }) => buffer),
     writes: [...writes, ...results],

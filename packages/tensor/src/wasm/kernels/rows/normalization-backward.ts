@@ -137,7 +137,7 @@ const sumProgram: LaneProgram = {
 
 // Blocks are large enough to be worth a thread's while, and few enough to be summed quickly.
 function blockRowsFor(rows: number, size: number): number {
-  return Math.max(Math.ceil(rows / 64), Math.ceil((1 << 12) / size));
+  return Math.max(Math.ceil(rows / 64), Math.ceil((1 << 14) / size));
 }
 
 function normBackwardKernel(op: string, centred: boolean): NativeKernel {

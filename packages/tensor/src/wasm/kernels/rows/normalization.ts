@@ -54,11 +54,6 @@ export function rowsOf(node: Node): { readonly rows: number; readonly size: numb
   return { rows: sizeOf(shape.slice(0, split)), size: sizeOf(shape.slice(split)) };
 }
 
-/** Rows a thread takes at a time. */
-export function rowGrain(size: number): number {
-  return Math.max(1, Math.floor((1 << 13) / size));
-}
-
 const names = [
   "x",
   "y",
@@ -161,7 +156,7 @@ function normKernel(op: string, centred: boolean): NativeKernel {
             eps: floatArgument(node.attributes.eps as number),
           }),
           items: rows,
-          grain: rowGrain(size),
+          grain: Math.max(1, Math.floor((1 << 14) / size)),
           scratchBytes: 0,
           reads: inputs.map((input) => input.buffer),
           writes: mean === null ? [y, rstd] : [y, mean, rstd],
