@@ -68,12 +68,32 @@ export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
   return uniform(0, 1, shape, options);
 }
 
-/** Normally distributed with mean 0 and standard deviation 1. */
+/**
+ * Normally distributed with mean 0 and standard deviation 1.
+ *
+ * @example
+ * ```ts
+ * import { manualSeed, randn } from "@x/tensor";
+ *
+ * manualSeed(0);
+ * console.log(randn([2, 3]).shape); // → [ 2, 3 ]
+ * ```
+ */
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
   return normal(0, 1, shape, options);
 }
 
-/** Evenly distributed in [low, high). */
+/**
+ * Evenly distributed in [low, high).
+ *
+ * @example
+ * ```ts
+ * import { uniform } from "@x/tensor/random";
+ *
+ * const x = await uniform(2, 3, [100]).amin().item();
+ * console.log(x >= 2 && x < 3); // → true
+ * ```
+ */
 export function uniform(
   low: number,
   high: number,
@@ -94,7 +114,16 @@ export function uniform(
   );
 }
 
-/** Normally distributed with the given mean and standard deviation. */
+/**
+ * Normally distributed with the given mean and standard deviation.
+ *
+ * @example
+ * ```ts
+ * import { normal } from "@x/tensor/random";
+ *
+ * console.log(normal(5, 2, [3]).shape); // → [ 3 ]
+ * ```
+ */
 export function normal(
   mean: number,
   std: number,
@@ -132,7 +161,17 @@ export interface TruncatedNormalOptions extends RandomOptions {
   readonly high?: number;
 }
 
-/** Normally distributed numbers of which only those in [low, high] are kept. */
+/**
+ * Normally distributed numbers of which only those in [low, high] are kept.
+ *
+ * @example
+ * ```ts
+ * import { truncatedNormal } from "@x/tensor/random";
+ *
+ * const x = truncatedNormal([100], { std: 0.02, low: -0.04, high: 0.04 });
+ * console.log((await x.abs().amax().item()) <= 0.04); // → true
+ * ```
+ */
 export function truncatedNormal(shape: Shape, options: TruncatedNormalOptions = {}): Tensor {
   const { mean = 0, std = 1, low = -2, high = 2 } = options;
   checkNumbers("truncatedNormal", { mean, std, low, high });
@@ -162,7 +201,16 @@ export function truncatedNormal(shape: Shape, options: TruncatedNormalOptions = 
   );
 }
 
-/** Exponentially distributed with density λ e^(−λx). */
+/**
+ * Exponentially distributed with density λ e^(−λx).
+ *
+ * @example
+ * ```ts
+ * import { exponential } from "@x/tensor/random";
+ *
+ * console.log((await exponential(2, [100]).amin().item()) >= 0); // → true
+ * ```
+ */
 export function exponential(rate: number, shape: Shape, options: RandomOptions = {}): Tensor {
   checkNumbers("exponential", { rate });
   check(
@@ -175,7 +223,17 @@ export function exponential(rate: number, shape: Shape, options: RandomOptions =
   return new Tensor(cast(multiply(value, scalar(1 / rate)), options.dtype ?? "float32"));
 }
 
-/** Whole numbers from `low` (0 unless given) to before `high`, int32 unless a type is given. */
+/**
+ * Whole numbers from `low` (0 unless given) to before `high`, int32 unless a type is given.
+ *
+ * @example
+ * ```ts
+ * import { randint } from "@x/tensor";
+ *
+ * const dice = await randint(1, 7, [100]).toArray();
+ * console.log(Math.min(...(dice as number[])) >= 1, Math.max(...(dice as number[])) <= 6); // → true true
+ * ```
+ */
 export function randint(high: number, shape: Shape, options?: RandomOptions): Tensor;
 /** Whole numbers from `low` to before `high`. */
 export function randint(low: number, high: number, shape: Shape, options?: RandomOptions): Tensor;
@@ -206,31 +264,78 @@ export function randint(
   return new Tensor(cast(value, options.dtype ?? "int32"));
 }
 
-/** The numbers 0 … n − 1 in random order, int32. */
+/**
+ * The numbers 0 … n − 1 in random order, int32.
+ *
+ * @example
+ * ```ts
+ * import { randperm } from "@x/tensor";
+ *
+ * const { values } = randperm(4).sort();
+ * console.log(await values.toArray()); // → [ 0, 1, 2, 3 ]
+ * ```
+ */
 export function randperm(n: number, options: RandomOptions = {}): Tensor {
   checkShape("randperm", [n]);
   const value = random.permutation(random.drawScalars(drawFrom(options)), n);
   return new Tensor(cast(value, options.dtype ?? "int32"));
 }
 
-/** Evenly distributed in [0, 1), in the shape of `like`. */
+/**
+ * Evenly distributed in [0, 1), in the shape of `like`.
+ *
+ * @example
+ * ```ts
+ * import { randLike, zeros } from "@x/tensor";
+ *
+ * console.log(randLike(zeros([2, 3])).shape); // → [ 2, 3 ]
+ * ```
+ */
 export function randLike(like: Tensor, options: RandomOptions = {}): Tensor {
   return rand(like.shape, options);
 }
 
-/** Standard normal, in the shape of `like`. */
+/**
+ * Standard normal, in the shape of `like`.
+ *
+ * @example
+ * ```ts
+ * import { randnLike, zeros } from "@x/tensor";
+ *
+ * console.log(randnLike(zeros([2, 3])).shape); // → [ 2, 3 ]
+ * ```
+ */
 export function randnLike(like: Tensor, options: RandomOptions = {}): Tensor {
   return randn(like.shape, options);
 }
 
-/** 1 with the probability each element of `probabilities` gives, else 0; float32. */
+/**
+ * 1 with the probability each element of `probabilities` gives, else 0; float32.
+ *
+ * @example
+ * ```ts
+ * import { bernoulli, tensor } from "@x/tensor";
+ *
+ * console.log(await bernoulli(tensor([0, 1])).toArray()); // → [ 0, 1 ]
+ * ```
+ */
 export function bernoulli(probabilities: Tensor, options: RandomOptions = {}): Tensor {
   const draw = random.drawScalars(drawFrom(options));
   const hit = less(random.uniform(draw, probabilities.shape), probabilities.detach().value);
   return new Tensor(cast(hit, options.dtype ?? "float32"));
 }
 
-/** One class number a row of logits [..., C] (int32 [...]), with probability softmax(logits). */
+/**
+ * One class number a row of logits [..., C] (int32 [...]), with probability softmax(logits).
+ *
+ * @example
+ * ```ts
+ * import { tensor } from "@x/tensor";
+ * import { categorical } from "@x/tensor/random";
+ *
+ * console.log(await categorical(tensor([[0, 100], [100, 0]])).toArray()); // → [ 1, 0 ]
+ * ```
+ */
 export function categorical(logits: Tensor, options: RandomOptions = {}): Tensor {
   check(
     logits.rank > 0 && logits.shape.at(-1) !== 0,
@@ -251,6 +356,13 @@ export interface MultinomialOptions extends RandomOptions {
 /**
  * `numSamples` class numbers for each row of `weights` ([C] or [rows, C], not negative), each with
  * probability proportional to its weight; int32 [numSamples] or [rows, numSamples].
+ *
+ * @example
+ * ```ts
+ * import { multinomial, tensor } from "@x/tensor";
+ *
+ * console.log(await multinomial(tensor([0, 3, 0]), 2, { replacement: true }).toArray()); // → [ 1, 1 ]
+ * ```
  */
 export function multinomial(
   weights: Tensor,

@@ -157,6 +157,14 @@ export function scaledDotProductAttention(
 /**
  * The weights of attention, softmax(scale · q kᵀ) over the visible keys: [..., heads, queries, keys].
  * Holds all of them, unlike `scaledDotProductAttention`. A query that sees no key gets zeros.
+ *
+ * @example
+ * ```ts
+ * import { attentionWeights, ones } from "@x/tensor";
+ *
+ * const weights = attentionWeights(ones([2, 4]), ones([2, 4]), { isCausal: true });
+ * console.log(await weights.toArray()); // → [ [ 1, 0 ], [ 0.5, 0.5 ] ]
+ * ```
  */
 export function attentionWeights(q: Tensor, k: Tensor, options: VisibilityOptions = {}): Tensor {
   const op = "attentionWeights";

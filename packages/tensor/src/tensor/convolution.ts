@@ -102,6 +102,14 @@ export function conv1d(input: Tensor, weight: Tensor, options: ConvolutionOption
  *
  * @param input [batch, channels, height, width] or [channels, height, width]
  * @param weight [output channels, channels / groups, kernel height, kernel width]
+ *
+ * @example
+ * ```ts
+ * import { conv2d, ones } from "@x/tensor";
+ *
+ * const y = conv2d(ones([1, 3, 8, 8]), ones([4, 3, 3, 3]), { stride: 2, padding: 1 });
+ * console.log(y.shape); // → [ 1, 4, 4, 4 ]
+ * ```
  */
 export function conv2d(input: Tensor, weight: Tensor, options: ConvolutionOptions = {}): Tensor {
   return convolve("conv2d", 2, input, weight, options);

@@ -177,17 +177,44 @@ function filled(op: string, shape: Shape, number: number, options: TensorOptions
   return leaf(op, data, shape, dtype, options);
 }
 
-/** A tensor of zeros. */
+/**
+ * A tensor of zeros.
+ *
+ * @example
+ * ```ts
+ * import { zeros } from "@x/tensor";
+ *
+ * console.log(await zeros([2, 2]).toArray()); // → [ [ 0, 0 ], [ 0, 0 ] ]
+ * ```
+ */
 export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
   return filled("zeros", shape, 0, options);
 }
 
-/** A tensor of ones. */
+/**
+ * A tensor of ones.
+ *
+ * @example
+ * ```ts
+ * import { ones } from "@x/tensor";
+ *
+ * console.log(await ones([3], { dtype: "int32" }).toArray()); // → [ 1, 1, 1 ]
+ * ```
+ */
 export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
   return filled("ones", shape, 1, options);
 }
 
-/** A tensor with every element `value`. The number is part of the plan; see `scalar` for others. */
+/**
+ * A tensor with every element `value`. The number is part of the plan; see `scalar` for others.
+ *
+ * @example
+ * ```ts
+ * import { full } from "@x/tensor";
+ *
+ * console.log(await full([2], 0.5).toArray()); // → [ 0.5, 0.5 ]
+ * ```
+ */
 export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
   check(
     typeof value === "number",
@@ -197,17 +224,44 @@ export function full(shape: Shape, value: number, options: TensorOptions = {}): 
   return filled("full", shape, value, options);
 }
 
-/** Zeros of the shape and, unless given, the type of `like`. */
+/**
+ * Zeros of the shape and, unless given, the type of `like`.
+ *
+ * @example
+ * ```ts
+ * import { tensor, zerosLike } from "@x/tensor";
+ *
+ * console.log(zerosLike(tensor([[1, 2]])).shape); // → [ 1, 2 ]
+ * ```
+ */
 export function zerosLike(like: Tensor, options: TensorOptions = {}): Tensor {
   return filled("zerosLike", like.shape, 0, { dtype: like.dtype, ...options });
 }
 
-/** Ones of the shape and, unless given, the type of `like`. */
+/**
+ * Ones of the shape and, unless given, the type of `like`.
+ *
+ * @example
+ * ```ts
+ * import { onesLike, tensor } from "@x/tensor";
+ *
+ * console.log(await onesLike(tensor([4, 5])).toArray()); // → [ 1, 1 ]
+ * ```
+ */
 export function onesLike(like: Tensor, options: TensorOptions = {}): Tensor {
   return filled("onesLike", like.shape, 1, { dtype: like.dtype, ...options });
 }
 
-/** `value` everywhere, in the shape and, unless given, the type of `like`. */
+/**
+ * `value` everywhere, in the shape and, unless given, the type of `like`.
+ *
+ * @example
+ * ```ts
+ * import { fullLike, tensor } from "@x/tensor";
+ *
+ * console.log(await fullLike(tensor([4, 5]), 7).toArray()); // → [ 7, 7 ]
+ * ```
+ */
 export function fullLike(like: Tensor, value: number, options: TensorOptions = {}): Tensor {
   return filled("fullLike", like.shape, value, { dtype: like.dtype, ...options });
 }
@@ -228,6 +282,13 @@ function computed(op: string, value: Value, options: TensorOptions): Tensor {
 /**
  * start, start + step, … below `end` (above it for a negative step). `arange(n)` counts from 0.
  * float32 unless a type is given.
+ *
+ * @example
+ * ```ts
+ * import { arange } from "@x/tensor";
+ *
+ * console.log(await arange(3).toArray(), await arange(1, 2, 0.25).toArray()); // → [ 0, 1, 2 ] [ 1, 1.25, 1.5, 1.75 ]
+ * ```
  */
 export function arange(end: number, options?: TensorOptions): Tensor;
 /** The numbers from `start` to before `end`, `step` apart. */
@@ -258,7 +319,16 @@ function progression(start: number, step: number, length: number): Value {
   return start === 0 ? value : add(value, constant(start, dtype));
 }
 
-/** `steps` numbers evenly spaced from `start` to `end`, both included. */
+/**
+ * `steps` numbers evenly spaced from `start` to `end`, both included.
+ *
+ * @example
+ * ```ts
+ * import { linspace } from "@x/tensor";
+ *
+ * console.log(await linspace(0, 1, 5).toArray()); // → [ 0, 0.25, 0.5, 0.75, 1 ]
+ * ```
+ */
 export function linspace(
   start: number,
   end: number,
@@ -279,7 +349,16 @@ export function linspace(
   return leaf("linspace", stored("linspace", numbers, dtype), [steps], dtype, options);
 }
 
-/** The matrix with ones on the diagonal and zeros elsewhere. */
+/**
+ * The matrix with ones on the diagonal and zeros elsewhere.
+ *
+ * @example
+ * ```ts
+ * import { eye } from "@x/tensor";
+ *
+ * console.log(await eye(2).toArray()); // → [ [ 1, 0 ], [ 0, 1 ] ]
+ * ```
+ */
 export function eye(rows: number, columns: number = rows, options: TensorOptions = {}): Tensor {
   checkShape("eye", [rows, columns]);
   const row = reshape(iota(rows), [rows, 1]);

@@ -47,7 +47,16 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.wrap(apply(this.value, operandValue(op, this.dtype, operand)));
   }
 
-  /** Sum: x + other, broadcast. */
+  /**
+   * Sum: x + other, broadcast.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 2]).add(tensor([[10], [20]])).toArray()); // → [ [ 11, 12 ], [ 21, 22 ] ]
+   * ```
+   */
   add(other: Operand): Tensor {
     return this.#with("add", other, elementwise.add);
   }
@@ -67,12 +76,32 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.#with("div", other, elementwise.divide);
   }
 
-  /** Quotient rounded toward −∞: ⌊x / other⌋; integers stay integers. */
+  /**
+   * Quotient rounded toward −∞: ⌊x / other⌋; integers stay integers.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const x = tensor([7, -7], { dtype: "int32" });
+   * console.log(await x.floorDivide(2).toArray()); // → [ 3, -4 ]
+   * ```
+   */
   floorDivide(other: Operand): Tensor {
     return this.#with("floorDivide", other, elementwise.floorDivide);
   }
 
-  /** Remainder with the sign of the divisor: x − other · ⌊x / other⌋. */
+  /**
+   * Remainder with the sign of the divisor: x − other · ⌊x / other⌋.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const x = tensor([7, -7], { dtype: "int32" });
+   * console.log(await x.remainder(3).toArray()); // → [ 1, 2 ]
+   * ```
+   */
   remainder(other: Operand): Tensor {
     return this.#with("remainder", other, elementwise.remainder);
   }
@@ -82,6 +111,13 @@ export abstract class ElementwiseTensor extends TensorCore {
    *
    * The numbers −1, 0.5, 0, 1, 2 and 3 become products, a root or a quotient; any other number may
    * change from step to step without a new plan.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 2, 3]).pow(2).toArray()); // → [ 1, 4, 9 ]
+   * ```
    */
   pow(exponent: Operand): Tensor {
     if (typeof exponent === "number") {
@@ -91,7 +127,16 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.#with("pow", exponent, elementwise.power);
   }
 
-  /** The larger of x and other; NaN wins; at ties each takes half of the gradient. */
+  /**
+   * The larger of x and other; NaN wins; at ties each takes half of the gradient.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 5]).maximum(3).toArray()); // → [ 3, 5 ]
+   * ```
+   */
   maximum(other: Operand): Tensor {
     return this.#with("maximum", other, elementwise.maximum);
   }
@@ -126,7 +171,16 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.wrap(elementwise.ceil(this.value));
   }
 
-  /** Nearest whole number; halves go to the even one. */
+  /**
+   * Nearest whole number; halves go to the even one.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([0.5, 1.5, 2.4]).round().toArray()); // → [ 0, 2, 2 ]
+   * ```
+   */
   round(): Tensor {
     return this.wrap(elementwise.round(this.value));
   }
@@ -216,7 +270,16 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.wrap(elementwise.erf(this.value));
   }
 
-  /** max(x, 0), with derivative 0 at 0. */
+  /**
+   * max(x, 0), with derivative 0 at 0.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([-1, 2]).relu().toArray()); // → [ 0, 2 ]
+   * ```
+   */
   relu(): Tensor {
     return this.wrap(elementwise.relu(this.value));
   }
@@ -224,6 +287,13 @@ export abstract class ElementwiseTensor extends TensorCore {
   /**
    * GELU: x Φ(x) with the normal distribution Φ, exact or, with `approximate: "tanh"`,
    * x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))).
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log((await tensor(1).gelu().item()).toFixed(4)); // → 0.8413
+   * ```
    */
   gelu(options: { approximate?: "none" | "tanh" } = {}): Tensor {
     const { approximate = "none" } = options;
@@ -240,7 +310,16 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.wrap(elementwise.silu(this.value));
   }
 
-  /** log(1 + e^(βx)) / β, and x itself where βx > threshold. */
+  /**
+   * log(1 + e^(βx)) / β, and x itself where βx > threshold.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log((await tensor(0).softplus().item()).toFixed(4)); // → 0.6931
+   * ```
+   */
   softplus(options: { beta?: number; threshold?: number } = {}): Tensor {
     return this.wrap(elementwise.softplus(this.value, options.beta ?? 1, options.threshold ?? 20));
   }
@@ -250,7 +329,16 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.wrap(elementwise.logSigmoid(this.value));
   }
 
-  /** x where x > 0, else x · negativeSlope. */
+  /**
+   * x where x > 0, else x · negativeSlope.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([-4, 2]).leakyRelu(0.25).toArray()); // → [ -1, 2 ]
+   * ```
+   */
   leakyRelu(negativeSlope: number = 0.01): Tensor {
     return this.wrap(elementwise.leakyRelu(this.value, scalar(negativeSlope)));
   }
@@ -263,6 +351,13 @@ export abstract class ElementwiseTensor extends TensorCore {
   /**
    * x limited to [min, max]; leave one out for a one-sided limit. The gradient passes at the
    * bounds themselves.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([-3, 0, 3]).clamp(-1, 1).toArray()); // → [ -1, 0, 1 ]
+   * ```
    */
   clamp(min?: Operand | null, max?: Operand | null): Tensor {
     const low = min ?? null;
@@ -281,7 +376,16 @@ export abstract class ElementwiseTensor extends TensorCore {
     );
   }
 
-  /** Linear interpolation: x + weight · (end − x). */
+  /**
+   * Linear interpolation: x + weight · (end − x).
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([0, 10]).lerp(tensor([4, 20]), 0.25).toArray()); // → [ 1, 12.5 ]
+   * ```
+   */
   lerp(end: Tensor, weight: Operand): Tensor {
     const difference = elementwise.subtract(end.value, this.value);
     const scaled = elementwise.multiply(difference, operandValue("lerp", difference.dtype, weight));
@@ -323,7 +427,16 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.#with("le", other, elementwise.lessEqual);
   }
 
-  /** Whether x > other. */
+  /**
+   * Whether x > other.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 2, 3]).gt(2).toArray()); // → [ false, false, true ]
+   * ```
+   */
   gt(other: Operand): Tensor {
     return this.#with("gt", other, (a, b) => elementwise.less(b, a));
   }
@@ -380,7 +493,16 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.wrap(elementwise.xor(this.value, ones));
   }
 
-  /** Bits moved left by `count`; for integers. */
+  /**
+   * Bits moved left by `count`; for integers.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([3], { dtype: "int32" }).bitwiseLeftShift(2).toArray()); // → [ 12 ]
+   * ```
+   */
   bitwiseLeftShift(count: Operand): Tensor {
     return this.#with("bitwiseLeftShift", count, elementwise.shiftLeft);
   }
@@ -390,13 +512,33 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.#with("bitwiseRightShift", count, elementwise.shiftRight);
   }
 
-  /** x where `condition` holds, else other; all three broadcast. */
+  /**
+   * x where `condition` holds, else other; all three broadcast.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const x = tensor([-1, 4]);
+   * console.log(await x.where(x.gt(0), 0).toArray()); // → [ 0, 4 ]
+   * ```
+   */
   where(condition: Tensor, other: Operand): Tensor {
     const otherwise = operandValue("where", this.dtype, other);
     return this.wrap(elementwise.where(condition.value, this.value, otherwise));
   }
 
-  /** x with `value` wherever the bool tensor `mask` holds; the mask broadcasts, the type stays. */
+  /**
+   * x with `value` wherever the bool tensor `mask` holds; the mask broadcasts, the type stays.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const mask = tensor([false, true]);
+   * console.log(await tensor([1, 2]).maskedFill(mask, -Infinity).toArray()); // → [ 1, -Infinity ]
+   * ```
+   */
   maskedFill(mask: Tensor, value: Operand): Tensor {
     check(
       mask.dtype === "bool",
@@ -417,6 +559,14 @@ export abstract class ElementwiseTensor extends TensorCore {
   /**
    * The same numbers as another element type. Floating point to integer cuts the fraction off and
    * saturates, NaN becomes 0; anything to bool asks whether it is not 0.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const x = tensor([1.7, -1.7, NaN]).cast("int32");
+   * console.log(await x.toArray(), x.dtype); // → [ 1, -1, 0 ] int32
+   * ```
    */
   cast(dtype: DType): Tensor {
     check(

@@ -58,7 +58,18 @@ export interface EmbeddingBagOptions {
   readonly perSampleWeights?: Tensor | null;
 }
 
-/** Rows of `weight` [rows, size] at `index` [bags, length], joined for each bag: [bags, size]. */
+/**
+ * Rows of `weight` [rows, size] at `index` [bags, length], joined for each bag: [bags, size].
+ *
+ * @example
+ * ```ts
+ * import { embeddingBag, tensor } from "@x/tensor";
+ *
+ * const table = tensor([[1, 2], [3, 4]]);
+ * const bags = tensor([[0, 1], [1, 1]], { dtype: "int32" });
+ * console.log(await embeddingBag(bags, table).toArray()); // → [ [ 2, 3 ], [ 3, 4 ] ]
+ * ```
+ */
 export function embeddingBag(
   index: Tensor,
   weight: Tensor,
@@ -85,7 +96,17 @@ export function embeddingBag(
   return mode === "sum" ? rows.sum(1) : rows.mean(1);
 }
 
-/** x weightᵀ + bias: inputs [..., in], weight [out, in], bias [out] give [..., out]. */
+/**
+ * x weightᵀ + bias: inputs [..., in], weight [out, in], bias [out] give [..., out].
+ *
+ * @example
+ * ```ts
+ * import { linear, tensor } from "@x/tensor";
+ *
+ * const y = linear(tensor([1, 2]), tensor([[1, 1], [0, 3]]), tensor([10, 20]));
+ * console.log(await y.toArray()); // → [ 13, 26 ]
+ * ```
+ */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   check(
     weight.rank === 2 && x.rank >= 1 && x.shape.at(-1) === weight.shape[1],

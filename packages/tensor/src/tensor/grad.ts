@@ -172,7 +172,17 @@ export function noGrad<T>(body: () => T): T {
   return synchronously("noGrad", false, body);
 }
 
-/** Runs `body` with history recorded, also inside `noGrad`. */
+/**
+ * Runs `body` with history recorded, also inside `noGrad`.
+ *
+ * @example
+ * ```ts
+ * import { enableGrad, noGrad, tensor } from "@x/tensor";
+ *
+ * const weight = tensor([1, 2], { requiresGrad: true });
+ * console.log(noGrad(() => enableGrad(() => weight.mul(2))).requiresGrad); // → true
+ * ```
+ */
 export function enableGrad<T>(body: () => T): T {
   return synchronously("enableGrad", true, body);
 }

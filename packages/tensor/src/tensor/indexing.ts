@@ -25,6 +25,15 @@ export abstract class IndexingTensor extends MovementTensor {
   /**
    * The elements at `index` (integers of any shape): of the flattened tensor or, with `dim`, along
    * an axis, whose place the axes of `index` take.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const x = tensor([[1, 2], [3, 4]]);
+   * const index = tensor([1, 1, 0], { dtype: "int32" });
+   * console.log(await x.take(index, 0).toArray()); // → [ [ 3, 4 ], [ 3, 4 ], [ 1, 2 ] ]
+   * ```
    */
   take(index: Tensor, dim?: number): Tensor {
     if (dim === undefined) {
@@ -34,13 +43,33 @@ export abstract class IndexingTensor extends MovementTensor {
     return this.wrap(indexing.take(this.value, this.#along("take", dim), index.value));
   }
 
-  /** The parts at the positions `index` (integers, one axis) along `dim`. */
+  /**
+   * The parts at the positions `index` (integers, one axis) along `dim`.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const index = tensor([1], { dtype: "int32" });
+   * console.log(await tensor([[1, 2], [3, 4]]).indexSelect(1, index).toArray()); // → [ [ 2 ], [ 4 ] ]
+   * ```
+   */
   indexSelect(dim: number, index: Tensor): Tensor {
     const axis = this.#along("indexSelect", dim);
     return this.wrap(indexing.take(this.value, axis, vector("indexSelect", index)));
   }
 
-  /** Along `dim`, the element each index names: for dim 0, y[i][j] = x[index[i][j]][j]. */
+  /**
+   * Along `dim`, the element each index names: for dim 0, y[i][j] = x[index[i][j]][j].
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const index = tensor([[1], [0]], { dtype: "int32" });
+   * console.log(await tensor([[1, 2], [3, 4]]).gather(1, index).toArray()); // → [ [ 2 ], [ 3 ] ]
+   * ```
+   */
   gather(dim: number, index: Tensor): Tensor {
     return this.wrap(indexing.gather(this.value, this.#along("gather", dim), index.value));
   }
@@ -48,6 +77,14 @@ export abstract class IndexingTensor extends MovementTensor {
   /**
    * This tensor with elements replaced: for dim 0, y[index[i][j]][j] = source[i][j]. If several go
    * to one place, one of them stays.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const index = tensor([[1], [0]], { dtype: "int32" });
+   * console.log(await tensor([[1, 2], [3, 4]]).scatter(1, index, 0).toArray()); // → [ [ 1, 0 ], [ 0, 4 ] ]
+   * ```
    */
   scatter(dim: number, index: Tensor, source: Operand): Tensor {
     const axis = this.#along("scatter", dim);
@@ -55,13 +92,34 @@ export abstract class IndexingTensor extends MovementTensor {
     return this.wrap(indexing.scatter(this.value, axis, index.value, value));
   }
 
-  /** This tensor with elements added: for dim 0, y[index[i][j]][j] += source[i][j]. */
+  /**
+   * This tensor with elements added: for dim 0, y[index[i][j]][j] += source[i][j].
+   *
+   * @example
+   * ```ts
+   * import { tensor, zeros } from "@x/tensor";
+   *
+   * const index = tensor([0, 2, 0], { dtype: "int32" });
+   * console.log(await zeros([3]).scatterAdd(0, index, tensor([1, 2, 3])).toArray()); // → [ 4, 0, 2 ]
+   * ```
+   */
   scatterAdd(dim: number, index: Tensor, source: Tensor): Tensor {
     const axis = this.#along("scatterAdd", dim);
     return this.wrap(indexing.scatterAdd(this.value, axis, index.value, source.value));
   }
 
-  /** This tensor with α · source[i] added to the part at `index[i]` along `dim`. */
+  /**
+   * This tensor with α · source[i] added to the part at `index[i]` along `dim`.
+   *
+   * @example
+   * ```ts
+   * import { tensor, zeros } from "@x/tensor";
+   *
+   * const index = tensor([1, 1], { dtype: "int32" });
+   * const rows = tensor([[1, 2], [3, 4]]);
+   * console.log(await zeros([2, 2]).indexAdd(0, index, rows).toArray()); // → [ [ 0, 0 ], [ 4, 6 ] ]
+   * ```
+   */
   indexAdd(dim: number, index: Tensor, source: Tensor, options: { alpha?: number } = {}): Tensor {
     const axis = this.#along("indexAdd", dim);
     const { alpha = 1 } = options;
@@ -77,6 +135,13 @@ export abstract class IndexingTensor extends MovementTensor {
   /**
    * `length` elements along `dim` from `start`, which may change at every step without a new plan.
    * A window that would reach past the end is moved back.
+   *
+   * @example
+   * ```ts
+   * import { arange } from "@x/tensor";
+   *
+   * console.log(await arange(5).dynamicSlice(0, 1, 2).toArray()); // → [ 1, 2 ]
+   * ```
    */
   dynamicSlice(dim: number, start: Operand, length: number): Tensor {
     const axis = this.#along("dynamicSlice", dim);
@@ -87,6 +152,13 @@ export abstract class IndexingTensor extends MovementTensor {
   /**
    * This tensor with the window at `start` along `dim` replaced by `source`; `start` may change at
    * every step without a new plan. A window that would reach past the end is moved back.
+   *
+   * @example
+   * ```ts
+   * import { tensor, zeros } from "@x/tensor";
+   *
+   * console.log(await zeros([4]).dynamicUpdate(0, tensor([7, 8]), 1).toArray()); // → [ 0, 7, 8, 0 ]
+   * ```
    */
   dynamicUpdate(dim: number, source: Tensor, start: Operand): Tensor {
     const axis = this.#along("dynamicUpdate", dim);
@@ -94,7 +166,16 @@ export abstract class IndexingTensor extends MovementTensor {
     return this.wrap(indexing.dynamicUpdate(this.value, axis, source.value, position));
   }
 
-  /** 1 at the class each element names, else 0, in a new last axis of `numClasses`; int32. */
+  /**
+   * 1 at the class each element names, else 0, in a new last axis of `numClasses`; int32.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([2, 0], { dtype: "int32" }).oneHot(3).toArray()); // → [ [ 0, 0, 1 ], [ 1, 0, 0 ] ]
+   * ```
+   */
   oneHot(numClasses: number): Tensor {
     check(
       Number.isInteger(numClasses) && numClasses >= 1,

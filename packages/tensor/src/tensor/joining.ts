@@ -41,7 +41,16 @@ export function cat(tensors: readonly Tensor[], dim: number = 0): Tensor {
   return new Tensor(concatenate(values, normalizeAxis("cat", dim, rank)));
 }
 
-/** The tensors, all of one shape, side by side along a new axis that becomes axis `dim`. */
+/**
+ * The tensors, all of one shape, side by side along a new axis that becomes axis `dim`.
+ *
+ * @example
+ * ```ts
+ * import { stack, tensor } from "@x/tensor";
+ *
+ * console.log(await stack([tensor([1, 2]), tensor([3, 4])]).toArray()); // → [ [ 1, 2 ], [ 3, 4 ] ]
+ * ```
+ */
 export function stack(tensors: readonly Tensor[], dim: number = 0): Tensor {
   const values = valuesOf("stack", tensors);
   return new Tensor(stackValues(values, normalizeAxis("stack", dim, values[0]!.shape.length + 1)));
@@ -62,7 +71,16 @@ export function einsum(equation: string, ...tensors: readonly Tensor[]): Tensor 
   return new Tensor(einsumValues(equation, valuesOf("einsum", tensors)));
 }
 
-/** `a` where `condition` holds, else `b`; all three broadcast. Two numbers give float32. */
+/**
+ * `a` where `condition` holds, else `b`; all three broadcast. Two numbers give float32.
+ *
+ * @example
+ * ```ts
+ * import { tensor, where } from "@x/tensor";
+ *
+ * console.log(await where(tensor([true, false]), 1, tensor([5, 6])).toArray()); // → [ 1, 6 ]
+ * ```
+ */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   const type = (other: Operand): DType => (typeof other === "number" ? "float32" : other.dtype);
   const left = operandValue("where", type(b), a);
@@ -72,6 +90,14 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
 /**
  * Coordinate grids of vectors: result k has the shape of all lengths together and varies along axis
  * k only (`indexing: "ij"`); with `"xy"` the first two axes are swapped.
+ *
+ * @example
+ * ```ts
+ * import { arange, meshgrid } from "@x/tensor";
+ *
+ * const [rows, columns] = meshgrid([arange(2), arange(2)]);
+ * console.log(await rows!.toArray(), await columns!.toArray()); // → [ [ 0, 0 ], [ 1, 1 ] ] [ [ 0, 1 ], [ 0, 1 ] ]
+ * ```
  */
 export function meshgrid(
   tensors: readonly Tensor[],
@@ -92,7 +118,17 @@ export function meshgrid(
   return isSwapped ? grids.map((grid) => grid.transpose(0, 1)) : grids;
 }
 
-/** All tensors expanded to the shape they broadcast to. */
+/**
+ * All tensors expanded to the shape they broadcast to.
+ *
+ * @example
+ * ```ts
+ * import { broadcastTensors, ones } from "@x/tensor";
+ *
+ * const [x, y] = broadcastTensors(ones([2, 1]), ones([3]));
+ * console.log(x!.shape, y!.shape); // → [ 2, 3 ] [ 2, 3 ]
+ * ```
+ */
 export function broadcastTensors(...tensors: readonly Tensor[]): Tensor[] {
   const values = valuesOf("broadcastTensors", tensors);
   let { shape } = values[0]!;

@@ -33,7 +33,16 @@ export abstract class LinearAlgebraTensor extends SoftmaxTensor {
     return this.matmul(other);
   }
 
-  /** Matrix products of two equally long batches: [b, m, k] × [b, k, n] → [b, m, n]. */
+  /**
+   * Matrix products of two equally long batches: [b, m, k] × [b, k, n] → [b, m, n].
+   *
+   * @example
+   * ```ts
+   * import { ones } from "@x/tensor";
+   *
+   * console.log(ones([5, 2, 3]).bmm(ones([5, 3, 4])).shape); // → [ 5, 2, 4 ]
+   * ```
+   */
   bmm(other: Tensor): Tensor {
     this.#checkRanks("bmm", other, 3);
     check(
@@ -45,13 +54,31 @@ export abstract class LinearAlgebraTensor extends SoftmaxTensor {
     return this.matmul(other);
   }
 
-  /** Inner product of two vectors of the same length. */
+  /**
+   * Inner product of two vectors of the same length.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 2]).dot(tensor([3, 4])).item()); // → 11
+   * ```
+   */
   dot(other: Tensor): Tensor {
     this.#checkRanks("dot", other, 1);
     return this.matmul(other);
   }
 
-  /** Outer product of two vectors: y[i][j] = x[i] · other[j]. */
+  /**
+   * Outer product of two vectors: y[i][j] = x[i] · other[j].
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 2]).outer(tensor([3, 4])).toArray()); // → [ [ 3, 4 ], [ 6, 8 ] ]
+   * ```
+   */
   outer(other: Tensor): Tensor {
     this.#checkRanks("outer", other, 1);
     const column = reshape(this.value, [this.shape[0]!, 1]);

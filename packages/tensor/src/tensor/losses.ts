@@ -178,6 +178,15 @@ export type NllLossOptions = Omit<CrossEntropyOptions, "labelSmoothing">;
  * the rows that count.
  *
  * @param logProbabilities shapes as for the logits of `crossEntropy`
+ *
+ * @example
+ * ```ts
+ * import { nllLoss, tensor } from "@x/tensor";
+ *
+ * const logProbabilities = tensor([[-1, -2], [-3, -4]]);
+ * const target = tensor([0, 1], { dtype: "int32" });
+ * console.log(await nllLoss(logProbabilities, target).item()); // → 2.5
+ * ```
  */
 export function nllLoss(
   logProbabilities: Tensor,
@@ -199,19 +208,47 @@ export function nllLoss(
   );
 }
 
-/** Squared differences: (x − target)². */
+/**
+ * Squared differences: (x − target)².
+ *
+ * @example
+ * ```ts
+ * import { mseLoss, tensor } from "@x/tensor";
+ *
+ * console.log(await mseLoss(tensor([1, 5]), tensor([2, 3])).item()); // → 2.5
+ * ```
+ */
 export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   checkSame("mseLoss", input, target);
   return reduced("mseLoss", input.sub(target).square(), options);
 }
 
-/** Absolute differences: |x − target|. */
+/**
+ * Absolute differences: |x − target|.
+ *
+ * @example
+ * ```ts
+ * import { l1Loss, tensor } from "@x/tensor";
+ *
+ * console.log(await l1Loss(tensor([1, 5]), tensor([2, 3])).item()); // → 1.5
+ * ```
+ */
 export function l1Loss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   checkSame("l1Loss", input, target);
   return reduced("l1Loss", input.sub(target).abs(), options);
 }
 
-/** Quadratic for |x − target| below β, linear beyond: d²/(2β), |d| − β/2. */
+/**
+ * Quadratic for |x − target| below β, linear beyond: d²/(2β), |d| − β/2.
+ *
+ * @example
+ * ```ts
+ * import { smoothL1Loss, tensor } from "@x/tensor";
+ *
+ * const losses = smoothL1Loss(tensor([0, 5]), tensor([1, 1]), { reduction: "none" });
+ * console.log(await losses.toArray()); // → [ 0.5, 3.5 ]
+ * ```
+ */
 export function smoothL1Loss(
   input: Tensor,
   target: Tensor,
@@ -229,7 +266,17 @@ export function smoothL1Loss(
   return reduced("smoothL1Loss", losses, options);
 }
 
-/** Quadratic for |x − target| up to δ, linear beyond: d²/2, δ (|d| − δ/2). */
+/**
+ * Quadratic for |x − target| up to δ, linear beyond: d²/2, δ (|d| − δ/2).
+ *
+ * @example
+ * ```ts
+ * import { huberLoss, tensor } from "@x/tensor";
+ *
+ * const losses = huberLoss(tensor([0, 5]), tensor([1, 1]), { delta: 2, reduction: "none" });
+ * console.log(await losses.toArray()); // → [ 0.5, 6 ]
+ * ```
+ */
 export function huberLoss(
   input: Tensor,
   target: Tensor,
@@ -255,6 +302,14 @@ function huber(input: Tensor, target: Tensor, delta: number): Tensor {
 /**
  * Binary cross entropy of probabilities: −(y log p + (1 − y) log(1 − p)), the logarithms limited to
  * −100 from below.
+ *
+ * @example
+ * ```ts
+ * import { binaryCrossEntropy, tensor } from "@x/tensor";
+ *
+ * const loss = binaryCrossEntropy(tensor([0.5, 0.5]), tensor([0, 1]));
+ * console.log((await loss.item()).toFixed(4)); // → 0.6931
+ * ```
  */
 export function binaryCrossEntropy(
   input: Tensor,
@@ -280,7 +335,17 @@ export interface BinaryCrossEntropyOptions extends LossOptions {
   readonly posWeight?: Tensor | null;
 }
 
-/** Binary cross entropy of sigmoid(x), without overflow: −(w y log σ(x) + (1 − y) log σ(−x)). */
+/**
+ * Binary cross entropy of sigmoid(x), without overflow: −(w y log σ(x) + (1 − y) log σ(−x)).
+ *
+ * @example
+ * ```ts
+ * import { binaryCrossEntropyWithLogits, tensor } from "@x/tensor";
+ *
+ * const loss = binaryCrossEntropyWithLogits(tensor([0, 0]), tensor([0, 1]));
+ * console.log((await loss.item()).toFixed(4)); // → 0.6931
+ * ```
+ */
 export function binaryCrossEntropyWithLogits(
   input: Tensor,
   target: Tensor,
@@ -301,7 +366,17 @@ export interface KlDivOptions {
   readonly logTarget?: boolean;
 }
 
-/** Kullback–Leibler divergence of target probabilities y from log-probabilities x: y (log y − x). */
+/**
+ * Kullback–Leibler divergence of target probabilities y from log-probabilities x: y (log y − x).
+ *
+ * @example
+ * ```ts
+ * import { klDiv, tensor } from "@x/tensor";
+ *
+ * const p = tensor([[0.5, 0.5]]);
+ * console.log(await klDiv(p.log(), p, { reduction: "batchmean" }).item()); // → 0
+ * ```
+ */
 export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {}): Tensor {
   const { reduction = "mean", logTarget = false } = options;
   checkReduction("klDiv", reduction, [...reductions, "batchmean"]);
@@ -318,7 +393,17 @@ export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {})
   return losses.sum().div(input.shape[0] ?? 1);
 }
 
-/** Cosine of the angle between vectors along `dim`: x·y / max(‖x‖ ‖y‖, eps). */
+/**
+ * Cosine of the angle between vectors along `dim`: x·y / max(‖x‖ ‖y‖, eps).
+ *
+ * @example
+ * ```ts
+ * import { cosineSimilarity, tensor } from "@x/tensor";
+ *
+ * const [x, y] = [tensor([[1, 0]]), tensor([[2, 0]])];
+ * console.log(await cosineSimilarity(x, y).toArray()); // → [ 1 ]
+ * ```
+ */
 export function cosineSimilarity(
   x: Tensor,
   y: Tensor,
@@ -332,6 +417,15 @@ export function cosineSimilarity(
 /**
  * For pairs of vectors [rows, size] and targets ±1: 1 − cos for alike pairs (1), max(0, cos − margin)
  * for different ones (−1).
+ *
+ * @example
+ * ```ts
+ * import { cosineEmbeddingLoss, tensor } from "@x/tensor";
+ *
+ * const [x, y] = [tensor([[1, 0]]), tensor([[0, 1]])];
+ * const alike = tensor([1], { dtype: "int32" });
+ * console.log(await cosineEmbeddingLoss(x, y, alike).item()); // → 1
+ * ```
  */
 export function cosineEmbeddingLoss(
   x: Tensor,

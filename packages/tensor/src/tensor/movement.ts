@@ -36,7 +36,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return normalizeAxis(op, dim, this.value.shape.length);
   }
 
-  /** The same elements in row-major order under another shape; one size may be −1: what is left. */
+  /**
+   * The same elements in row-major order under another shape; one size may be −1: what is left.
+   *
+   * @example
+   * ```ts
+   * import { arange } from "@x/tensor";
+   *
+   * console.log(arange(6).reshape([2, -1]).shape); // → [ 2, 3 ]
+   * ```
+   */
   reshape(shape: Shape): Tensor {
     return this.wrap(movement.reshape(this.value, inferredShape("reshape", shape, this.size)));
   }
@@ -46,7 +55,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.reshape(shape);
   }
 
-  /** Joins the axes from `startDim` to `endDim` into one. */
+  /**
+   * Joins the axes from `startDim` to `endDim` into one.
+   *
+   * @example
+   * ```ts
+   * import { ones } from "@x/tensor";
+   *
+   * console.log(ones([2, 3, 4]).flatten(1).shape); // → [ 2, 12 ]
+   * ```
+   */
   flatten(startDim: number = 0, endDim: number = -1): Tensor {
     const { shape } = this.value;
     if (shape.length === 0) return this.reshape([1]);
@@ -62,7 +80,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.reshape([...shape.slice(0, start), joined, ...shape.slice(end + 1)]);
   }
 
-  /** Splits one axis into several; one size may be −1: what is left. */
+  /**
+   * Splits one axis into several; one size may be −1: what is left.
+   *
+   * @example
+   * ```ts
+   * import { ones } from "@x/tensor";
+   *
+   * console.log(ones([2, 12]).unflatten(1, [3, -1]).shape); // → [ 2, 3, 4 ]
+   * ```
+   */
   unflatten(dim: number, sizes: Shape): Tensor {
     const { shape } = this.value;
     const axis = this.#axis("unflatten", dim);
@@ -70,7 +97,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.reshape([...shape.slice(0, axis), ...parts, ...shape.slice(axis + 1)]);
   }
 
-  /** Puts the axes in another order: axis i of the result is axis `dims[i]` of this tensor. */
+  /**
+   * Puts the axes in another order: axis i of the result is axis `dims[i]` of this tensor.
+   *
+   * @example
+   * ```ts
+   * import { ones } from "@x/tensor";
+   *
+   * console.log(ones([2, 3, 4]).permute([2, 0, 1]).shape); // → [ 4, 2, 3 ]
+   * ```
+   */
   permute(dims: readonly number[]): Tensor {
     const { rank } = this;
     const axes = dims.map((dim) => this.#axis("permute", dim));
@@ -83,7 +119,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.wrap(movement.permute(this.value, axes));
   }
 
-  /** Swaps two axes. */
+  /**
+   * Swaps two axes.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([[1, 2], [3, 4]]).transpose(0, 1).toArray()); // → [ [ 1, 3 ], [ 2, 4 ] ]
+   * ```
+   */
   transpose(dim0: number, dim1: number): Tensor {
     const first = this.#axis("transpose", dim0);
     return this.wrap(movement.transpose(this.value, first, this.#axis("transpose", dim1)));
@@ -100,7 +145,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.rank < 2 ? this.wrap(this.value) : this.transpose(0, 1);
   }
 
-  /** Removes axes of size 1: all of them, or those among `dim`. */
+  /**
+   * Removes axes of size 1: all of them, or those among `dim`.
+   *
+   * @example
+   * ```ts
+   * import { ones } from "@x/tensor";
+   *
+   * console.log(ones([1, 2, 1]).squeeze().shape, ones([1, 2, 1]).squeeze(0).shape); // → [ 2 ] [ 2, 1 ]
+   * ```
+   */
   squeeze(dim?: Axes): Tensor {
     const { shape } = this.value;
     const axes = normalizeAxes("squeeze", dim, shape.length);
@@ -112,7 +166,16 @@ export abstract class MovementTensor extends ReducingTensor {
     );
   }
 
-  /** Inserts an axis of size 1 so that it becomes axis `dim`. */
+  /**
+   * Inserts an axis of size 1 so that it becomes axis `dim`.
+   *
+   * @example
+   * ```ts
+   * import { ones } from "@x/tensor";
+   *
+   * console.log(ones([2]).unsqueeze(0).shape, ones([2]).unsqueeze(-1).shape); // → [ 1, 2 ] [ 2, 1 ]
+   * ```
+   */
   unsqueeze(dim: number): Tensor {
     const { shape } = this.value;
     const axis = normalizeAxis("unsqueeze", dim, shape.length + 1);
@@ -121,7 +184,16 @@ export abstract class MovementTensor extends ReducingTensor {
     );
   }
 
-  /** Repeats axes of size 1 (and new leading ones) to `shape`, without copying; −1 keeps a size. */
+  /**
+   * Repeats axes of size 1 (and new leading ones) to `shape`, without copying; −1 keeps a size.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([[1], [2]]).expand([-1, 3]).toArray()); // → [ [ 1, 1, 1 ], [ 2, 2, 2 ] ]
+   * ```
+   */
   expand(shape: Shape): Tensor {
     const own = this.value.shape;
     const lead = shape.length - own.length;
@@ -135,7 +207,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.expand(other.shape);
   }
 
-  /** Repeats the whole tensor `repeats[i]` times along axis i; extra leading axes may be named. */
+  /**
+   * Repeats the whole tensor `repeats[i]` times along axis i; extra leading axes may be named.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 2]).repeat([2]).toArray()); // → [ 1, 2, 1, 2 ]
+   * ```
+   */
   repeat(repeats: readonly number[]): Tensor {
     const { shape } = this.value;
     const lead = repeats.length - shape.length;
@@ -158,7 +239,16 @@ export abstract class MovementTensor extends ReducingTensor {
     );
   }
 
-  /** Repeats each element `repeats` times in a row, along `dim` or of the flattened tensor. */
+  /**
+   * Repeats each element `repeats` times in a row, along `dim` or of the flattened tensor.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 2]).repeatInterleave(2).toArray()); // → [ 1, 1, 2, 2 ]
+   * ```
+   */
   repeatInterleave(repeats: number, dim?: number): Tensor {
     checkShape("repeatInterleave", [repeats]);
     if (dim === undefined) return this.flatten().repeatInterleave(repeats, 0);
@@ -176,7 +266,16 @@ export abstract class MovementTensor extends ReducingTensor {
     );
   }
 
-  /** Reverses the order along the axes `dims`. */
+  /**
+   * Reverses the order along the axes `dims`.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 2, 3]).flip(0).toArray()); // → [ 3, 2, 1 ]
+   * ```
+   */
   flip(dims: Axes): Tensor {
     return this.wrap(movement.flip(this.value, normalizeAxes("flip", dims, this.rank)));
   }
@@ -184,6 +283,13 @@ export abstract class MovementTensor extends ReducingTensor {
   /**
    * Moves elements `shifts` places on, those that leave at the end enter at the beginning; along
    * `dims`, or in row-major order of all.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 2, 3]).roll(1).toArray()); // → [ 3, 1, 2 ]
+   * ```
    */
   roll(shifts: Axes, dims?: Axes): Tensor {
     if (dims === undefined) return this.flatten().roll(shifts, 0).reshape(this.shape);
@@ -257,7 +363,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.slice(...positions);
   }
 
-  /** The part at position `index` of axis `dim`, which is removed. */
+  /**
+   * The part at position `index` of axis `dim`, which is removed.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([[1, 2], [3, 4]]).select(1, -1).toArray()); // → [ 2, 4 ]
+   * ```
+   */
   select(dim: number, index: number): Tensor {
     const { shape } = this.value;
     const axis = this.#axis("select", dim);
@@ -266,7 +381,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.wrap(movement.reshape(part, [...shape.slice(0, axis), ...shape.slice(axis + 1)]));
   }
 
-  /** `length` elements along `dim`, from `start` on. */
+  /**
+   * `length` elements along `dim`, from `start` on.
+   *
+   * @example
+   * ```ts
+   * import { arange } from "@x/tensor";
+   *
+   * console.log(await arange(5).narrow(0, 1, 3).toArray()); // → [ 1, 2, 3 ]
+   * ```
+   */
   narrow(dim: number, start: number, length: number): Tensor {
     const axis = this.#axis("narrow", dim);
     const n = this.value.shape[axis] ?? 0;
@@ -281,7 +405,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.wrap(movement.narrow(this.value, axis, from, length));
   }
 
-  /** Parts along `dim`: of `size` elements each, the last perhaps smaller, or of the given sizes. */
+  /**
+   * Parts along `dim`: of `size` elements each, the last perhaps smaller, or of the given sizes.
+   *
+   * @example
+   * ```ts
+   * import { arange } from "@x/tensor";
+   *
+   * console.log(arange(5).split(2).map((part) => part.shape)); // → [ [ 2 ], [ 2 ], [ 1 ] ]
+   * ```
+   */
   split(size: number | readonly number[], dim: number = 0): Tensor[] {
     const axis = this.#axis("split", dim);
     const n = this.value.shape[axis] ?? 0;
@@ -301,7 +434,16 @@ export abstract class MovementTensor extends ReducingTensor {
     });
   }
 
-  /** At most `chunks` parts of equal size along `dim`, the last perhaps smaller. */
+  /**
+   * At most `chunks` parts of equal size along `dim`, the last perhaps smaller.
+   *
+   * @example
+   * ```ts
+   * import { arange } from "@x/tensor";
+   *
+   * console.log(arange(8).chunk(3).map((part) => part.shape)); // → [ [ 3 ], [ 3 ], [ 2 ] ]
+   * ```
+   */
   chunk(chunks: number, dim: number = 0): Tensor[] {
     const axis = this.#axis("chunk", dim);
     const n = this.value.shape[axis] ?? 0;
@@ -313,7 +455,17 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.split(Math.max(Math.ceil(n / chunks), 1), axis);
   }
 
-  /** The parts at every position of `dim`, which is removed. */
+  /**
+   * The parts at every position of `dim`, which is removed.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const [first, second] = tensor([[1, 2], [3, 4]]).unbind();
+   * console.log(await first!.toArray(), await second!.toArray()); // → [ 1, 2 ] [ 3, 4 ]
+   * ```
+   */
   unbind(dim: number = 0): Tensor[] {
     const axis = this.#axis("unbind", dim);
     return Array.from({ length: this.value.shape[axis] ?? 0 }, (_, i) => this.select(axis, i));
@@ -322,6 +474,14 @@ export abstract class MovementTensor extends ReducingTensor {
   /**
    * Adds `value` around the last axes. `amounts` holds pairs (before, after), the last axis first,
    * as PyTorch's `pad`; negative amounts cut off.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 2]).pad([1, 2], 9).toArray()); // → [ 9, 1, 2, 9, 9 ]
+   * console.log(await tensor([1, 2, 3]).pad([1, -1]).toArray()); // → [ 0, 1, 2 ]
+   * ```
    */
   pad(amounts: readonly number[], value: number = 0): Tensor {
     const { shape } = this.value;
@@ -350,7 +510,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.wrap(padWith(this.value, before, after, value));
   }
 
-  /** The diagonal elements x[i, i + offset] of two axes, as a new last axis. */
+  /**
+   * The diagonal elements x[i, i + offset] of two axes, as a new last axis.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([[1, 2], [3, 4]]).diagonal().toArray()); // → [ 1, 4 ]
+   * ```
+   */
   diagonal(offset: number = 0, dim1: number = 0, dim2: number = 1): Tensor {
     const first = this.#axis("diagonal", dim1);
     const second = this.#axis("diagonal", dim2);
@@ -374,14 +543,32 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.wrap(movement.diagonal(value));
   }
 
-  /** The lower triangle of the last two axes, 0 elsewhere: elements with column ≤ row + diagonal. */
+  /**
+   * The lower triangle of the last two axes, 0 elsewhere: elements with column ≤ row + diagonal.
+   *
+   * @example
+   * ```ts
+   * import { ones } from "@x/tensor";
+   *
+   * console.log(await ones([2, 3]).tril().toArray()); // → [ [ 1, 0, 0 ], [ 1, 1, 0 ] ]
+   * ```
+   */
   tril(diagonal: number = 0): Tensor {
     return this.#triangle("tril", (row, column) =>
       lessEqual(column, add(row, scalar(diagonal, "int32"))),
     );
   }
 
-  /** The upper triangle of the last two axes, 0 elsewhere: elements with column ≥ row + diagonal. */
+  /**
+   * The upper triangle of the last two axes, 0 elsewhere: elements with column ≥ row + diagonal.
+   *
+   * @example
+   * ```ts
+   * import { ones } from "@x/tensor";
+   *
+   * console.log(await ones([2, 3]).triu(1).toArray()); // → [ [ 0, 1, 1 ], [ 0, 0, 1 ] ]
+   * ```
+   */
   triu(diagonal: number = 0): Tensor {
     return this.#triangle("triu", (row, column) =>
       lessEqual(add(row, scalar(diagonal, "int32")), column),
@@ -401,7 +588,16 @@ export abstract class MovementTensor extends ReducingTensor {
     return this.wrap(cast(triangle, this.dtype));
   }
 
-  /** Sliding windows of `size` elements along `dim`, `step` apart, in a new last axis. */
+  /**
+   * Sliding windows of `size` elements along `dim`, `step` apart, in a new last axis.
+   *
+   * @example
+   * ```ts
+   * import { arange } from "@x/tensor";
+   *
+   * console.log(await arange(5).unfold(0, 3, 2).toArray()); // → [ [ 0, 1, 2 ], [ 2, 3, 4 ] ]
+   * ```
+   */
   unfold(dim: number, size: number, step: number): Tensor {
     const axis = this.#axis("unfold", dim);
     const n = this.value.shape[axis] ?? 0;

@@ -75,6 +75,14 @@ export function layerNorm(
 /**
  * RMS normalization over the last axes: x / √(mean x² + eps) · weight.
  *
+ * @example
+ * ```ts
+ * import { rmsNorm, tensor } from "@x/tensor";
+ *
+ * const y = rmsNorm(tensor([[1, 7]]), 2, { eps: 0 });
+ * console.log(await y.mul(5).toArray()); // → [ [ 1, 7 ] ]
+ * ```
+ *
  * @see Zhang, Sennrich: Root Mean Square Layer Normalization (2019)
  */
 export function rmsNorm(
@@ -98,7 +106,17 @@ export interface NormalizeOptions {
   readonly eps?: number;
 }
 
-/** Vectors of length 1: x / max(‖x‖_p, eps). */
+/**
+ * Vectors of length 1: x / max(‖x‖_p, eps).
+ *
+ * @example
+ * ```ts
+ * import { normalize, tensor } from "@x/tensor";
+ *
+ * const y = normalize(tensor([[3, 4]]));
+ * console.log(await y.norm().item()); // → 1
+ * ```
+ */
 export function normalize(x: Tensor, options: NormalizeOptions = {}): Tensor {
   const { p = 2, dim = 1, eps = 1e-12 } = options;
   checkEps("normalize", eps);
@@ -123,6 +141,15 @@ export interface BatchNormOptions {
  * Batch normalization of channels (axis 1): (x − mean) / √(variance + eps) · weight + bias. While
  * training with the statistics of the batch, which `runningMean` and `runningVar` follow (with the
  * unbiased variance); otherwise with those two.
+ *
+ * @example
+ * ```ts
+ * import { batchNorm, ones, tensor, zeros } from "@x/tensor";
+ *
+ * const x = tensor([[1, 10], [3, 30]]);
+ * const y = batchNorm(x, zeros([2]), ones([2]), { training: true, eps: 0 });
+ * console.log(await y.toArray()); // → [ [ -1, -1 ], [ 1, 1 ] ]
+ * ```
  *
  * @see Ioffe, Szegedy: Batch Normalization (2015)
  */

@@ -25,7 +25,18 @@ export async function realize(...tensors: readonly Tensor[]): Promise<void> {
   );
 }
 
-/** Live bytes on a device, by default the current one: what tensors hold, and what plans hold. */
+/**
+ * Live bytes on a device, by default the current one: what tensors hold, and what plans hold.
+ *
+ * @example
+ * ```ts
+ * import { memory, ones } from "@x/tensor";
+ *
+ * const before = memory().tensors;
+ * const x = await ones([1024, 1024]).add(1).realize();
+ * console.log(memory().tensors - before, x.size); // → 4194304 1048576
+ * ```
+ */
 export function memory(device: Device = getDevice()): MemoryUse {
   return device.memory();
 }

@@ -47,22 +47,60 @@ export abstract class ReducingTensor extends ElementwiseTensor {
     return this.wrap(reduce.keep(apply(this.value, axes), shape, axes, options.keepdim === true));
   }
 
-  /** Sum over `dim`, or over everything. bool and int8 are summed as int32. */
+  /**
+   * Sum over `dim`, or over everything. bool and int8 are summed as int32.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const x = tensor([[1, 2], [3, 4]]);
+   * console.log(await x.sum().item(), await x.sum(0).toArray()); // → 10 [ 4, 6 ]
+   * console.log(x.sum(-1, { keepdim: true }).shape); // → [ 2, 1 ]
+   * ```
+   */
   sum(dim?: Axes, options: ReduceOptions = {}): Tensor {
     return this.#reduce("sum", dim, options, reduce.sum);
   }
 
-  /** Arithmetic mean over `dim`, or over everything, in float32. */
+  /**
+   * Arithmetic mean over `dim`, or over everything, in float32.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([[1, 2], [3, 4]]).mean(1).toArray()); // → [ 1.5, 3.5 ]
+   * ```
+   */
   mean(dim?: Axes, options: ReduceOptions = {}): Tensor {
     return this.#reduce("mean", dim, options, reduce.mean);
   }
 
-  /** Product over `dim`, or over everything. */
+  /**
+   * Product over `dim`, or over everything.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([2, 3, 4]).prod().item()); // → 24
+   * ```
+   */
   prod(dim?: Axes, options: ReduceOptions = {}): Tensor {
     return this.#reduce("prod", dim, options, reduce.product);
   }
 
-  /** Largest element over `dim`, or of all; at ties the gradient is shared equally. NaN wins. */
+  /**
+   * Largest element over `dim`, or of all; at ties the gradient is shared equally. NaN wins.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([[1, 5], [7, 2]]).amax(1).toArray()); // → [ 5, 7 ]
+   * ```
+   */
   amax(dim?: Axes, options: ReduceOptions = {}): Tensor {
     return this.#reduce("amax", dim, options, reduce.max);
   }
@@ -74,7 +112,17 @@ export abstract class ReducingTensor extends ElementwiseTensor {
 
   /** The largest element of all. At ties the gradient is shared equally. */
   max(): Tensor;
-  /** The largest elements along `dim` and the first place of each, where the gradient goes. */
+  /**
+   * The largest elements along `dim` and the first place of each, where the gradient goes.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const { values, indices } = tensor([[1, 5], [7, 2]]).max(1);
+   * console.log(await values.toArray(), await indices.toArray()); // → [ 5, 7 ] [ 1, 0 ]
+   * ```
+   */
   max(dim: number, options?: ReduceOptions): ValuesAndIndices;
   max(dim?: number, options: ReduceOptions = {}): Tensor | ValuesAndIndices {
     if (dim === undefined) return this.amax();
@@ -112,7 +160,16 @@ export abstract class ReducingTensor extends ElementwiseTensor {
     };
   }
 
-  /** The first position of the largest element along `dim`, or in row-major order of all. */
+  /**
+   * The first position of the largest element along `dim`, or in row-major order of all.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([3, 9, 9]).argmax().item()); // → 1
+   * ```
+   */
   argmax(dim?: number, options: ReduceOptions = {}): Tensor {
     return this.#reduce("argmax", dim, options, reduce.argmax);
   }
@@ -122,7 +179,17 @@ export abstract class ReducingTensor extends ElementwiseTensor {
     return this.#reduce("argmin", dim, options, reduce.argmin);
   }
 
-  /** Variance over `dim`, or of all: Σ (x − mean)² / (n − correction). */
+  /**
+   * Variance over `dim`, or of all: Σ (x − mean)² / (n − correction).
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const x = tensor([1, 2, 3, 4]);
+   * console.log(await x.var(0, { correction: 0 }).item()); // → 1.25
+   * ```
+   */
   var(dim?: Axes, options: VarianceOptions = {}): Tensor {
     const correction = checkedCorrection("var", options);
     return this.#reduce("var", dim, options, (x, axes) => reduce.variance(x, axes, correction));
@@ -139,6 +206,14 @@ export abstract class ReducingTensor extends ElementwiseTensor {
   /**
    * The p-norm (Σ |x|^p)^(1/p) over `dim`, or of all. p = ∞ and −∞ give the largest and smallest
    * |x|, p = 0 counts what is not 0.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const x = tensor([3, -4]);
+   * console.log(await x.norm().item(), await x.norm(1).item()); // → 5 7
+   * ```
    */
   norm(p: number = 2, dim?: Axes, options: ReduceOptions = {}): Tensor {
     check(
@@ -149,12 +224,31 @@ export abstract class ReducingTensor extends ElementwiseTensor {
     return this.#reduce("norm", dim, options, (x, axes) => reduce.vectorNorm(x, p, axes));
   }
 
-  /** log Σ eˣ over `dim`, or of all, without overflow. */
+  /**
+   * log Σ eˣ over `dim`, or of all, without overflow.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1000, -1000]).logsumexp().item()); // → 1000
+   * ```
+   */
   logsumexp(dim?: Axes, options: ReduceOptions = {}): Tensor {
     return this.#reduce("logsumexp", dim, options, reduce.logSumExp);
   }
 
-  /** Whether all elements over `dim`, or all of them, are non-zero. */
+  /**
+   * Whether all elements over `dim`, or all of them, are non-zero.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const x = tensor([[1, 0], [2, 3]]);
+   * console.log(await x.all(1).toArray(), await x.any(1).toArray()); // → [ false, true ] [ true, true ]
+   * ```
+   */
   all(dim?: Axes, options: ReduceOptions = {}): Tensor {
     return this.#reduce("all", dim, options, (x, axes) => {
       const zeros = reduce.sum(elementwise.not(x), axes);

@@ -38,12 +38,31 @@ export abstract class SortTensor extends ScanTensor {
     return { values: this.wrap(values), indices: this.wrap(indices) };
   }
 
-  /** The positions along `dim` that put the elements in order. */
+  /**
+   * The positions along `dim` that put the elements in order.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([3, 1, 2]).argsort().toArray()); // → [ 1, 2, 0 ]
+   * ```
+   */
   argsort(dim: number = -1, options: SortOptions = {}): Tensor {
     return this.sort(dim, options).indices;
   }
 
-  /** The `k` largest (or smallest) elements along `dim`, in order, and their positions. */
+  /**
+   * The `k` largest (or smallest) elements along `dim`, in order, and their positions.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const { values, indices } = tensor([3, 1, 2]).topk(2);
+   * console.log(await values.toArray(), await indices.toArray()); // → [ 3, 2 ] [ 0, 2 ]
+   * ```
+   */
   topk(k: number, dim: number = -1, options: TopkOptions = {}): ValuesAndIndices {
     const axis = normalizeAxis("topk", dim, this.rank);
     const [values, indices] = sorting.topk(this.value, k, axis, options.largest !== false);
