@@ -8,12 +8,14 @@ import { formatSuite, type SuiteResult } from "./report.js";
 import { attention } from "./suites/attention.js";
 import { elementwise } from "./suites/elementwise.js";
 import { gemm } from "./suites/gemm.js";
+import { train } from "./suites/train.js";
 import type { SuiteOptions } from "./suites/tasks.js";
 
 const suites: Record<string, (options: SuiteOptions) => Promise<SuiteResult>> = {
   gemm,
   elementwise,
   attention,
+  train,
 };
 
 function parsePeers(text: string): PeerName[] {

@@ -29,7 +29,8 @@ function compute(
     case "chain":
       return (a, b) => np.tanh(a.ref.mul(b.ref).add(a)).mul(0.5).add(b);
     case "attention":
-      throw new Error("attention is not compared here");
+    case "train":
+      throw new Error(`${task.op} is not compared here`);
   }
 }
 

@@ -70,7 +70,8 @@ function nodes(task: Task): number[] {
         ...scalarInitializer("half", 0.5),
       ];
     case "attention":
-      throw new Error("attention is not compared here");
+    case "train":
+      throw new Error(`${task.op} is not compared here`);
   }
 }
 

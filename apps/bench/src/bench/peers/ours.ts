@@ -11,7 +11,8 @@ import {
   setThreads,
   type Tensor,
 } from "@x/tensor";
-import { inputShapes, type AttentionTask, type Peer, type Task } from "./peer.js";
+import { trainGpt } from "./gpt-ours.js";
+import { inputShapes, trainingTokens, type AttentionTask, type Peer, type Task } from "./peer.js";
 
 function attend(task: AttentionTask, q: Tensor, k: Tensor, v: Tensor): Tensor {
   const scale = 1 / Math.sqrt(task.dim);
@@ -41,6 +42,8 @@ function compute(task: Task, inputs: readonly Tensor[]): readonly Tensor[] {
       return [a.gelu()];
     case "chain":
       return [a.mul(b).add(a).tanh().mul(0.5).add(b)];
+    case "train":
+      throw new Error("a training step is prepared by trainGpt");
     case "attention": {
       const output = attend(task, a, b, c);
       if (!task.backward) return [output];
@@ -58,6 +61,7 @@ export function ours(threads: number): Peer {
     name: "@x/tensor",
     settings: describeDevice(),
     prepare: async (task, inputs) => {
+      if (task.op === "train") return trainGpt(task, trainingTokens(task));
       const shapes = inputShapes(task);
       const requiresGrad = task.op === "attention" && task.backward;
       const tensors = inputs.map((data, i) => fromData(data, shapes[i]!, { requiresGrad }));

@@ -11,7 +11,20 @@ export type Task =
   | { readonly op: "gelu"; readonly size: number }
   /** tanh(a · b + a) · 0.5 + b. */
   | { readonly op: "chain"; readonly size: number }
-  | AttentionTask;
+  | AttentionTask
+  | TrainTask;
+
+/** A training step of a GPT: softmax attention, GELU, pre-norm, Adam, cross entropy. */
+export interface TrainTask {
+  readonly op: "train";
+  readonly batch: number;
+  readonly context: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly vocabulary: number;
+  readonly rate: number;
+}
 
 /** Causal attention over [1, heads, length, dim], forward or with the gradients of q, k and v. */
 export interface AttentionTask {
@@ -47,7 +60,7 @@ export interface Peer {
   prepare(task: Task, inputs: readonly Float32Array[]): Promise<Prepared | null>;
 }
 
-/** The inputs a task takes, by shape. */
+/** The inputs a task takes, by shape; a training step makes its own. */
 export function inputShapes(task: Task): readonly (readonly number[])[] {
   switch (task.op) {
     case "matmul":
@@ -63,6 +76,8 @@ export function inputShapes(task: Task): readonly (readonly number[])[] {
       return [[task.size]];
     case "chain":
       return [[task.size], [task.size]];
+    case "train":
+      return [];
     case "attention": {
       const shape = [1, task.heads, task.length, task.dim];
       return [shape, shape, shape];
@@ -72,7 +87,8 @@ export function inputShapes(task: Task): readonly (readonly number[])[] {
 
 /** The shape of a task's result. */
 export function outputShape(task: Task): readonly number[] {
-  return task.op === "matmul" ? [task.m, task.n] : inputShapes(task)[0]!;
+  if (task.op === "matmul") return [task.m, task.n];
+  return inputShapes(task)[0] ?? [];
 }
 
 /** A task for people. */
@@ -83,9 +99,19 @@ export function formatTask(task: Task): string {
     case "softmax":
     case "layerNorm":
       return `${task.op} ${task.rows}×${task.columns}`;
+    case "train":
+      return `training step, ${task.layers} layers of ${task.width}, context ${task.context}`;
     case "attention":
       return `${task.kind} N=${task.length}${task.backward ? " with gradients" : ""}`;
     default:
       return `${task.op} ${task.size}`;
   }
+}
+
+/** The tokens of a training step and the one that follows them: a sequence with structure to learn. */
+export function trainingTokens({ batch, context, vocabulary }: TrainTask): Int32Array {
+  return Int32Array.from(
+    { length: batch * context + 1 },
+    (_, i) => (i * 7 + Math.floor(i / 5) * 3) % vocabulary,
+  );
 }

@@ -1,7 +1,8 @@
 /** TensorFlow.js on its WebAssembly backend. Node gives it one thread: it starts workers only in pages. */
 
 import type * as tfjs from "@tensorflow/tfjs-core";
-import { inputShapes, type Peer, type Task } from "./peer.js";
+import { trainGpt } from "./gpt-tfjs.js";
+import { inputShapes, trainingTokens, type Peer, type Task } from "./peer.js";
 
 type Core = typeof tfjs;
 
@@ -22,7 +23,8 @@ function compute(tf: Core, task: Task, inputs: readonly tfjs.Tensor[]): tfjs.Ten
     case "chain":
       return tf.add(tf.mul(tf.tanh(tf.add(tf.mul(a, b), a)), 0.5), b);
     case "attention":
-      throw new Error("attention is not compared here");
+    case "train":
+      throw new Error(`${task.op} is not compared here`);
   }
 }
 
@@ -36,6 +38,7 @@ export async function tensorflow(): Promise<Peer> {
     name: "tfjs-wasm",
     settings: "wasm SIMD, 1 thread",
     prepare: async (task, inputs) => {
+      if (task.op === "train") return trainGpt(tf, task, trainingTokens(task));
       const shapes = inputShapes(task);
       const tensors = inputs.map((data, i) => tf.tensor(data, [...shapes[i]!]));
       let latest: tfjs.Tensor | null = null;
