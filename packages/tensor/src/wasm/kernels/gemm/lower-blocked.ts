@@ -31,9 +31,11 @@ function tileShape({ relaxed, revectorized }: LoweringContext): TileShape {
 }
 
 export const tuning: Record<
-  | "panelBytes"
+  | "mostDepth"
+  | "leftNumbers"
   | "mostRows"
-  | "inPlaceBytes"
+  | "inPlaceNumbers"
+  | "inPlaceRows"
   | "inPlaceColumns"
   | "ownBytes"
   | "ownRows"
@@ -41,18 +43,21 @@ export const tuning: Record<
   | "grainWork",
   number
 > = {
-  // Bytes of one panel of each matrix, over the steps of a block: what the first-level cache holds.
-  panelBytes: 24 * 1024,
-  // Most rows of an item: what of the left matrix the second-level cache holds.
-  mostRows: 96,
-  // Bytes of the right matrix up to which it is read in place.
-  inPlaceBytes: 128 * 1024,
-  // Columns of an item up to which the left matrix is read in place.
+  // Steps of a block. Every further block reads and writes the output again, which costs more than
+  // panels that are larger than the first-level cache.
+  mostDepth: 2048,
+  // Numbers of the left matrix that an item packs, and rows: what the second-level cache holds.
+  leftNumbers: 160 * 1024,
+  mostRows: 144,
+  // Rows, or numbers of the right matrix, up to which packing it does not pay off.
+  inPlaceRows: 96,
+  inPlaceNumbers: 96 * 1024,
+  // Columns of an item up to which packing the left matrix does not pay off.
   inPlaceColumns: 64,
   // Bytes of packed columns that an item may keep to itself.
   ownBytes: 512 * 1024,
-  // Rows up to which the right matrix is not packed ahead for all items.
-  ownRows: 48,
+  // Rows up to which each item packs its columns itself.
+  ownRows: 24,
   // Floating-point operations: fewest that make an item worthwhile, and a grain.
   itemWork: 1e6,
   grainWork: 250e3,
@@ -64,6 +69,16 @@ function evenPart(total: number, most: number): number {
 }
 
 const align = (bytes: number): number => (bytes + 63) & ~63;
+
+/**
+ * Whether `count` numbers that are `stride` apart stay in the caches together. Those whose addresses
+ * differ by multiples of a large power of two fall onto few sets, and evict each other.
+ */
+function spreads(stride: number, count: number): boolean {
+  const bytes = 4 * Math.abs(stride);
+  const powerOfTwo = bytes & -bytes;
+  return powerOfTwo < 4096 && powerOfTwo * count <= 1 << 20;
+}
 
 function startOf({ buffer, offset }: MatrixView): LaunchArgument {
   return addressOfBuffer(buffer, offset);
@@ -97,12 +112,14 @@ function cut(problem: Problem, context: LoweringContext): Cut {
   const columnPanels = Math.ceil(n / width);
   const rowPanels = Math.ceil(m / tile.rows);
 
-  const deepest = Math.floor(tuning.panelBytes / (4 * (tile.rows + width)));
-  const blockDepth = Math.min(k, (evenPart(k, deepest) + 1) & ~1);
+  const blockDepth = Math.min(k, (evenPart(k, tuning.mostDepth) + 1) & ~1);
+  const mostRows = Math.min(tuning.mostRows, Math.floor(tuning.leftNumbers / blockDepth));
 
   const { count: distinct } = distinctRight(axes);
   const source: RightSource =
-    right.columnStride === 1 && 4 * k * n <= tuning.inPlaceBytes
+    right.columnStride === 1 &&
+    spreads(right.rowStride, k) &&
+    (m <= tuning.inPlaceRows || k * n <= tuning.inPlaceNumbers)
       ? "rows"
       : m <= tuning.ownRows || distinct >= 2 * threads
         ? "own"
@@ -111,7 +128,7 @@ function cut(problem: Problem, context: LoweringContext): Cut {
   // Items: whole rows where there are enough of them, else columns are shared out too.
   const columnWork = (columns: number): number => 2 * m * columns * k;
   const work = columnWork(n);
-  const fewest = Math.ceil(m / tuning.mostRows);
+  const fewest = Math.ceil(m / mostRows);
   const wanted = Math.min((4 * threads) / batch, work / tuning.itemWork);
   let rowBlocks = Math.max(fewest, Math.min(Math.ceil(wanted), Math.floor(m / 24)));
   let columnBlocks = 1;
@@ -125,11 +142,12 @@ function cut(problem: Problem, context: LoweringContext): Cut {
   columnBlocks = Math.max(1, Math.min(columnBlocks, Math.floor(n / 64)));
 
   const itemColumns = Math.ceil(columnPanels / columnBlocks) * width;
-  const inPlace = itemColumns <= tuning.inPlaceColumns || m <= tile.rows * 4;
+  const rowsInPlace =
+    itemColumns <= tuning.inPlaceColumns || m <= tile.rows * 4 || Math.abs(left.rowStride) <= 512;
   const layout =
-    inPlace && left.columnStride === 1
+    left.columnStride === 1 && rowsInPlace
       ? "rows"
-      : inPlace && left.rowStride === 1
+      : left.rowStride === 1 && spreads(left.columnStride, k)
         ? "columns"
         : "packed";
   return {

@@ -274,7 +274,7 @@ export interface PackBlock {
 
 // Steps of many neighbouring panels that are copied before the next ones: few enough that their
 // cache lines survive from panel to panel even where the stride maps them onto the same sets.
-const acrossSteps = 16;
+const acrossSteps = 8;
 
 /** Packs a block, in an order that reads the source along its neighbours. */
 export function packBlock(f: FunctionBuilder, module: ModuleBuilder, block: PackBlock): void {
