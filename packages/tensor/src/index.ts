@@ -9,9 +9,9 @@ export { profile, type Profile } from "./plan/profile.js";
 export type { DType } from "./tensor/dtype.js";
 export type { NestedArray } from "./tensor/data.js";
 export type { Shape } from "./tensor/shape.js";
-export type { Operand } from "./tensor/elementwise.js";
+export type { Operand } from "./tensor/operand.js";
 export type { Axes, ReduceOptions, ValuesAndIndices, VarianceOptions } from "./tensor/reduce.js";
-export type { SliceSpec } from "./tensor/movement.js";
+export type { SliceSpec } from "./tensor/slicing.js";
 export { Tensor } from "./tensor/tensor.js";
 export {
   arange,

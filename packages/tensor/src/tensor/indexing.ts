@@ -6,13 +6,13 @@ import { multiply } from "../ops/elementwise.js";
 import * as indexing from "../ops/indexing.js";
 import { scalar } from "../ops/leaf.js";
 import { expand, reshape } from "../ops/movement.js";
-import { operandValue, type Operand } from "./elementwise.js";
-import { MovementTensor } from "./movement.js";
+import { operandValue, type Operand } from "./operand.js";
 import { formatShape, normalizeAxis, sizeOf } from "./shape.js";
+import { SlicingTensor } from "./slicing.js";
 import type { Tensor } from "./tensor.js";
 
 /** The indexing part of `Tensor`. */
-export abstract class IndexingTensor extends MovementTensor {
+export abstract class IndexingTensor extends SlicingTensor {
   #along(op: string, dim: number): number {
     check(
       this.rank > 0,

@@ -7,7 +7,7 @@ import { concatenate, stack as stackValues } from "../ops/join.js";
 import { einsum as einsumValues } from "../ops/matmul.js";
 import { expand, reshape } from "../ops/movement.js";
 import type { DType } from "./dtype.js";
-import { operandValue, type Operand } from "./elementwise.js";
+import { operandValue, type Operand } from "./operand.js";
 import { broadcastShapes, normalizeAxis } from "./shape.js";
 import { Tensor } from "./tensor.js";
 

@@ -7,7 +7,7 @@ import { gather } from "../ops/indexing.js";
 import { constant } from "../ops/leaf.js";
 import { reshape } from "../ops/movement.js";
 import * as reduce from "../ops/reduce.js";
-import { ElementwiseTensor } from "./elementwise.js";
+import { LogicTensor } from "./logic.js";
 import { normalizeAxes, normalizeAxis } from "./shape.js";
 import type { Tensor } from "./tensor.js";
 
@@ -35,7 +35,7 @@ export interface ValuesAndIndices {
 }
 
 /** The reducing part of `Tensor`. */
-export abstract class ReducingTensor extends ElementwiseTensor {
+export abstract class ReducingTensor extends LogicTensor {
   #reduce(
     op: string,
     dim: Axes | undefined,
