@@ -7,7 +7,6 @@ import {
   makeOp,
   Node,
   noAttributes,
-  withGradient,
   type GradientRule,
   type Value,
 } from "../graph/node.js";
@@ -81,9 +80,4 @@ const afterOp = makeOp({
 /** `x`, available only once `earlier` is computed. */
 export function after(x: Value, earlier: Value): Value {
   return applyOne(afterOp, [x, earlier]);
-}
-
-/** The results of `body` recorded without history. */
-export function untracked<T>(body: () => T): T {
-  return withGradient(false, body);
 }

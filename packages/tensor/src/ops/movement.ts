@@ -13,7 +13,7 @@ import { constant, iota } from "./leaf.js";
 const list = (attribute: unknown): readonly number[] => attribute as readonly number[];
 
 /** The same elements in row-major order under another shape. */
-export const reshapeOp: Op = makeOp({
+const reshapeOp: Op = makeOp({
   name: "reshape",
   kind: "movement",
   infer: ([x], { shape }) => [{ shape: list(shape), dtype: x!.dtype }],
@@ -21,7 +21,7 @@ export const reshapeOp: Op = makeOp({
 });
 
 /** Axis `i` of the result is axis `axes[i]` of the input. */
-export const permuteOp: Op = makeOp({
+const permuteOp: Op = makeOp({
   name: "permute",
   kind: "movement",
   infer: ([x], { axes }) => [{ shape: list(axes).map((a) => x!.shape[a]!), dtype: x!.dtype }],
@@ -34,7 +34,7 @@ export const permuteOp: Op = makeOp({
 });
 
 /** Broadcasts to `shape`. */
-export const expandOp: Op = makeOp({
+const expandOp: Op = makeOp({
   name: "expand",
   kind: "movement",
   infer: ([x], { shape }) => [{ shape: list(shape), dtype: x!.dtype }],
@@ -43,7 +43,7 @@ export const expandOp: Op = makeOp({
 });
 
 /** Along axis `i`: elements `starts[i] + j · steps[i]` for `j < shape[i]`. */
-export const sliceOp: Op = makeOp({
+const sliceOp: Op = makeOp({
   name: "slice",
   kind: "movement",
   infer: ([x], { shape }) => [{ shape: list(shape), dtype: x!.dtype }],
@@ -59,7 +59,7 @@ export const sliceOp: Op = makeOp({
 });
 
 /** Adds `before[i]` and `after[i]` zeros on axis `i`. */
-export const padOp: Op = makeOp({
+const padOp: Op = makeOp({
   name: "pad",
   kind: "movement",
   infer: ([x], { before, after }) => [
@@ -72,7 +72,7 @@ export const padOp: Op = makeOp({
 });
 
 /** Reverses the order along `axes`. */
-export const flipOp: Op = makeOp({
+const flipOp: Op = makeOp({
   name: "flip",
   kind: "movement",
   infer: ([x]) => [{ shape: x!.shape, dtype: x!.dtype }],
@@ -83,7 +83,7 @@ export const flipOp: Op = makeOp({
  * Sliding windows along `axis`: the axis becomes the number of windows, and a last axis of `size`
  * is added; element (i, j) of the pair is element `i · step + j · dilation`.
  */
-export const windowOp: Op = makeOp({
+const windowOp: Op = makeOp({
   name: "window",
   kind: "movement",
   infer: ([x], { axis, size, step, dilation }) => {
@@ -111,7 +111,7 @@ export const windowOp: Op = makeOp({
 });
 
 /** The diagonal of the last two axes of a tensor, as one last axis. */
-export const diagonalOp: Op = makeOp({
+const diagonalOp: Op = makeOp({
   name: "diagonal",
   kind: "movement",
   infer: ([x]) => {
@@ -228,7 +228,7 @@ export function diagonal(x: Value): Value {
 }
 
 /** Puts `step − 1` zeros between neighbours along `axis`. */
-export function dilate(x: Value, axis: number, step: number): Value {
+function dilate(x: Value, axis: number, step: number): Value {
   const n = x.shape[axis]!;
   if (step === 1 || n === 0) return x;
   const split = [...x.shape.slice(0, axis + 1), 1, ...x.shape.slice(axis + 1)];

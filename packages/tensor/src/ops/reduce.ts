@@ -197,7 +197,7 @@ function rootOfSquares(x: Value): Value {
 }
 
 /** Euclidean length over `axes`. */
-export function euclideanNorm(x: Value, axes: readonly number[]): Value {
+function euclideanNorm(x: Value, axes: readonly number[]): Value {
   return rootOfSquares(sum(square(cast(x, "float32")), axes));
 }
 

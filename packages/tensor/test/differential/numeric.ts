@@ -37,7 +37,7 @@ const floatReductions: readonly Reduction[] = [
   (x, axes) => reduce.variance(x, axes, 0),
   (x, axes) => reduce.standardDeviation(x, axes, 0),
   reduce.logSumExp,
-  reduce.euclideanNorm,
+  (x, axes) => reduce.vectorNorm(x, 2, axes),
   (x, axes) => reduce.vectorNorm(x, 1, axes),
 ];
 
