@@ -34,7 +34,7 @@ const permuteOp: Op = makeOp({
 });
 
 /** Broadcasts to `shape`. */
-const expandOp: Op = makeOp({
+export const expandOp: Op = makeOp({
   name: "expand",
   kind: "movement",
   infer: ([x], { shape }) => [{ shape: list(shape), dtype: x!.dtype }],
