@@ -15,12 +15,30 @@ const packageArrows = {
   miniformer: ["tensor"],
 };
 
+/** Files of `tensor/` about numbers and shapes, below everything. */
+const facts = [
+  "error.ts",
+  ...["dtype", "shape", "data", "half"].map((name) => `tensor/${name}.ts`),
+];
+
 /**
  * Each folder of packages/tensor/src, and what it may import besides itself: folders, or files
  * written with their `.ts`. A folder that is not listed may import everything.
  */
 const tensorLayers = {
-  graph: ["error.ts", "device", "tensor/dtype.ts", "tensor/shape.ts"],
+  // current.ts names the built-in device; the interface itself knows only graphs.
+  device: [...facts, "graph", "wasm/device.ts"],
+  graph: [...facts, "device/device.ts"],
+  ops: [...facts, "graph", "device/device.ts"],
+  autograd: [...facts, "graph", "ops"],
+  plan: [...facts, "graph", "ops", "device"],
+  reference: [...facts, "graph", "device/device.ts", "plan/expand.ts"],
+  wasm: [...facts, "graph", "ops", "device/device.ts", "plan"],
+  tensor: ["error.ts", "graph", "device", "ops", "autograd", "plan", "random"],
+  random: [...facts, "graph", "ops", "tensor", "reference"],
+  safetensors: ["error.ts", "graph", "ops", "device", "plan", "tensor"],
+  nn: ["error.ts", "graph", "device", "random", "tensor"],
+  optim: ["error.ts", "graph", "device", "ops", "plan", "tensor", "nn"],
 };
 
 const tests = "\\.test\\.ts$";
