@@ -187,6 +187,13 @@ export interface ValueGroup {
   readonly values: Set<Value>;
 }
 
+/** Makes `value` a member of `group`, and of no other. */
+export function joinGroup(group: ValueGroup, value: Value): void {
+  value.group?.values.delete(value);
+  value.group = group;
+  group.values.add(value);
+}
+
 /** No attributes. */
 export const noAttributes: Attributes = Object.freeze({});
 

@@ -3,7 +3,7 @@
 import { check, XError } from "../error.js";
 import type { Device } from "../device/device.js";
 import { topologicalOrder } from "../graph/graph.js";
-import { withGradient, type Value, type ValueGroup } from "../graph/node.js";
+import { joinGroup, withGradient, type Value, type ValueGroup } from "../graph/node.js";
 import { Storage } from "../graph/storage.js";
 import { gradients } from "../autograd/gradients.js";
 import { add } from "../ops/elementwise.js";
@@ -20,13 +20,6 @@ import type { Tensor } from "./tensor.js";
 
 // Which tensor a tracked leaf belongs to, so that backward() finds where to put gradients.
 const owners = new WeakMap<Value, TensorCore>();
-
-/** Makes `value` a member of `group`, and of no other. */
-function join(group: ValueGroup, value: Value): void {
-  value.group?.values.delete(value);
-  value.group = group;
-  group.values.add(value);
-}
 
 /** The base of `Tensor`; the operations are added by the classes between the two. */
 export abstract class TensorCore {
@@ -126,8 +119,7 @@ export abstract class TensorCore {
       this.#gradientHome = new Storage(device, this.size * 4, null, null);
     }
     value.home = this.#gradientHome;
-    value.group = group;
-    group?.values.add(value);
+    if (group !== null) joinGroup(group, value);
     return value;
   }
 
@@ -186,7 +178,7 @@ export abstract class TensorCore {
       gradients({ outputs: [value], seeds: [seed], wanted: null }),
     );
     const group: ValueGroup = { values: new Set() };
-    if (value.storage === null) join(group, value);
+    if (value.storage === null) joinGroup(group, value);
     // Last layers first: plans compute outputs in order, and what the last layers kept for their
     // gradients can be given up before the first layers' gradients are computed.
     for (const [leaf, gradient] of [...found].reverse()) {
@@ -201,7 +193,7 @@ export abstract class TensorCore {
       before === undefined ? gradient : withGradient(gradient.tracked, () => add(before, gradient));
     const earlier = this.#forgetGradient();
     // What was to be computed with the gradient so far is computed with the sum.
-    if (earlier !== null) for (const value of [...earlier.values]) join(group, value);
+    if (earlier !== null) for (const value of [...earlier.values]) joinGroup(group, value);
     this.#gradient = this.wrap(this.#keepGradient(sum, group));
   }
 
