@@ -8,7 +8,7 @@ import { blockedArguments, blockedCode, type RightSource } from "./blocked.js";
 import type { Epilogue } from "./epilogue.js";
 import { packOrder } from "./pack.js";
 import { packRightArguments, packRightCode } from "./pack-right.js";
-import type { BatchAxis, MatrixView, Problem } from "./problem.js";
+import { type BatchAxis, type MatrixView, type Problem, spreads } from "./problem.js";
 import type { LeftLayout } from "./tile.js";
 
 /** The shape of the tiles that suit an engine. */
@@ -69,16 +69,6 @@ function evenPart(total: number, most: number): number {
 }
 
 const align = (bytes: number): number => (bytes + 63) & ~63;
-
-/**
- * Whether `count` numbers that are `stride` apart stay in the caches together. Those whose addresses
- * differ by multiples of a large power of two fall onto few sets, and evict each other.
- */
-function spreads(stride: number, count: number): boolean {
-  const bytes = 4 * Math.abs(stride);
-  const powerOfTwo = bytes & -bytes;
-  return powerOfTwo < 4096 && powerOfTwo * count <= 1 << 20;
-}
 
 function startOf({ buffer, offset }: MatrixView): LaunchArgument {
   return addressOfBuffer(buffer, offset);

@@ -3,7 +3,7 @@
 import type { Launch } from "../../launch.js";
 import { addressOfBuffer, argumentWords } from "../arguments.js";
 import { loopWords } from "../strided.js";
-import { type Problem, transposed } from "./problem.js";
+import { type Problem, spreads, transposed } from "./problem.js";
 import { mostVectorRows, vectorArguments, vectorCode, type VectorSpec } from "./vector.js";
 
 interface Choice {
@@ -14,14 +14,20 @@ interface Choice {
   readonly outputColumn: number;
 }
 
+// Up to this number of rows or columns the vector kernel is faster than any other.
+const alwaysRows = 4;
+
 function choose(problem: Problem): Choice | null {
-  const { m, n, right, left } = problem;
+  const { m, n, k, right, left } = problem;
   if (m <= mostVectorRows && m <= n) {
     const strides = { problem, outputRow: n, outputColumn: 1 };
-    if (right.columnStride === 1) return { ...strides, form: "scale" };
-    if (right.rowStride === 1) return { ...strides, form: "dot" };
+    // A few rows more are for tiles, if these can read the large matrix as it is.
+    if (right.columnStride === 1 && (m <= alwaysRows || !spreads(right.rowStride, k))) {
+      return { ...strides, form: "scale" };
+    }
+    if (right.columnStride !== 1 && right.rowStride === 1) return { ...strides, form: "dot" };
   }
-  if (n <= mostVectorRows && n < m) {
+  if (n <= alwaysRows && n < m) {
     const strides = { problem: transposed(problem), outputRow: 1, outputColumn: n };
     if (left.columnStride === 1) return { ...strides, form: "dot" };
     if (left.rowStride === 1 && n === 1) return { ...strides, form: "scale" };

@@ -184,7 +184,14 @@ function prepare(
   const output = bench.buffer(count * m * n);
   const node = {} as Node;
   const inputs = [a.view, b.view];
-  const step: NativeStep = { kind: "native", name: "matmul", node, inputs, outputs: [output] };
+  const step: NativeStep = {
+    kind: "native",
+    name: "matmul",
+    node,
+    inputs,
+    outputs: [output],
+    epilogue: null,
+  };
   const expected = new Float64Array(count * m * n);
   const rows = new Float64Array(m * k);
   const columns = new Float64Array(n * k);
@@ -291,10 +298,11 @@ describe.each(engines)("matmul, %s", (engine) => {
   });
 
   it("multiplies few rows and few columns", () => {
-    for (const rows of [1, 2, 3, 4]) {
+    for (const rows of [1, 2, 3, 4, 5, 8]) {
       for (const right of [{}, transposed]) {
         for (const left of [{}, transposed]) {
           check({ m: rows, n: 1031, k: 203, left, right }, engine, rows);
+          check({ m: rows, n: 1024, k: 67, left, right }, engine, rows);
           check({ m: 1031, n: rows, k: 203, left, right }, engine, rows);
           check({ batch: [3], m: rows, n: 70, k: 66, left: { broadcast: [0] } }, engine, rows);
         }

@@ -1,8 +1,11 @@
 /** Matrix products on the CPU device: which kernels compute a product. */
 
-import type { NativeStep } from "../../../plan/schedule.js";
+import type { LoopStep, NativeStep } from "../../../plan/schedule.js";
+import { sizeOf } from "../../../tensor/shape.js";
 import { i32, kernelSignature } from "../../assembler/index.js";
 import type { KernelCode, Launch } from "../../launch.js";
+import { loopArguments, lowerLoop } from "../../loop/index.js";
+import { rowCode } from "../../loop/rows.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
 import { addressOfBuffer, integerArgument } from "../arguments.js";
 import type { Epilogue } from "./epilogue.js";
@@ -14,8 +17,34 @@ import { matrixProblem, type Problem } from "./problem.js";
 export const matmulKernel: NativeKernel = {
   op: "matmul",
   acceptsView: (_node, _input, view) => view.dtype === "float32",
-  lower: (step, context) => lowerMatmul(step, context),
+  takesEpilogue: true,
+  lower: (step, context) => {
+    const { epilogue } = step;
+    if (epilogue === null) return lowerMatmul(step, context);
+    const inRows = rowEpilogue(step, epilogue);
+    return inRows === null
+      ? [...lowerMatmul(step, context), ...lowerLoop(epilogue, context)]
+      : lowerMatmul(step, context, inRows);
+  },
 };
+
+/** A fused loop as work on rows, where its loops fall into the rows of the product. */
+function rowEpilogue(step: NativeStep, loop: LoopStep): Epilogue | null {
+  const shape = step.node.outputs[0]!.shape;
+  const rows = sizeOf(shape.slice(0, -1));
+  const code = rowCode(loop.kernel, rows);
+  const output = step.outputs[0]!;
+  return code === null
+    ? null
+    : {
+        code,
+        arguments: loopArguments(loop),
+        scratchBytes: 0,
+        reads: loop.buffers.filter((buffer) => buffer !== output),
+        writes: [output],
+        work: sizeOf(shape) * loop.kernel.body.length,
+      };
+}
 
 /**
  * The launches of a matrix product, followed by what `epilogue` does to its rows: in the same launch

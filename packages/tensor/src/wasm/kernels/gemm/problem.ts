@@ -106,3 +106,13 @@ export function transposed(problem: Problem): Problem {
     right: turn(problem.left),
   };
 }
+
+/**
+ * Whether `count` numbers that are `stride` apart stay in the caches together. Those whose addresses
+ * differ by multiples of a large power of two fall onto few sets, and evict each other.
+ */
+export function spreads(stride: number, count: number): boolean {
+  const bytes = 4 * Math.abs(stride);
+  const powerOfTwo = bytes & -bytes;
+  return powerOfTwo < 4096 && powerOfTwo * count <= 1 << 20;
+}

@@ -1,5 +1,5 @@
 /**
- * Products of one to four rows: decoding, and matrices times vectors. They read the large matrix
+ * Products of few rows: decoding, and matrices times vectors. They read the large matrix
  * once, as fast as memory gives it, in the order in which it lies there.
  *
  * `"dot"`: the summed axis is contiguous in both; each number of the output is a dot product.
@@ -25,14 +25,14 @@ import { offsetsAt } from "../strided.js";
 /** What makes the code of the kernel. */
 export interface VectorSpec {
   readonly form: "dot" | "scale";
-  /** Rows of the small matrix, 1 to 4. */
+  /** Rows of the small matrix, 1 to `mostVectorRows`. */
   readonly rows: number;
   /** Whether the small matrix is first gathered into scratch memory (`"dot"` only). */
   readonly gather: boolean;
 }
 
 /** The most rows that the kernel takes. */
-export const mostVectorRows = 4;
+export const mostVectorRows = 8;
 
 /**
  * The argument words; the loops of the batch follow. Strides are in bytes; `left` is the small
@@ -130,6 +130,14 @@ function gatherRows(f: FunctionBuilder, rows: number, left: I32, to: I32, word: 
   }
 }
 
+// Rows are done in pairs: with more, fewer streams of the large matrix would be read at once, and
+// the second pair finds in the cache what the first has read. Gives first row and number of each.
+function rowPairs(rows: number): [number, number][] {
+  const pairs: [number, number][] = [];
+  for (let row = 0; row < rows; row += 2) pairs.push([row, Math.min(2, rows - row)]);
+  return pairs;
+}
+
 // --- dot -----------------------------------------------------------------------------------------
 
 const dotSignature = {
@@ -140,10 +148,8 @@ const dotSignature = {
 // (left, leftRowStride, right, rightStride, output, outputRowStride, outputColumnStride, depth)
 type DotFunction = FunctionReference<(typeof dotSignature)["parameters"], null>;
 
-// Columns done at once: as many as keep all sums in registers.
-function dotGroup(rows: number): number {
-  return [4, 4, 3, 2][rows - 1]!;
-}
+// Columns done at once.
+const dotGroup = 4;
 
 function dotColumns(
   f: FunctionBuilder,
@@ -151,35 +157,35 @@ function dotColumns(
   rows: number,
   { left, leftRowStride, right, output, columns, word }: Block & { leftRowStride: I32 },
 ): void {
-  const group = dotGroup(rows);
   const run = (count: number, condition: I32): void => {
-    const dot = dotFunction(module, rows, count);
     f.while(condition, () => {
       const rightStride = word("rightStride");
       const columnStride = word("outputColumnStride");
       const rowStride = word("outputRowStride");
-      f.call(
-        dot,
-        left,
-        leftRowStride,
-        right,
-        rightStride,
-        output,
-        rowStride,
-        columnStride,
-        word("k"),
-      );
+      for (const [first, pair] of rowPairs(rows)) {
+        f.call(
+          dotFunction(module, pair, count),
+          left.add(leftRowStride.multiply(first)),
+          leftRowStride,
+          right,
+          rightStride,
+          output.add(rowStride.multiply(first)),
+          rowStride,
+          columnStride,
+          word("k"),
+        );
+      }
       f.increment(right, rightStride.multiply(count));
       f.increment(output, columnStride.multiply(count));
       f.increment(columns, -count);
     });
   };
-  run(group, columns.greaterEqual(group));
-  if (group > 1) run(1, columns);
+  run(dotGroup, columns.greaterEqual(dotGroup));
+  run(1, columns);
 }
 
 /**
- * Dot products of all rows with `count` columns. The order of summation does not depend on `count`:
+ * Dot products of one or two rows with `count` columns. The order of summation does not depend on `count`:
  * two sums of four lanes each take turns over the vectors of the summed axis, the rest of it goes
  * to lane 0, then sums and lanes are added.
  */
@@ -266,11 +272,6 @@ const scaleSignature = {
 // (left, leftRowStride, leftColumnStride, right, rightStride, output, outputRowStride, columns)
 type ScaleFunction = FunctionReference<(typeof scaleSignature)["parameters"], null>;
 
-// Rows of the large matrix read at once: as many factors as fit in registers beside the sums.
-function scaleGroup(rows: number): number {
-  return [8, 4, 3, 2][rows - 1]!;
-}
-
 function scaleColumns(
   f: FunctionBuilder,
   module: ModuleBuilder,
@@ -283,28 +284,30 @@ function scaleColumns(
   }
   const steps = f.let(word("k"));
   const run = (count: number, condition: I32): void => {
-    const scale = scaleFunction(module, rows, count);
     f.while(condition, () => {
       const rowStride = word("leftRowStride");
       const columnStride = word("leftColumnStride");
       const rightStride = word("rightStride");
-      f.call(
-        scale,
-        left,
-        rowStride,
-        columnStride,
-        right,
-        rightStride,
-        output,
-        outputRowStride,
-        columns,
-      );
+      for (const [first, pair] of rowPairs(rows)) {
+        f.call(
+          scaleFunction(module, pair, count),
+          left.add(rowStride.multiply(first)),
+          rowStride,
+          columnStride,
+          right,
+          rightStride,
+          output.add(outputRowStride.multiply(first)),
+          outputRowStride,
+          columns,
+        );
+      }
       f.increment(left, columnStride.multiply(count));
       f.increment(right, rightStride.multiply(count));
       f.increment(steps, -count);
     });
   };
-  const group = scaleGroup(rows);
+  // Rows of the large matrix read at once: as many factors as fit in registers beside the sums.
+  const group = rows === 1 ? 8 : 4;
   run(group, steps.greaterEqual(group));
   run(1, steps);
 }
