@@ -59,6 +59,7 @@ export class LoopDevice implements Device {
     const plan = schedule(graph, {
       has: (node) => node.op.kind === "kernel",
       acceptsView: (node) => node.op.name === "matmul",
+      acceptsEpilogue: (node) => node.op.name === "matmul",
     });
     this.schedules.push(plan);
     return Promise.resolve({
@@ -79,7 +80,10 @@ function run(graph: Graph, plan: Schedule, bindings: Bindings): (ArrayBuffer | n
   });
   for (const step of plan.steps) {
     if (step.kind === "loop") runLoop(step, memory, bindings.scalars);
-    else runNative(step, memory);
+    else {
+      runNative(step, memory);
+      if (step.epilogue !== null) runLoop(step.epilogue, memory, bindings.scalars);
+    }
   }
   return graph.outputs.map((value, i) => {
     const updated = graph.updates[i] ?? null;

@@ -58,6 +58,38 @@ const programs: Record<string, Program> = {
       .add(ramp([5]))
       .sum(0),
   ],
+  "products with epilogues": () => {
+    const [x, w, bias] = [ramp([2, 3, 4]), ramp([5, 4]), ramp([5])];
+    const linear = x.matmul(w.t()).add(bias);
+    const scaled = x.matmul(w.t().mul(2)).mul(0.5);
+    return [
+      linear.gelu(),
+      linear
+        .relu()
+        .add(ramp([2, 3, 5]))
+        .sum(-1),
+      scaled.exp(),
+      scaled.add(1),
+    ];
+  },
+  "products read at other places": () => [
+    ramp([3, 4])
+      .matmul(ramp([4, 3]))
+      .t()
+      .add(ramp([3, 3])),
+    ramp([3, 4])
+      .matmul(ramp([4, 3]))
+      .flip([0])
+      .mul(2),
+    ramp([3, 4])
+      .matmul(ramp([4, 6]))
+      .slice([0, 2])
+      .mul(2),
+    ramp([1, 4])
+      .matmul(ramp([4, 1]))
+      .expand([3, 3])
+      .mul(2),
+  ],
   "shared expensive values": () => {
     const e = ramp([4, 4]).exp();
     return [e.add(1), e.mul(e).sum(), e];

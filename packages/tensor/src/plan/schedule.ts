@@ -43,6 +43,11 @@ export interface NativeStep {
   readonly inputs: readonly Operand[];
   /** Plan buffer of each output, dense and row-major; `null` where nobody reads that output. */
   readonly outputs: readonly (number | null)[];
+  /**
+   * Elementwise work on the first output that follows at once and stays in its buffer: whose loads
+   * and stores of that buffer are at the same place.
+   */
+  readonly epilogue: LoopStep | null;
 }
 
 export type Step = LoopStep | NativeStep;
@@ -59,6 +64,8 @@ export interface NativeSupport {
   has(node: Node): boolean;
   /** Whether that kernel can read input `input` through this view; otherwise a dense copy is made. */
   acceptsView(node: Node, input: number, view: Operand): boolean;
+  /** Whether that kernel can take an epilogue. */
+  acceptsEpilogue(node: Node): boolean;
 }
 
 /** Whether a view is dense and row-major. */

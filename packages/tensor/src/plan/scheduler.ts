@@ -14,7 +14,15 @@ import { bytesPerElement } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
 import { fuse, isEmpty, MaterializeRequest, viewOf, type FusionContext } from "./fusion.js";
 import { chooseMaterialized, type Materialization } from "./materialize.js";
-import type { NativeSupport, Operand, PlanBuffer, Schedule, Step } from "./schedule.js";
+import type {
+  LoopStep,
+  NativeStep,
+  NativeSupport,
+  Operand,
+  PlanBuffer,
+  Schedule,
+  Step,
+} from "./schedule.js";
 
 /** Orders the work of a graph whose primitives are native or composed away. */
 export function schedule(graph: Graph, support: NativeSupport): Schedule {
@@ -40,6 +48,10 @@ class Scheduler {
   readonly #steps: Step[] = [];
   readonly #updates: Step[] = [];
   readonly #copies: { readonly value: Value; readonly target: number }[] = [];
+  /** Native steps that wait for an epilogue, by the buffer of their result. */
+  readonly #waiting = new Map<number, NativeStep>();
+  /** How many kernels and copies read each value in memory. */
+  readonly #readers: ReadonlyMap<Value, number>;
   /** The buffer each output is bound to. */
   readonly #outputBuffers: number[];
 
@@ -51,6 +63,7 @@ class Scheduler {
       this.#bufferOf.set(value, this.#addBuffer({ kind: "input", input, bytes: bytesOf(value) }));
     });
     graph.scalars.forEach((node, i) => this.#scalarOf.set(node, i));
+    this.#readers = this.#countReaders();
     this.#outputBuffers = graph.outputs.map((value, output) => {
       const updated = graph.updates[output];
       return updated === null || updated === undefined
@@ -67,6 +80,7 @@ class Scheduler {
       if (node.op.kind === "kernel" || node.op.kind === "primitive") this.#native(node, direct);
       else for (const value of written) this.#loop(value, direct.get(value));
     }
+    for (const buffer of [...this.#waiting.keys()]) this.#release(buffer);
     this.#graph.outputs.forEach((value, i) => {
       const target = this.#outputBuffers[i]!;
       if (direct.get(value) !== target) this.#copies.push({ value, target });
@@ -123,18 +137,26 @@ class Scheduler {
     return readers;
   }
 
-  /** The graph inputs that the kernel computing `value` reads. */
+  /** The buffers of graph inputs that the kernel computing `value` reads. */
   #buffersRead(value: Value): Set<number> {
-    const found = new Set<number>();
+    const read = [...this.#valuesRead(value.node.inputs)];
+    return new Set(read.flatMap((other) => this.#bufferOf.get(other) ?? []));
+  }
+
+  /** The values in memory that `values` are computed from. */
+  #valuesRead(values: readonly Value[]): Set<Value> {
+    const found = new Set<Value>();
     const seen = new Set<Value>();
-    const stack: Value[] = value.node.inputs.slice();
+    const stack = [...values];
     while (stack.length > 0) {
-      const current = stack.pop()!;
-      if (seen.has(current)) continue;
-      seen.add(current);
-      const buffer = this.#bufferOf.get(current);
-      if (buffer !== undefined) found.add(buffer);
-      else if (!this.#choice.written.has(current)) stack.push(...current.node.inputs);
+      const value = stack.pop()!;
+      if (seen.has(value)) continue;
+      seen.add(value);
+      if (this.#choice.written.has(value) || value.node.inputs.length === 0) {
+        found.add(value);
+      } else {
+        stack.push(...value.node.inputs);
+      }
     }
     return found;
   }
@@ -195,28 +217,86 @@ class Scheduler {
     const target = this.#target(value, direct);
     if (!isEmpty(value)) {
       const source = isEmptyReduction(value) ? neutralElement(value) : value;
-      const step: Step = {
-        kind: "loop",
-        name: nameOf(value),
-        ...fuse(source, target, this.#fusionContext(source)),
-      };
-      const list = this.#isUpdateBuffer(target) ? this.#updates : this.#steps;
-      list.push(step);
+      const loop = fuse(source, target, this.#fusionContext(source));
+      const step: LoopStep = { kind: "loop", name: nameOf(value), ...loop };
+      if (this.#isUpdateBuffer(target)) {
+        for (const buffer of step.buffers) this.#release(buffer);
+        this.#updates.push(step);
+      } else if (!this.#joinProduct(step, target)) {
+        this.#steps.push(step);
+      }
     }
     if (!this.#isUpdateBuffer(target)) this.#bufferOf.set(value, target);
   }
 
+  /** Makes the loop the epilogue of a native step whose result it alone reads, if that can be. */
+  #joinProduct(step: LoopStep, target: number): boolean {
+    const found = step.buffers.filter((buffer) => this.#waiting.has(buffer));
+    const [product] = found;
+    const isWhole = (buffer: number): boolean =>
+      this.#buffers[buffer]!.bytes === this.#buffers[target]!.bytes;
+    const kernel =
+      found.length === 1 && isWhole(product!) ? inPlaceOf(step, product!, target) : null;
+    if (product === undefined || kernel === null) {
+      for (const buffer of found) this.#release(buffer);
+      return false;
+    }
+    const native = this.#waiting.get(product)!;
+    this.#waiting.delete(product);
+    const name = `${native.name}, ${step.name}`;
+    this.#steps.push({ ...native, name, outputs: [target], epilogue: { ...step, ...kernel } });
+    return true;
+  }
+
+  /** Schedules a native step that was waiting for an epilogue. */
+  #release(buffer: number): void {
+    const step = this.#waiting.get(buffer);
+    if (step === undefined) return;
+    this.#waiting.delete(buffer);
+    this.#steps.push(step);
+  }
+
   #native(node: Node, direct: ReadonlyMap<Value, number>): void {
     const inputs = node.inputs.map((input, i) => this.#operand(node, input, i));
-    const targets = node.outputs.map((output) => this.#target(output, direct.get(output)));
-    const updates = targets.some((target) => this.#isUpdateBuffer(target));
+    const outputs = node.outputs.map((output) => this.#target(output, direct.get(output)));
+    for (const { buffer } of inputs) this.#release(buffer);
     if (!node.outputs.every(isEmpty)) {
-      const step: Step = { kind: "native", name: node.op.name, node, inputs, outputs: targets };
-      (updates ? this.#updates : this.#steps).push(step);
+      const { name } = node.op;
+      const step: NativeStep = { kind: "native", name, node, inputs, outputs, epilogue: null };
+      if (outputs.some((buffer) => this.#isUpdateBuffer(buffer))) this.#updates.push(step);
+      else if (this.#mayWait(node, direct)) this.#waiting.set(outputs[0]!, step);
+      else this.#steps.push(step);
     }
     node.outputs.forEach((output, i) => {
-      if (!this.#isUpdateBuffer(targets[i]!)) this.#bufferOf.set(output, targets[i]!);
+      if (!this.#isUpdateBuffer(outputs[i]!)) this.#bufferOf.set(output, outputs[i]!);
     });
+  }
+
+  /** Whether a native step can wait for the one kernel that reads its result. */
+  #mayWait(node: Node, direct: ReadonlyMap<Value, number>): boolean {
+    const [output] = node.outputs;
+    return (
+      this.#support.acceptsEpilogue(node) &&
+      node.outputs.length === 1 &&
+      !direct.has(output!) &&
+      this.#readers.get(output!) === 1
+    );
+  }
+
+  /** How many kernels and copies read each value in memory. */
+  #countReaders(): Map<Value, number> {
+    const { written } = this.#choice;
+    const readers = new Map<Value, number>();
+    const count = (values: readonly Value[]): void => {
+      for (const value of this.#valuesRead(values)) {
+        readers.set(value, (readers.get(value) ?? 0) + 1);
+      }
+    };
+    for (const node of this.#graph.nodes) {
+      if (node.outputs.some((output) => written.has(output))) count(node.inputs);
+    }
+    count(this.#graph.outputs);
+    return readers;
   }
 
   /** How a native kernel reads an input: through a view where it can, else from a dense copy. */
@@ -234,6 +314,45 @@ class Scheduler {
     }
     throw new MaterializeRequest(value);
   }
+}
+
+/**
+ * The loop with `product` computed in place of `target`, or `null` where its loads of the product
+ * are not at the place where it stores.
+ */
+function inPlaceOf(
+  { kernel, buffers }: LoopStep,
+  product: number,
+  target: number,
+): Pick<LoopStep, "kernel" | "buffers"> | null {
+  const [store] = kernel.stores;
+  const from = buffers.indexOf(product);
+  const to = buffers.indexOf(target);
+  if (kernel.reducer !== null || kernel.stores.length !== 1 || store!.stored !== "float32") {
+    return null;
+  }
+  const place = JSON.stringify(store!.index);
+  const renumber = (slot: number): number => {
+    const same = slot === from ? to : slot;
+    return same > from ? same - 1 : same;
+  };
+  for (const expression of kernel.body) {
+    if (expression.kind !== "load" || expression.slot !== from) continue;
+    if (expression.guard !== undefined || JSON.stringify(expression.index) !== place) return null;
+  }
+  return {
+    kernel: {
+      ...kernel,
+      body: kernel.body.map((expression) =>
+        expression.kind === "load"
+          ? { ...expression, slot: renumber(expression.slot) }
+          : expression,
+      ),
+      stores: [{ ...store!, slot: renumber(store!.slot) }],
+      slots: kernel.slots - 1,
+    },
+    buffers: buffers.filter((_, slot) => slot !== from),
+  };
 }
 
 function bytesOf(value: Value): number {

@@ -32,6 +32,7 @@ const support = {
   has: (node: Node): boolean => kernelFor(node) !== undefined,
   acceptsView: (node: Node, input: number, view: Operand): boolean =>
     isDense(view) || kernelFor(node)?.acceptsView?.(node, input, view) === true,
+  acceptsEpilogue: (node: Node): boolean => kernelFor(node)?.takesEpilogue === true,
 };
 
 /** The built-in device. */

@@ -24,6 +24,8 @@ export interface NativeKernel {
   readonly supports?: (node: Node) => boolean;
   /** Whether input `input` may be read through this view; without it inputs are dense. */
   readonly acceptsView?: (node: Node, input: number, view: Operand) => boolean;
+  /** Whether `lower` deals with the step's epilogue. */
+  readonly takesEpilogue?: boolean;
   /** The launches, in order; each sees what earlier ones wrote. */
   readonly lower: (step: NativeStep, context: LoweringContext) => readonly Launch[];
 }

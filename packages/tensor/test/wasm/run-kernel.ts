@@ -103,7 +103,14 @@ export function runKernel(kernel: NativeKernel, node: Node, run: KernelRun): Dat
     if (run.inPlace === true && i === 0) return inputs[0]!.buffer;
     return place(sizeOf(value.shape) * bytesPerElement(value.dtype), true);
   });
-  const step: NativeStep = { kind: "native", name: node.op.name, node, inputs, outputs };
+  const step: NativeStep = {
+    epilogue: null,
+    kind: "native",
+    name: node.op.name,
+    node,
+    inputs,
+    outputs,
+  };
   const launches = kernel.lower(step, {
     threads: run.threads ?? 2,
     relaxed: run.relaxed ?? false,

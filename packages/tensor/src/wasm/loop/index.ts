@@ -3,31 +3,21 @@
 import type { LoopKernel } from "../../plan/loop.js";
 import type { LoopStep } from "../../plan/schedule.js";
 import { bytesPerElement } from "../../tensor/dtype.js";
-import { kernelSignature } from "../assembler/index.js";
-import type { KernelCode, Launch, LaunchArgument } from "../launch.js";
+import type { Launch, LaunchArgument } from "../launch.js";
 import type { LoweringContext } from "../native.js";
-import { emitLoop } from "./emit.js";
+import { codeOf } from "./code.js";
 import { normalize } from "./normalize.js";
 import { chooseStrategy, joiningKernel, type Limits, type Strategy } from "./strategy.js";
 
-// JSON knows neither NaN nor infinities nor -0.
-function exactNumber(_: string, value: unknown): unknown {
-  if (typeof value !== "number" || (Number.isFinite(value) && !Object.is(value, -0))) return value;
-  return Object.is(value, -0) ? "-0" : String(value);
-}
-
-// The code of a strategy. The key is the strategy itself: whatever changes the code is part of it.
-function codeOf(strategy: Strategy): KernelCode {
-  const { work: _, source: __, ...relevant } = strategy;
-  const key = `loop ${JSON.stringify(relevant, exactNumber)}`;
-  return {
-    key,
-    emit: (module) => {
-      module.function(key, kernelSignature, (f, args, begin, end) => {
-        emitLoop({ module, f }, strategy, args, begin, end);
-      });
-    },
-  };
+/** The argument words of a fused loop: the addresses of its slots in order, then its scalars. */
+export function loopArguments({
+  buffers,
+  scalars,
+}: Pick<LoopStep, "buffers" | "scalars">): LaunchArgument[] {
+  return [
+    ...buffers.map((buffer): LaunchArgument => ({ kind: "buffer", buffer })),
+    ...scalars.map((scalar): LaunchArgument => ({ kind: "scalar", scalar })),
+  ];
 }
 
 function launchOf(
@@ -42,10 +32,7 @@ function launchOf(
   return {
     name,
     code: codeOf(strategy),
-    arguments: [
-      ...buffers.map((buffer): LaunchArgument => ({ kind: "buffer", buffer })),
-      ...scalars.map((scalar): LaunchArgument => ({ kind: "scalar", scalar })),
-    ],
+    arguments: loopArguments({ buffers, scalars }),
     items: axes.reduce((n, { loop, chunk }) => n * Math.ceil(kernel.extents[loop]! / chunk), 1),
     grain: 1,
     scratchBytes: 0,

@@ -192,6 +192,24 @@ function flushOf(
   return null;
 }
 
+/** An elementwise kernel whose items are the turns of its first `itemLoops` loops. */
+export function mapStrategy(kernel: NormalKernel, itemLoops: number): Strategy {
+  const vector = kernel.extents.length - 1;
+  const perElement = elementCost(kernel, vector);
+  const dynamic = kernel.body.some((e) => e.kind === "load" && e.guard !== undefined);
+  return {
+    kernel,
+    form: "map",
+    vector,
+    unroll: dynamic ? 1 : unrollOf(perElement * 4, "map"),
+    axes: Array.from({ length: itemLoops }, (_, loop) => ({ loop, chunk: 1 })),
+    flush: null,
+    parts: null,
+    source: vector,
+    work: count(kernel.extents) * perElement,
+  };
+}
+
 /** The way to run a kernel. `whole` forbids to divide its reductions. */
 export function chooseStrategy(
   normal: NormalKernel,

@@ -281,6 +281,7 @@ describe("dynamicSlice and dynamicUpdate", () => {
     expectLikeReference(dynamicUpdateKernel, node, { data, views, inPlace: true });
     const launches = dynamicUpdateKernel.lower(
       {
+        epilogue: null,
         kind: "native",
         name: "",
         node,
