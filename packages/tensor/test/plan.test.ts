@@ -98,6 +98,10 @@ const programs: Record<string, Program> = {
     const x = ramp([2, 3]);
     return [x.t(), x, x.reshape([6])];
   },
+  "products without elements": () => [
+    zeros([3, 0]).reshape([0, 5]).matmul(zeros([5, 2])),
+    zeros([2, 3, 0]).reshape([6, 0]).matmul(zeros([0, 4])),
+  ],
   "zero sizes": () => [zeros([0, 3]).exp(), zeros([0, 3]).add(1).sum(0), zeros([2, 0]).prod(1)],
   "argmax and max": () => [ramp([3, 5]).argmax(1), ramp([3, 5]).amax(1).mul(2)],
   "two reductions in one expression": () => {

@@ -124,6 +124,8 @@ export function throughReshape(
   extents: readonly number[],
 ): Coordinates | null {
   const loops = extents.length;
+  // Nothing is ever read where there are no elements.
+  if (inShape.includes(0)) return inShape.map(() => fixed(0, loops));
   const result = new Array<Affine>(inShape.length);
   let i = inShape.length - 1;
   let o = outShape.length - 1;
