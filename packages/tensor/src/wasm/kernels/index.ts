@@ -1,6 +1,10 @@
 /** The native kernels of the CPU device. */
 
 import type { NativeKernel } from "../native.js";
+import {
+  scaledDotProductAttentionBackwardKernel,
+  scaledDotProductAttentionKernel,
+} from "./attention/kernel.js";
 import { matmulKernel } from "./gemm/matmul.js";
 import { gatherKernel } from "./indexing/gather.js";
 import { indexAddKernel } from "./indexing/index-add.js";
@@ -13,6 +17,12 @@ import {
 import { concatenateKernel } from "./move/concatenate.js";
 import { dynamicSliceKernel } from "./move/dynamic-slice.js";
 import { dynamicUpdateKernel } from "./move/dynamic-update.js";
+import {
+  adamAmsgradKernel,
+  adamKernel,
+  sgdKernel,
+  sgdMomentumKernel,
+} from "./optimizer/updates.js";
 import { crossEntropyBackwardKernel, crossEntropyKernel } from "./rows/cross-entropy.js";
 import { layerNormBackwardKernel, rmsNormBackwardKernel } from "./rows/normalization-backward.js";
 import { layerNormKernel, rmsNormKernel } from "./rows/normalization.js";
@@ -29,6 +39,8 @@ import { sortKernel } from "./sort/sort.js";
 import { topkKernel } from "./sort/topk.js";
 
 const kernels: readonly NativeKernel[] = [
+  adamAmsgradKernel,
+  adamKernel,
   concatenateKernel,
   crossEntropyBackwardKernel,
   crossEntropyKernel,
@@ -50,8 +62,12 @@ const kernels: readonly NativeKernel[] = [
   matmulKernel,
   rmsNormBackwardKernel,
   rmsNormKernel,
+  scaledDotProductAttentionBackwardKernel,
+  scaledDotProductAttentionKernel,
   scatterAddKernel,
   scatterKernel,
+  sgdKernel,
+  sgdMomentumKernel,
   softmaxBackwardKernel,
   softmaxKernel,
   sortKernel,

@@ -151,14 +151,15 @@ export interface PackSpec {
 const name = ({ size, gather }: PackSpec): string => `${size}${gather ? " gathered" : ""}`;
 
 /**
- * Packs rows one after the other, times `scale`; zeros follow up to a multiple of `multiple` rows.
+ * Packs rows, `rowBytes` apart (by default one right after the other), times `scale`; zeros follow up
+ * to a multiple of `multiple` rows.
  */
 export function packRows(
   module: ModuleBuilder,
-  spec: PackSpec & { readonly multiple: number },
+  spec: PackSpec & { readonly multiple: number; readonly rowBytes?: number },
 ): PackFunction {
-  const { size, gather, multiple } = spec;
-  const key = `attention/pack rows ${name(spec)} to ${multiple}`;
+  const { size, gather, multiple, rowBytes = size * 4 } = spec;
+  const key = `attention/pack rows ${name(spec)} to ${multiple} by ${rowBytes}`;
   return procedure(
     module,
     key,
@@ -176,13 +177,13 @@ export function packRows(
           pad: false,
           change,
         });
-        f.increment(to, size * 4);
+        f.increment(to, rowBytes);
       });
       const rest = count
         .add(multiple - 1)
         .divideUnsigned(multiple)
         .multiply(multiple);
-      f.memoryFill(to, 0, rest.subtract(count).multiply(size * 4));
+      f.memoryFill(to, 0, rest.subtract(count).multiply(rowBytes));
     },
   );
 }

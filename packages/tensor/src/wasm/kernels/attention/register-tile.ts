@@ -9,6 +9,7 @@
  */
 
 import {
+  f32x4,
   type FunctionBuilder,
   i32,
   type I32,
@@ -74,6 +75,14 @@ export class RegisterTile {
       row.forEach((sum, i) => {
         this.#f.set<V128>(sum, v128.load(address, r * rowBytes + i * 16));
       });
+    });
+  }
+
+  /** Multiplies each row by its number in a list. */
+  multiply(factors: I32): void {
+    this.#sums.forEach((row, r) => {
+      this.#f.set<V128>(this.#splat, v128.load32Splat(factors, r * 4));
+      for (const sum of row) this.#f.set<V128>(sum, f32x4.multiply(sum, this.#splat));
     });
   }
 
