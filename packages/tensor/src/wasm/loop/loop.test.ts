@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, it } from "vitest";
 import { interpretLoop } from "../../../test/wasm/interpret-loop.js";
 import { LoopMaker, Random } from "../../../test/wasm/random-loop.js";
 import { relaxedForms } from "../../../test/wasm/run-vector.js";

@@ -274,7 +274,7 @@ export class Nest {
     if (!guard) return this.loadLanes(e, block, block?.lanes ?? null);
     const dependence = dependences[e.guard!]!;
     const result = f.let(integer(c, 0));
-    const same = !dependence.varying || (block?.states != null && !dependence.dynamic);
+    const same = !dependence.varying || (Boolean(block?.states) && !dependence.dynamic);
     if (same) {
       f.if(this.flags.get(guard) ?? guard.anyTrue(), () => {
         f.set(result, this.loadLanes(e, block, block?.lanes ?? null));
