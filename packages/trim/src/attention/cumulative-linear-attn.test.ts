@@ -131,11 +131,11 @@ test("gradients agree with central differences", async () => {
     for (const compat of [null, "reference"] as const) {
       await checkGradients(
         (query, key, value, kvCache) => {
-          const settings = { ...options, kvCache: kvCache!, compat, needStore: true };
+          const settings = { ...options, kvCache, compat, needStore: true };
           const { output, state, keyValueStore } = cumulativeLinearAttn(
-            query!,
-            key!,
-            value!,
+            query,
+            key,
+            value,
             settings,
           );
           return [output, state, keyValueStore!];
