@@ -67,7 +67,10 @@ export interface KernelRun {
   readonly views?: readonly (View | null)[];
   readonly relaxed?: boolean;
   readonly threads?: number;
-  /** Gives the first output the first input's buffer. */
+  /**
+   * Gives outputs the buffers of the inputs that they may overwrite; where the operation does not
+   * say, the first output that of the first input.
+   */
   readonly inPlace?: boolean;
   /** Outputs that nobody reads. */
   readonly unread?: readonly number[];
@@ -93,14 +96,18 @@ export function runKernel(kernel: NativeKernel, node: Node, run: KernelRun): Dat
     end = address + bytes + guardBytes;
     return regions.push({ address, bytes, writable }) - 1;
   };
+  const declared = node.op.inPlace?.(node.inputs.length) ?? [0];
+  const overwritten = run.inPlace === true ? declared : [];
+  const overwritten = run.inPlace === true ? node.op.inPlace!(node.inputs.length) : [];
   const inputs = node.inputs.map((value, i): Operand => {
-    const buffer = place(run.data[i]!.byteLength, run.inPlace === true && i === 0);
+    const buffer = place(run.data[i]!.byteLength, overwritten.includes(i));
     const view = run.views?.[i] ?? { offset: 0, strides: stridesOf(value.shape) };
     return { buffer, dtype: value.dtype, shape: value.shape, ...view };
   });
   const outputs = node.outputs.map((value, i) => {
     if (run.unread?.includes(i) === true) return null;
-    if (run.inPlace === true && i === 0) return inputs[0]!.buffer;
+    const source = overwritten[i] ?? null;
+    if (source !== null) return inputs[source]!.buffer;
     return place(sizeOf(value.shape) * bytesPerElement(value.dtype), true);
   });
   const step: NativeStep = {
