@@ -128,7 +128,10 @@ export class SoftmaxAttention implements AttentionMechanism<SoftmaxState> {
     state.values.assign(state.values.dynamicUpdate(2, value, start));
     state.length.assign(start.add(tokens));
     if (known !== null) rememberLength(state.length, known + tokens);
-    const place = arange(tokens, { dtype: "int32" }).unsqueeze(-1).add(start);
+    // What follows depends on the new state only: all of it is stored whenever the result is
+    // computed, and the result can be read as long as the state stays as it is.
+    const first = state.length.sub(tokens);
+    const place = arange(tokens, { dtype: "int32" }).unsqueeze(-1).add(first);
     const isPast = arange(capacity, { dtype: "int32" }).le(place);
     const mask = this.#remember(state, batch, tokens, start, options.keyMask ?? null);
     return this.#attend(query, state.keys, state.values, {

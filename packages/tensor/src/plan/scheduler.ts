@@ -2,7 +2,8 @@
  * Scheduling: from a graph to an ordered list of kernels over numbered buffers.
  *
  * In-place updates come last. Memory that is overwritten is read by everyone else first; an update
- * that another one still has to read, or that other kernels use, goes through a temporary.
+ * that another one still has to read goes through a temporary, and so does one that other kernels
+ * use, unless nobody but its own kernel reads what it overwrites.
  */
 
 import type { Graph } from "../graph/graph.js";
@@ -52,6 +53,8 @@ class Scheduler {
   readonly #waiting = new Map<number, NativeStep>();
   /** How many kernels and copies read each value in memory. */
   readonly #readers: ReadonlyMap<Value, number>;
+  /** Updates that do not wait for the end, since others read what they write. */
+  readonly #early = new Set<Node>();
   /** The buffer each output is bound to. */
   readonly #outputBuffers: number[];
 
@@ -114,13 +117,29 @@ class Scheduler {
       if (!written.has(value) || result.has(value)) return;
       const isUpdate = (graph.updates[i] ?? null) !== null;
       if (isUpdate) {
-        const isReadByOthers = [...(readers.get(target) ?? [])].some((reader) => reader !== value);
-        if (isUsed.has(value) || isReadByOthers || updateCount.get(target) !== 1) return;
-        if (!this.#mayOverwrite(value, target)) return;
+        if (updateCount.get(target) !== 1 || !this.#mayOverwrite(value, target)) return;
+        if (isUsed.has(value)) {
+          if (!this.#isOnlyReader(value.node, target)) return;
+          this.#early.add(value.node);
+        }
+        // Kernels with several results say themselves what they may overwrite.
+        const others = [...(readers.get(target) ?? [])].filter(({ node }) => node !== value.node);
+        if (others.length > 0) return;
       }
       result.set(value, target);
     });
     return result;
+  }
+
+  /**
+   * Whether a native kernel is the only one that reads the old contents of an updated buffer, so that
+   * it can overwrite them at its own place in the order: a cache that is extended and then used.
+   */
+  #isOnlyReader(node: Node, target: number): boolean {
+    const isNative = node.op.kind === "kernel" || node.op.kind === "primitive";
+    if (!isNative || node.outputs.length > 1) return false;
+    const old = this.#graph.inputs.find((input) => this.#bufferOf.get(input) === target)!;
+    return node.inputs.includes(old) && this.#readers.get(old) === 1;
   }
 
   /** Per updated buffer: the other updates whose kernels read it. */
@@ -263,12 +282,14 @@ class Scheduler {
     if (!node.outputs.every(isEmpty)) {
       const { name } = node.op;
       const step: NativeStep = { kind: "native", name, node, inputs, outputs, epilogue: null };
-      if (outputs.some((buffer) => this.#isUpdateBuffer(buffer))) this.#updates.push(step);
+      const isUpdate = outputs.some((buffer) => this.#isUpdateBuffer(buffer));
+      if (isUpdate && !this.#early.has(node)) this.#updates.push(step);
       else if (this.#mayWait(node, direct)) this.#waiting.set(outputs[0]!, step);
       else this.#steps.push(step);
     }
     node.outputs.forEach((output, i) => {
-      if (!this.#isUpdateBuffer(outputs[i]!)) this.#bufferOf.set(output, outputs[i]!);
+      const isReadable = !this.#isUpdateBuffer(outputs[i]!) || this.#early.has(node);
+      if (isReadable) this.#bufferOf.set(output, outputs[i]!);
     });
   }
 
