@@ -188,28 +188,28 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
     options: CumulativeMultiheadCall = {},
   ): Tensor {
     const { mask = null, isCausal = false, srcKeyPaddingMask = null } = options;
-    this.#checkInputs(query, key, value);
+    this.checkInputs(query, key, value);
     const isUnbatched = query.rank === 2;
     const arrange = (x: Tensor): Tensor =>
       isUnbatched ? x.unsqueeze(0) : this.batchFirst ? x : x.transpose(0, 1);
     const x = arrange(query);
     const isSelf = key === query && value === query;
-    const [q, k, v] = this.#heads(x, isSelf ? x : arrange(key), isSelf ? x : arrange(value), {
-      padding: srcKeyPaddingMask && this.#padding(srcKeyPaddingMask, key, isUnbatched),
+    const [q, k, v] = this.heads(x, isSelf ? x : arrange(key), isSelf ? x : arrange(value), {
+      padding: srcKeyPaddingMask && this.padding(srcKeyPaddingMask, key, isUnbatched),
     });
     const [batch, queries] = x.shape as [number, number, number];
 
     const from = options.state ?? (options.useKvCache === true ? this.kvCache : null);
-    this.#checkState(from, batch);
+    this.checkState(from, batch);
     const { output, state } = cumulativeLinearAttn(q, k, v, {
       mask,
       isCausal,
       scale: this.scale,
-      kvCache: from?.store.detach() ?? this.#trained(batch),
+      kvCache: from?.store.detach() ?? this.trained(batch),
       ...(this.training && { dropout: (part: Tensor) => this.dropout.forward(part) }),
       compat: this.compat,
     });
-    const to = options.state ?? (options.updateKvCache === true ? this.#ownState(batch) : null);
+    const to = options.state ?? (options.updateKvCache === true ? this.ownState(batch) : null);
     if (to !== null) {
       const length = k.shape[2]!;
       updateState(
@@ -236,19 +236,19 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
     this.kvCache = null;
   }
 
-  #ownState(batch: number): CumulativeState {
+  private ownState(batch: number): CumulativeState {
     if (this.kvCache !== null && this.kvCache.store.shape[0] !== batch) this.clearKvCache();
     return (this.kvCache ??= this.initState(batch));
   }
 
   /** The heads of queries, keys and values, [batch, heads, length, headDim]. */
-  #heads(
+  private heads(
     query: Tensor,
     key: Tensor,
     value: Tensor,
     { padding }: { padding: Tensor | null },
   ): [Tensor, Tensor, Tensor] {
-    const [q, k, v] = this.#project(query, key, value).map((x) => this.#split(x)) as [
+    const [q, k, v] = this.project(query, key, value).map((x) => this.split(x)) as [
       Tensor,
       Tensor,
       Tensor,
@@ -264,23 +264,23 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
   }
 
   /** [batch, length, embedDim] as [batch, heads, length, headDim]. */
-  #split(x: Tensor): Tensor {
+  private split(x: Tensor): Tensor {
     const [batch, length] = x.shape as [number, number, number];
     return x.reshape([batch, length, this.numHeads, -1]).transpose(1, 2);
   }
 
   /** Before anything else is seen there is the trained key and value, if the module has them. */
-  #trained(batch: number): Tensor | null {
+  private trained(batch: number): Tensor | null {
     if (this.biasK === null || this.biasV === null) return null;
-    const k = this.#split(this.biasK);
-    const v = this.#split(this.biasV);
+    const k = this.split(this.biasK);
+    const v = this.split(this.biasV);
     const store = (this.normK?.forward(k) ?? k)
       .transpose(-1, -2)
       .matmul(this.normV?.forward(v) ?? v);
     return store.expand([batch, ...store.shape.slice(1)]);
   }
 
-  #project(query: Tensor, key: Tensor, value: Tensor): Tensor[] {
+  private project(query: Tensor, key: Tensor, value: Tensor): Tensor[] {
     const size = this.embedDim;
     const bias = (part: number): Tensor | null =>
       this.inProjBias?.narrow(0, part * size, size) ?? null;
@@ -295,7 +295,7 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
     );
   }
 
-  #checkInputs(query: Tensor, key: Tensor, value: Tensor): void {
+  private checkInputs(query: Tensor, key: Tensor, value: Tensor): void {
     const batchAxis = this.batchFirst ? 0 : 1;
     const lengthAxis = query.rank === 2 ? 0 : 1 - batchAxis;
     const sizes = [
@@ -318,7 +318,7 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
     );
   }
 
-  #checkState(state: CumulativeState | null, batch: number): void {
+  private checkState(state: CumulativeState | null, batch: number): void {
     check(
       state === null || state.store.shape[0] === batch,
       "shape",
@@ -328,7 +328,7 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
   }
 
   /** The padding as [batch, 1, keys, 1]. */
-  #padding(mask: Tensor, key: Tensor, isUnbatched: boolean): Tensor {
+  private padding(mask: Tensor, key: Tensor, isUnbatched: boolean): Tensor {
     const lengthAxis = isUnbatched ? 0 : this.batchFirst ? 1 : 0;
     const length = key.shape[lengthAxis]!;
     const expected = isUnbatched ? [length] : [key.shape[1 - lengthAxis]!, length];

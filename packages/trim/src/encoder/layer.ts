@@ -45,7 +45,7 @@ export interface CumulativeEncoderLayerOptions {
   readonly normFirst?: boolean;
   /** Whether maps and norms have biases. Default true. */
   readonly bias?: boolean;
-  /** Adds positions to what goes into attention. Default: none. */
+  /** Adds positions to what goes into the layer. Default: none. */
   readonly posEmb?: PositionalEmbedding | null;
   /** Norm of each head's queries. Default: none. */
   readonly normQ?: HeadNorm | null;
@@ -152,12 +152,13 @@ export class CumulativeTransformerEncoderLayerKV extends Module {
    */
   forward(src: Tensor, options: CumulativeEncoderLayerCall = {}): Tensor {
     const { norm1, norm2 } = this;
+    const placed = this.place(src, options);
     if (this.normFirst) {
-      const x = src.add(this.#attend(norm1.forward(src), options));
-      return x.add(this.#feedForward(norm2.forward(x)));
+      const x = placed.add(this.attend(norm1.forward(placed), options));
+      return x.add(this.feedForward(norm2.forward(x)));
     }
-    const x = norm1.forward(src.add(this.#attend(src, options)));
-    return norm2.forward(x.add(this.#feedForward(x)));
+    const x = norm1.forward(placed.add(this.attend(placed, options)));
+    return norm2.forward(x.add(this.feedForward(x)));
   }
 
   /** A state before the first token. */
@@ -170,13 +171,15 @@ export class CumulativeTransformerEncoderLayerKV extends Module {
     this.selfAttn.clearKvCache();
   }
 
-  #attend(x: Tensor, options: CumulativeEncoderLayerCall): Tensor {
-    const placed = this.#place(x, options);
-    return this.dropout1.forward(this.selfAttn.forward(placed, placed, placed, options));
+  private attend(x: Tensor, options: CumulativeEncoderLayerCall): Tensor {
+    return this.dropout1.forward(this.selfAttn.forward(x, x, x, options));
   }
 
   /** Adds positions, going on where the state or cache stands. */
-  #place(x: Tensor, { state = null, useKvCache = false }: CumulativeEncoderLayerCall): Tensor {
+  private place(
+    x: Tensor,
+    { state = null, useKvCache = false }: CumulativeEncoderLayerCall,
+  ): Tensor {
     if (this.posEmb === null) return x;
     const { compat, kvCache, batchFirst } = this.selfAttn;
     const from = state ?? (useKvCache ? kvCache : null);
@@ -186,7 +189,7 @@ export class CumulativeTransformerEncoderLayerKV extends Module {
     return this.posEmb.forward(x.transpose(0, 1), options).transpose(0, 1);
   }
 
-  #feedForward(x: Tensor): Tensor {
+  private feedForward(x: Tensor): Tensor {
     const inner = this.dropout.forward(this.activation(this.linear1.forward(x)));
     return this.dropout2.forward(this.linear2.forward(inner));
   }

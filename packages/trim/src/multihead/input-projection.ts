@@ -39,11 +39,10 @@ export function projectInputs(
     ) as [Tensor, Tensor, Tensor];
   }
   const project = (x: Tensor, first: number, count: number): Tensor[] =>
-    linear(
-      x,
-      rows(inProjWeight, first, count),
-      inProjBias && rows(inProjBias, first, count),
-    ).split(sizes.slice(first, first + count), -1);
+    linear(x, rows(inProjWeight, first, count), inProjBias && rows(inProjBias, first, count)).split(
+      sizes.slice(first, first + count),
+      -1,
+    );
   const parts =
     key !== value
       ? inputs.map((input, i) => project(input, i, 1)[0]!)

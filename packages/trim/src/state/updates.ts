@@ -7,7 +7,10 @@ export type Update = readonly [target: Tensor, source: Tensor];
 
 /** The first tensor; in the graph it depends on the others too. Gradients flow through the first. */
 const carry: (output: Tensor, ...targets: Tensor[]) => Tensor = customGradient(
-  (output: Tensor, ..._targets: Tensor[]) => ({ value: output, gradient: (cotangent) => cotangent }),
+  (output: Tensor, ..._targets: Tensor[]) => ({
+    value: output,
+    gradient: (cotangent) => cotangent,
+  }),
 );
 
 /**
