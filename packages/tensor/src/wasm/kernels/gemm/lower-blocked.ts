@@ -30,38 +30,31 @@ function tileShape({ relaxed, revectorized }: LoweringContext): TileShape {
   return { rows: 6, vectors: 2, fewestVectors: 1, unroll: 2 };
 }
 
-export const tuning: Record<
-  | "mostDepth"
-  | "leftNumbers"
-  | "mostRows"
-  | "inPlaceNumbers"
-  | "inPlaceRows"
-  | "inPlaceColumns"
-  | "ownBytes"
-  | "ownRows"
-  | "itemWork"
-  | "grainWork",
-  number
-> = {
-  // Steps of a block. Every further block reads and writes the output again, which costs more than
-  // panels that are larger than the first-level cache.
-  mostDepth: 2048,
-  // Numbers of the left matrix that an item packs, and rows: what the second-level cache holds.
-  leftNumbers: 160 * 1024,
-  mostRows: 144,
-  // Rows, or numbers of the right matrix, up to which packing it does not pay off.
-  inPlaceRows: 96,
-  inPlaceNumbers: 96 * 1024,
-  // Columns of an item up to which packing the left matrix does not pay off.
-  inPlaceColumns: 64,
-  // Bytes of packed columns that an item may keep to itself.
-  ownBytes: 512 * 1024,
-  // Rows up to which each item packs its columns itself.
-  ownRows: 24,
-  // Floating-point operations: fewest that make an item worthwhile, and a grain.
-  itemWork: 1e6,
-  grainWork: 250e3,
-};
+// Steps of a block. Every further block reads and writes the output again, which costs more than
+// panels that are larger than the first-level cache.
+const mostDepth = 2048;
+// Numbers of the left matrix that an item packs, and its rows: what the second-level cache holds.
+const mostLeftNumbers = 160 * 1024;
+const mostItemRows = 144;
+// Rows, or numbers of the right matrix, up to which packing it does not pay off.
+const inPlaceRows = 96;
+const inPlaceNumbers = 96 * 1024;
+// Columns of an item up to which packing the left matrix does not pay off, and the stride up to
+// which its rows are near enough to each other.
+const inPlaceColumns = 64;
+const inPlaceStride = 512;
+// Rows up to which, and different right matrices from which on, items pack their columns themselves;
+// bytes of packed columns that an item may have.
+const mostOwnRows = 24;
+const fewestOwnMatrices = 8;
+const mostOwnBytes = 512 * 1024;
+// Floating-point operations: fewest that make an item worthwhile, and a grain.
+const leastItemWork = 1e6;
+const grainWork = 250e3;
+// Items for each thread, so that they end at about the same time; fewest rows and columns of one.
+const itemsPerThread = 8;
+const leastItemRows = 24;
+const leastItemColumns = 64;
 
 /** The largest part when `total` is shared out evenly over as few parts as `most` allows. */
 function evenPart(total: number, most: number): number {
@@ -102,38 +95,40 @@ function cut(problem: Problem, context: LoweringContext): Cut {
   const columnPanels = Math.ceil(n / width);
   const rowPanels = Math.ceil(m / tile.rows);
 
-  const blockDepth = Math.min(k, (evenPart(k, tuning.mostDepth) + 1) & ~1);
-  const mostRows = Math.min(tuning.mostRows, Math.floor(tuning.leftNumbers / blockDepth));
+  const blockDepth = Math.min(k, (evenPart(k, mostDepth) + 1) & ~1);
 
-  const { count: distinct } = distinctRight(axes);
+  const distinct = distinctRight(axes).count;
   const source: RightSource =
     right.columnStride === 1 &&
     spreads(right.rowStride, k) &&
-    (m <= tuning.inPlaceRows || k * n <= tuning.inPlaceNumbers)
+    (m <= inPlaceRows || k * n <= inPlaceNumbers)
       ? "rows"
-      : m <= tuning.ownRows || distinct >= 2 * threads
+      : m <= mostOwnRows || distinct >= fewestOwnMatrices
         ? "own"
         : "shared";
 
   // Items: whole rows where there are enough of them, else columns are shared out too.
-  const columnWork = (columns: number): number => 2 * m * columns * k;
-  const work = columnWork(n);
-  const fewest = Math.ceil(m / mostRows);
-  const wanted = Math.min((4 * threads) / batch, work / tuning.itemWork);
-  let rowBlocks = Math.max(fewest, Math.min(Math.ceil(wanted), Math.floor(m / 24)));
+  const fewestBlocks = Math.ceil(m / Math.min(mostItemRows, mostLeftNumbers / blockDepth));
+  const work = 2 * m * n * k;
+  const wanted = Math.min((itemsPerThread * threads) / batch, work / leastItemWork);
+  const wantedRows = Math.min(wanted, Math.floor(m / leastItemRows));
+  let rowBlocks = Math.max(fewestBlocks, Math.ceil(wantedRows / threads) * threads);
   let columnBlocks = 1;
   if (source === "own") {
-    rowBlocks = fewest;
-    columnBlocks = Math.ceil((4 * k * n) / tuning.ownBytes);
+    rowBlocks = fewestBlocks;
+    columnBlocks = Math.ceil((4 * k * n) / mostOwnBytes);
   }
+  rowBlocks = Math.min(rowBlocks, rowPanels);
   if (batch * rowBlocks * columnBlocks < 2 * threads) {
     columnBlocks = Math.max(columnBlocks, Math.ceil(wanted / rowBlocks));
   }
-  columnBlocks = Math.max(1, Math.min(columnBlocks, Math.floor(n / 64)));
+  columnBlocks = Math.max(1, Math.min(columnBlocks, Math.floor(n / leastItemColumns)));
 
   const itemColumns = Math.ceil(columnPanels / columnBlocks) * width;
   const rowsInPlace =
-    itemColumns <= tuning.inPlaceColumns || m <= tile.rows * 4 || Math.abs(left.rowStride) <= 512;
+    itemColumns <= inPlaceColumns ||
+    m <= tile.rows * 4 ||
+    Math.abs(left.rowStride) <= inPlaceStride;
   const layout =
     left.columnStride === 1 && rowsInPlace
       ? "rows"
@@ -203,7 +198,7 @@ export function lowerBlocked(
 
   const fused = columnBlocks === 1 ? epilogue : null;
   const itemWork = (2 * m * n * k) / (rowBlocks * columnBlocks);
-  let grain = Math.max(1, Math.floor(tuning.grainWork / itemWork));
+  let grain = Math.max(1, Math.floor(grainWork / itemWork));
   // Items that share packed columns stay with one thread where there is enough for all.
   if (plan.right === "own" && batch * columnBlocks >= 2 * context.threads) {
     grain = Math.ceil(grain / rowBlocks) * rowBlocks;
