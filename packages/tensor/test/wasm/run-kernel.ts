@@ -98,7 +98,6 @@ export function runKernel(kernel: NativeKernel, node: Node, run: KernelRun): Dat
   };
   const declared = node.op.inPlace?.(node.inputs.length) ?? [0];
   const overwritten = run.inPlace === true ? declared : [];
-  const overwritten = run.inPlace === true ? node.op.inPlace!(node.inputs.length) : [];
   const inputs = node.inputs.map((value, i): Operand => {
     const buffer = place(run.data[i]!.byteLength, overwritten.includes(i));
     const view = run.views?.[i] ?? { offset: 0, strides: stridesOf(value.shape) };
