@@ -1,6 +1,6 @@
 /** Computing a case and comparing everything that was recorded. */
 
-import { realize, type Tensor } from "@x/tensor";
+import { realize, Tensor } from "@x/tensor";
 import { compareTensor, type Finding } from "./compare.js";
 import type { Part } from "./areas.js";
 import type { GoldenFile } from "./golden-file.js";
@@ -20,9 +20,7 @@ export async function evaluate(file: GoldenFile, part: Part): Promise<Finding[]>
     const leaf = parameters?.get(name) ?? subject.usedLeaf(name);
     computed.set(`grad.${name}`, leaf?.grad);
   }
-  const isTensor = (output: Output | null | undefined): output is Tensor =>
-    output !== null && typeof output === "object" && "dtype" in output;
-  await realize(...[...computed.values()].filter(isTensor));
+  await realize(...[...computed.values()].filter((output) => output instanceof Tensor));
 
   const findings: Finding[] = [];
   for (const [own, output] of computed) {
@@ -31,11 +29,9 @@ export async function evaluate(file: GoldenFile, part: Part): Promise<Finding[]>
     if (!output) {
       const problem = "it must be computed, got nothing";
       findings.push({ tensor: name, error: Infinity, tolerance: 0, problem });
-    } else if (isTensor(output)) {
-      const data = await output.data();
-      findings.push(compareTensor(file, name, { shape: output.shape, data }, expected));
     } else {
-      findings.push(compareTensor(file, name, { shape: [output.length], data: output }, expected));
+      const data = output instanceof Tensor ? await output.data() : output.data;
+      findings.push(compareTensor(file, name, { shape: output.shape, data }, expected));
     }
   }
   return findings;
@@ -46,7 +42,7 @@ function lossOf(subject: Subject, outputs: ReadonlyMap<string, Output>): Tensor 
   let loss: Tensor | null = null;
   for (const name of subject.names("cotangent")) {
     const output = outputs.get(name);
-    if (output === undefined || !("dtype" in output)) continue;
+    if (!(output instanceof Tensor)) continue;
     const part = output.mul(subject.leaf(`cotangent.${name}`)).sum();
     loss = loss === null ? part : loss.add(part);
   }

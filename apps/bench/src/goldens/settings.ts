@@ -67,12 +67,23 @@ export class Settings {
     return value;
   }
 
+  /** All members that are set, but those of `without`, as options: `weight_decay` is `weightDecay`. */
+  toOptions(without: readonly string[] = []): Record<string, unknown> {
+    const own = this.keys().filter((key) => this.has(key) && !without.includes(key));
+    return Object.fromEntries(own.map((key) => [toCamelCase(key), this.#values[key]]));
+  }
+
   #get<T>(key: string, kind: string, isKind: (json: Json) => boolean): T | undefined {
     const value = this.#values[key] ?? null;
     if (value === null) return undefined;
     if (!isKind(value)) throw new Error(`"${key}" must be ${kind}, got ${JSON.stringify(value)}`);
     return value as T;
   }
+}
+
+/** `T_max` is `tMax`. */
+function toCamelCase(name: string): string {
+  return name.toLowerCase().replace(/_([a-z0-9])/g, (_, next: string) => next.toUpperCase());
 }
 
 function isObject(json: Json): json is { readonly [key: string]: Json } {

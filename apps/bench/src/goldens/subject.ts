@@ -4,8 +4,14 @@ import { fromData, type Device, type Tensor } from "@x/tensor";
 import type { GoldenTensor } from "./golden-file.js";
 import type { Settings } from "./settings.js";
 
-/** A computed result: a tensor, or numbers of a function that has no need of tensors. */
-export type Output = Tensor | readonly number[];
+/** Elements that are not, or no longer, in a tensor. */
+export interface Elements {
+  readonly shape: readonly number[];
+  readonly data: ArrayLike<number>;
+}
+
+/** A computed result. */
+export type Output = Tensor | Elements;
 
 /** What a runner computes. */
 export interface Results {
