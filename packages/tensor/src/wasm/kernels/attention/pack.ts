@@ -183,7 +183,10 @@ export function packRows(
         .add(multiple - 1)
         .divideUnsigned(multiple)
         .multiply(multiple);
-      f.memoryFill(to, 0, rest.subtract(count).multiply(rowBytes));
+      const zeros = f.let(rest.subtract(count).multiply(rowBytes));
+      f.if(zeros, () => {
+        f.memoryFill(to, 0, zeros);
+      });
     },
   );
 }

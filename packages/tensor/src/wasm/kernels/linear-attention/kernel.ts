@@ -7,7 +7,7 @@ import {
   type LinearAttentionSizes,
 } from "../../../ops/linear-attention.js";
 import type { NativeStep, Operand } from "../../../plan/schedule.js";
-import type { Launch } from "../../launch.js";
+import type { Launch, LaunchArgument } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
 import {
   addressOf,
@@ -34,6 +34,7 @@ interface ScanInputs {
   readonly state: Operand | null;
   /** Whether the state is taken transposed. */
   readonly transposed: boolean;
+  readonly scaled: ScanSpec["scaled"];
   readonly output: number;
   readonly finalState: number | null;
 }
@@ -76,13 +77,23 @@ function chooseBlocks(heads: number, valueSize: number, keySize: number, threads
   return best;
 }
 
-function scan(problem: Problem, inputs: ScanInputs): Launch {
-  const { context, sizes, mode, scale, order } = problem;
+/** What a scan contributes to a launch. */
+interface ScanParts {
+  readonly spec: ScanSpec;
+  readonly arguments: readonly LaunchArgument[];
+  readonly reads: readonly number[];
+  readonly writes: readonly number[];
+  readonly work: number;
+}
+
+function describeScan(
+  { sizes, mode, scale, order }: Problem,
+  inputs: ScanInputs,
+  blocks: number,
+): ScanParts {
   const { direction, rows, keys, values, state, transposed, finalState } = inputs;
   const keySize = rows.shape[3]!;
   const outputSize = values.shape[3]!;
-  const heads = sizes.batch * sizes.keyHeads;
-  const blocks = chooseBlocks(heads, outputSize, keySize, context.threads);
   const spec: ScanSpec = {
     direction,
     mode,
@@ -92,6 +103,7 @@ function scan(problem: Problem, inputs: ScanInputs): Launch {
     state: state === null ? null : transposed ? "columns" : "rows",
     finalState: finalState !== null,
     grouped: sizes.group > 1,
+    scaled: inputs.scaled,
   };
   const words: ArgumentValues<typeof scanArguments> = {
     rows: addressOf(rows),
@@ -127,16 +139,52 @@ function scan(problem: Problem, inputs: ScanInputs): Launch {
   const tokens = sizes.batch * sizes.keyHeads * sizes.group * Math.max(sizes.queries, sizes.keys);
   const read = [rows, keys, values, ...(state ? [state] : [])].map((operand) => operand.buffer);
   return {
-    name: `linear attention ${direction} ${mode} ${heads * sizes.group}x${rows.shape[2]!}x${keySize}x${outputSize}`,
-    code: scanCode(spec),
+    spec,
     arguments: argumentWords(scanArguments, words),
-    items: heads * blocks,
-    grain: 1,
-    scratchBytes: scanScratchBytes(spec),
     reads: order ? [...read, order.order, order.counts, order.starts] : read,
     writes: finalState === null ? [inputs.output] : [inputs.output, finalState],
     work: tokens * (chunk * (keySize + outputSize) + 4 * keySize * outputSize),
   };
+}
+
+function blocksOf({ context, sizes }: Problem, { rows, values }: ScanInputs): number {
+  const heads = sizes.batch * sizes.keyHeads;
+  return chooseBlocks(heads, values.shape[3]!, rows.shape[3]!, context.threads);
+}
+
+function scan(problem: Problem, inputs: ScanInputs): Launch {
+  const blocks = blocksOf(problem, inputs);
+  const parts = describeScan(problem, inputs, blocks);
+  return {
+    name: nameOf(problem, inputs),
+    code: scanCode(parts.spec),
+    ...parts,
+    items: problem.sizes.batch * problem.sizes.keyHeads * blocks,
+    grain: 1,
+    scratchBytes: scanScratchBytes(parts.spec),
+  };
+}
+
+/** The scans of dv and dk as one; see `scan-pair.ts`. */
+function scanPair(problem: Problem, dv: ScanInputs, dk: ScanInputs): Launch {
+  const [first, second] = [describeScan(problem, dv, 1), describeScan(problem, dk, 1)];
+  return {
+    name: `${nameOf(problem, dv)} pair`,
+    code: scanCode(first.spec, true),
+    arguments: [...first.arguments, ...second.arguments],
+    reads: [...first.reads, ...second.reads],
+    writes: [...first.writes, ...second.writes],
+    work: first.work + second.work,
+    items: problem.sizes.batch * problem.sizes.keyHeads,
+    grain: 1,
+    scratchBytes: scanScratchBytes(first.spec) + scanScratchBytes(second.spec),
+  };
+}
+
+function nameOf({ sizes, mode }: Problem, { direction, rows, values }: ScanInputs): string {
+  const heads = sizes.batch * sizes.keyHeads * sizes.group;
+  const size = `${heads}x${rows.shape[2]!}x${rows.shape[3]!}x${values.shape[3]!}`;
+  return `linear attention ${direction} ${mode} ${size}`;
 }
 
 /** One query and one key of each head, with a state that is read and written: a step of decoding. */
@@ -302,6 +350,7 @@ export const cumulativeLinearAttentionKernel: NativeKernel = {
         values: v,
         state,
         transposed: false,
+        scaled: "rows",
         output,
         finalState,
       }),
@@ -314,7 +363,7 @@ function outputBytes(rows: Operand, values: Operand): number {
   return batch * heads * length * values.shape[3]! * 4;
 }
 
-/** `cumulativeLinearAttentionBackward`: three scans; see `scan.ts`. */
+/** `cumulativeLinearAttentionBackward`: three scans, or two and one of them a pair; see `scan.ts`. */
 export const cumulativeLinearAttentionBackwardKernel: NativeKernel = {
   op: "cumulativeLinearAttentionBackward",
   supports,
@@ -327,24 +376,39 @@ export const cumulativeLinearAttentionBackwardKernel: NativeKernel = {
     if (problem.sizes.batch === 0) return [];
     const [dq = null, dk = null, dv = null, dstate = null] = step.outputs;
     if (dq !== null) {
-      const inputs = { direction: "forward", rows: dy, keys: v, values: k } as const;
-      launches.push(
-        scan(problem, { ...inputs, state, transposed: true, output: dq, finalState: null }),
-      );
+      const inputs = { rows: dy, keys: v, values: k, state, transposed: true } as const;
+      const rest = { direction: "forward", scaled: "rows", finalState: null } as const;
+      launches.push(scan(problem, { ...inputs, ...rest, output: dq }));
     }
-    if (dk !== null) {
-      const inputs = { direction: "reverse", rows: v, keys: dy, values: q } as const;
-      launches.push(
-        scan(problem, { ...inputs, state: dfinal, transposed: true, output: dk, finalState: null }),
-      );
+    const reverse = { direction: "reverse", state: dfinal } as const;
+    const keyInputs: ScanInputs = {
+      ...reverse,
+      rows: v,
+      keys: dy,
+      values: q,
+      transposed: true,
+      scaled: "values",
+      output: dk ?? context.workspace(outputBytes(v, q)),
+      finalState: null,
+    };
+    const valueInputs: ScanInputs = {
+      ...reverse,
+      rows: k,
+      keys: q,
+      values: dy,
+      transposed: false,
+      scaled: "keys",
+      output: dv ?? context.workspace(outputBytes(k, dy)),
+      finalState: dstate,
+    };
+    const needsKeys = dk !== null;
+    const needsValues = dv !== null || dstate !== null;
+    const isWhole = [keyInputs, valueInputs].every((inputs) => blocksOf(problem, inputs) === 1);
+    if (needsKeys && needsValues && isWhole) {
+      return [...launches, scanPair(problem, valueInputs, keyInputs)];
     }
-    if (dv !== null || dstate !== null) {
-      const output = dv ?? context.workspace(outputBytes(k, v));
-      const inputs = { direction: "reverse", rows: k, keys: q, values: dy } as const;
-      launches.push(
-        scan(problem, { ...inputs, state: dfinal, transposed: false, output, finalState: dstate }),
-      );
-    }
+    if (needsKeys) launches.push(scan(problem, keyInputs));
+    if (needsValues) launches.push(scan(problem, valueInputs));
     return launches;
   },
 };

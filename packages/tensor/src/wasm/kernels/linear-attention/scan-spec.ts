@@ -2,6 +2,7 @@
 
 import type { LinearAttentionMode } from "../../../ops/linear-attention.js";
 import { roundUp } from "../attention/pack.js";
+import { panelRowBytes } from "../attention/register-tile.js";
 import { type ChunkSizes, outputRowBytes, tileRows } from "./products.js";
 
 /** What makes the code of a scan. */
@@ -14,6 +15,8 @@ export interface ScanSpec extends ChunkSizes {
   readonly finalState: boolean;
   /** Whether several query heads share a key head. */
   readonly grouped: boolean;
+  /** What is multiplied by the scale. */
+  readonly scaled: "rows" | "keys" | "values";
 }
 
 /** The argument words of a scan. Strides are in bytes; `starts`, `order`, `counts`: see `order.ts`. */
@@ -59,7 +62,8 @@ export function scratchLayout(sizes: ChunkSizes): Record<ScratchPart | "bytes", 
     values: capacity * outputRowBytes(sizes),
     rows: rows * keySize * 4,
     scores: rows * capacity * 4,
-    state: keySize * outputRowBytes(sizes),
+    // Transposing writes whole blocks of eight rows.
+    state: keySize * outputRowBytes(sizes) + 8 * panelRowBytes,
     output: rows * outputRowBytes(sizes),
     zeros: keySize * 4,
     list: rows * 4,
@@ -80,4 +84,17 @@ export type ScratchPart =
 /** Scratch memory a scan needs. */
 export function scanScratchBytes(sizes: ChunkSizes): number {
   return scratchLayout(sizes).bytes;
+}
+
+/** The spec of the scan that runs beside a reverse scan; see `scan-pair.ts`. */
+export function twinOf(spec: ScanSpec): ScanSpec {
+  const { keySize, valueSize } = spec;
+  return {
+    ...spec,
+    keySize: valueSize,
+    valueSize: keySize,
+    state: null,
+    finalState: false,
+    scaled: "values",
+  };
 }

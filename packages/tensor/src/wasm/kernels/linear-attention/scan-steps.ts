@@ -1,6 +1,7 @@
 /** The steps that scans are made of, as code of one function. */
 
 import {
+  type F32,
   f32,
   type FunctionBuilder,
   i32,
@@ -25,7 +26,8 @@ export type ScanWord = (typeof scanArguments)[number];
 
 /** Writes the steps of a scan, for the head that `begin` has chosen. */
 export class ScanSteps {
-  readonly #module: ModuleBuilder;
+  /** The module of the function. */
+  readonly module: ModuleBuilder;
   /** The function that is written. */
   readonly f: FunctionBuilder;
   /** The scan. */
@@ -35,7 +37,8 @@ export class ScanSteps {
   readonly scratch: Readonly<Record<ScratchPart, Local<I32>>>;
   /** Whether columns are taken from the first to the last. */
   readonly isForward: boolean;
-  readonly #group: Local<I32>;
+  /** The query head within the group. */
+  readonly group: Local<I32>;
   // Addresses of the item's head.
   readonly #rows: Local<I32>;
   readonly #keys: Local<I32>;
@@ -44,8 +47,16 @@ export class ScanSteps {
   readonly #finalState: Local<I32>;
   readonly #outputStride: Local<I32>;
 
-  constructor(module: ModuleBuilder, f: FunctionBuilder, spec: ScanSpec, args: I32, scratch: I32) {
-    this.#module = module;
+  /** With `beside`: a scan that takes the same columns at the same time. */
+  constructor(
+    module: ModuleBuilder,
+    f: FunctionBuilder,
+    spec: ScanSpec,
+    args: I32,
+    scratch: I32,
+    beside: ScanSteps | null = null,
+  ) {
+    this.module = module;
     this.f = f;
     this.spec = spec;
     this.#args = args;
@@ -60,9 +71,9 @@ export class ScanSteps {
       state: at("state"),
       output: at("output"),
       zeros: at("zeros"),
-      list: at("list"),
+      list: beside?.scratch.list ?? at("list"),
     };
-    this.#group = f.local(i32);
+    this.group = beside?.group ?? f.local(i32);
     this.#rows = f.local(i32);
     this.#keys = f.local(i32);
     this.#values = f.local(i32);
@@ -111,7 +122,7 @@ export class ScanSteps {
   end(): void {
     const { keySize, valueSize, finalState } = this.spec;
     if (!finalState) return;
-    const unpack = unpackRows(this.#module, {
+    const unpack = unpackRows(this.module, {
       size: valueSize,
       gather: false,
       rowBytes: panelRowBytes,
@@ -137,9 +148,9 @@ export class ScanSteps {
     const to = this.scratch.state;
     if (state === "rows") {
       const spec = { size: valueSize, gather: false, capacity: keySize, multiple: 1 };
-      f.call(packPanels(this.#module, spec), from, stride, i32.const(keySize), none, one, to);
+      f.call(packPanels(this.module, spec), from, stride, i32.const(keySize), none, one, to);
     } else {
-      const pack = packColumns(this.#module, { size: keySize, gather: false });
+      const pack = packColumns(this.module, { size: keySize, gather: false });
       f.call(pack, from, stride, i32.const(valueSize), none, one, to, this.scratch.zeros);
     }
   }
@@ -173,23 +184,23 @@ export class ScanSteps {
 
   forGroup(body: () => void): void {
     const f = this.f;
-    if (this.spec.grouped) f.for(this.#group, 0, this.word("group"), 1, body);
+    if (this.spec.grouped) f.for(this.group, 0, this.word("group"), 1, body);
     else body();
   }
 
   /** Offset of the current head of the group. */
   #groupOffset(name: "rowHead" | "keyHead" | "valueHead"): I32 {
-    return this.spec.grouped ? this.#group.multiply(this.word(name)) : i32.const(0);
+    return this.spec.grouped ? this.group.multiply(this.word(name)) : i32.const(0);
   }
 
   packRows(start: I32, count: I32): void {
     const f = this.f;
     const { mode, keySize } = this.spec;
     const gather = this.isForward && mode === "mask";
-    const pack = packRows(this.#module, { size: keySize, gather, multiple: tileRows });
+    const pack = packRows(this.module, { size: keySize, gather, multiple: tileRows });
     const stride = this.word("rowStride");
     const head = this.isForward ? this.#rows.add(this.#groupOffset("rowHead")) : this.#rows;
-    const scale = this.isForward ? this.#scale() : f32.const(1);
+    const scale = this.#scale("rows");
     const { from, order } = this.#place(head, stride, start, gather);
     f.call(pack, from, stride, count, order, scale, this.scratch.rows);
   }
@@ -199,8 +210,8 @@ export class ScanSteps {
     const { mode, keySize, valueSize, capacity } = this.spec;
     const { columns, values, zeros } = this.scratch;
     const gather = !this.isForward && mode === "mask";
-    const packKeys = packColumns(this.#module, { size: keySize, gather });
-    const packValues = packPanels(this.#module, {
+    const packKeys = packColumns(this.module, { size: keySize, gather });
+    const packValues = packPanels(this.module, {
       size: valueSize,
       gather,
       capacity,
@@ -212,14 +223,14 @@ export class ScanSteps {
       const stride = this.word(`${name}Stride`);
       return { ...this.#place(head, stride, start, gather), stride };
     };
-    const scale = this.isForward ? f32.const(1) : this.#scale();
-    const key = place("key");
-    f.call(packKeys, key.from, key.stride, count, key.order, scale, columns, zeros);
-    const value = place("value");
-    f.call(packValues, value.from, value.stride, count, value.order, f32.const(1), values);
+    const [key, value] = [place("key"), place("value")];
+    const scales = { key: this.#scale("keys"), value: this.#scale("values") };
+    f.call(packKeys, key.from, key.stride, count, key.order, scales.key, columns, zeros);
+    f.call(packValues, value.from, value.stride, count, value.order, scales.value, values);
   }
 
-  #scale(): ReturnType<typeof f32.load> {
+  #scale(matrix: ScanSpec["scaled"]): F32 {
+    if (this.spec.scaled !== matrix) return f32.const(1);
     return f32.load(this.#args, scanArguments.indexOf("scale") * 4);
   }
 
@@ -231,7 +242,7 @@ export class ScanSteps {
 
   scores(visibility: Visibility, rowCount: I32, columnCount: I32): void {
     const { rows, columns, scores, list } = this.scratch;
-    const target = scoresFunction(this.#module, this.spec, visibility);
+    const target = scoresFunction(this.module, this.spec, visibility);
     this.f.call(target, rows, columns, scores, rowCount, columnCount, list);
   }
 
@@ -242,20 +253,20 @@ export class ScanSteps {
     columnCount: I32 = i32.const(0),
   ): void {
     const { rows, scores, values, state: store, output, list } = this.scratch;
-    const target = outputFunction(this.#module, this.spec, { visibility, state });
+    const target = outputFunction(this.module, this.spec, { visibility, state });
     this.f.call(target, rows, scores, values, store, output, rowCount, columnCount, list);
   }
 
   update(count: I32): void {
     const { columns, values, state } = this.scratch;
-    this.f.call(updateFunction(this.#module, this.spec), columns, values, state, count);
+    this.f.call(updateFunction(this.module, this.spec), columns, values, state, count);
   }
 
   unpack(start: I32, count: I32): void {
     const f = this.f;
     const { mode, valueSize } = this.spec;
     const gather = this.isForward && mode === "mask";
-    const unpack = unpackRows(this.#module, {
+    const unpack = unpackRows(this.module, {
       size: valueSize,
       gather,
       rowBytes: outputRowBytes(this.spec),
@@ -264,7 +275,7 @@ export class ScanSteps {
     const stride = this.#outputStride;
     const heads = this.isForward && this.spec.grouped;
     const before = heads
-      ? this.#group.multiply(this.word("rowCount")).multiply(stride)
+      ? this.group.multiply(this.word("rowCount")).multiply(stride)
       : i32.const(0);
     const { from, order } = this.#place(this.#output.add(before), stride, start, gather);
     f.call(unpack, this.scratch.output, count, order, from, stride);
@@ -301,8 +312,8 @@ export class ScanSteps {
     const f = this.f;
     const isFirst = this.spec.grouped
       ? first
-        ? this.#group.isZero().and(first)
-        : this.#group.isZero()
+        ? this.group.isZero().and(first)
+        : this.group.isZero()
       : first;
     const both = (): void => this.compute(visibility, true, rowCount, columnCount);
     if (isFirst === undefined) both();

@@ -22,6 +22,8 @@
  * A work item is one head's whole sequence, or one block of its values' columns: the blocks share
  * nothing but the scores, so the numbers do not depend on how many there are.
  *
+ * Where whole heads are work items, the two reverse scans are one; see `scan-pair.ts`.
+ *
  * To apply a feature map to rows or keys, change them where they are packed.
  */
 
@@ -29,20 +31,24 @@ import { i32, type I32, kernelSignature, type Local } from "../../assembler/inde
 import type { KernelCode } from "../../launch.js";
 import { tileRows } from "./products.js";
 import type { ScanSpec } from "./scan-spec.js";
+import { PairedSteps } from "./scan-pair.js";
 import { ScanSteps } from "./scan-steps.js";
 
-/** The code of a scan; a work item is one block of one key head of one batch. */
-export function scanCode(spec: ScanSpec): KernelCode {
+/**
+ * The code of a scan, or of a pair of them; a work item is one block of one key head of one batch.
+ */
+export function scanCode(spec: ScanSpec, paired = false): KernelCode {
   const { direction, mode, keySize, valueSize, capacity, state, finalState, grouped } = spec;
   const key =
-    `linear-attention/scan ${direction} ${mode} ${keySize}x${valueSize}x${capacity}` +
-    `${state === null ? "" : ` from ${state}`}${finalState ? " final" : ""}${grouped ? " grouped" : ""}`;
+    `linear-attention/${paired ? "pair" : "scan"} ${direction} ${mode} scaled ${spec.scaled} ` +
+    `${keySize}x${valueSize}x${capacity} from ${state}` +
+    `${finalState ? " final" : ""}${grouped ? " grouped" : ""}`;
   return {
     key,
     emit: (module) => {
       module.function(key, kernelSignature, (f, args, begin, end, scratch) => {
         const item = f.local(i32);
-        const scan = new ScanSteps(module, f, spec, args, scratch);
+        const scan = new (paired ? PairedSteps : ScanSteps)(module, f, spec, args, scratch);
         const run = { causal, full, mask: masked }[mode];
         f.for(item, begin, end, 1, () => {
           scan.begin(item);
