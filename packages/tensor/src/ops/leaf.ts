@@ -65,6 +65,7 @@ export function becomeLeaf(value: Value, storage: Storage): void {
   value.storage = storage;
   value.version = storage.version;
   value.home = null;
+  value.isInitial = false;
   value.group = null;
 }
 

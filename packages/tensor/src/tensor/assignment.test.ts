@@ -71,6 +71,28 @@ test("initial numbers are computed in a plan of their own", async () => {
   expect((await step(other)).compileCount).toBe(0);
 });
 
+test("initial numbers and an update of them take memory once", async () => {
+  const before = memory().total;
+  const weight = reserved([100])
+    .initialize(ones([100]).exp())
+    .setRequiresGrad();
+  const double = weight.mul(2);
+  weight.assign(weight.add(1));
+  await realize(weight);
+  expect(memory().total - before).toBe(400);
+  expect(await weight.max().item()).toBeCloseTo(Math.E + 1, 5);
+  await expect(double.data()).rejects.toThrow("Realize the result before the update.");
+});
+
+test("initial numbers that were replaced do not overwrite those that replaced them", async () => {
+  const weight = reserved([2]).initialize(ones([2]).exp());
+  const double = weight.mul(2);
+  weight.assign(zeros([2]));
+  expect(await weight.toArray()).toEqual([0, 0]);
+  expect((await double.data())[0]).toBeCloseTo(2 * Math.E, 5);
+  expect(await weight.toArray()).toEqual([0, 0]);
+});
+
 test("initial numbers that are at hand are taken over without a plan", async () => {
   const source = tensor([4, 5]);
   const weight = reserved([2])

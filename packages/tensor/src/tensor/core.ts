@@ -220,7 +220,9 @@ export abstract class TensorCore {
         `assign: both tensors must be on one device, got ${value.device!.name} for a tensor on ${home!.device.name}. Move the source with to().`,
     );
     value.home = home;
-    if (old.storage === null) old.home = null;
+    // Initial numbers that the new ones are computed from are computed first, in the same memory.
+    const isNeeded = old.isInitial && topologicalOrder([value]).includes(old.node);
+    if (old.storage === null && !isNeeded) old.home = null;
     this.#become(value);
     return this;
   }
@@ -232,7 +234,9 @@ export abstract class TensorCore {
    */
   initialize(source: Tensor): this {
     const before = this.#value.storage ?? this.#value.home;
-    this.assign(source);
+    const { isInitial, node } = source.value;
+    // A copy of initial numbers is made of what they are made of, so that these may stay unused.
+    this.assign(isInitial ? this.wrap(node.inputs[0]!) : source);
     const given = source.value.storage;
     const host = given?.version === source.value.version ? given.host : null;
     if (before !== null && before.buffer === null && host !== null) {
