@@ -21,7 +21,7 @@ import { callHelper, float, integer, type MathContext, polynomial } from "./cont
 
 // π/2 in two float64 parts; the first has 25 bits, so that products with integers below 2^28 are
 // exact and nothing is lost near multiples of π/2.
-const halfPiHigh = 13176795 / 2 ** 23;
+const halfPiHigh = 26353589 / 2 ** 24;
 const halfPiLow = 1.5893254773528196e-8;
 
 // Adding 1.5 · 2^52 rounds a float64 to an integer, which is then found in the low word.
