@@ -4,9 +4,13 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { XError } from "@x/tensor";
 import type { Module } from "@x/tensor/nn";
-import type { AdamW } from "@x/tensor/optim";
-import { loadSafetensorsFile, saveSafetensorsFile } from "@x/tensor/safetensors";
-import { defaultGenerator } from "@x/tensor/random";
+import { packOptimizerState, unpackOptimizerState, type AdamW } from "@x/tensor/optim";
+import { getDefaultGenerator, type GeneratorState } from "@x/tensor/random";
+import {
+  loadSafetensorsFile,
+  openSafetensorsFile,
+  saveSafetensorsFile,
+} from "@x/tensor/safetensors";
 import type { ModelShape } from "./model.js";
 
 /** What a checkpoint says besides numbers. */
@@ -14,7 +18,7 @@ export interface RunState {
   readonly shape: ModelShape;
   /** Steps done. */
   readonly step: number;
-  readonly random: unknown;
+  readonly random: GeneratorState;
 }
 
 const files = { model: "model.safetensors", optimizer: "optimizer.safetensors", run: "run.json" };
@@ -24,27 +28,26 @@ export async function saveCheckpoint(
   folder: string,
   model: Module,
   optimizer: AdamW,
-  shape: ModelShape,
-  step: number,
+  run: Omit<RunState, "random">,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
   await saveSafetensorsFile(join(folder, files.model), model.stateDict());
-  await saveSafetensorsFile(join(folder, files.optimizer), optimizer.stateTensors());
-  const run: RunState = { shape, step, random: defaultGenerator().getState() };
+  const { tensors, metadata } = packOptimizerState(optimizer.stateDict());
+  await saveSafetensorsFile(join(folder, files.optimizer), tensors, metadata);
   const path = join(folder, files.run);
-  await writeFile(`${path}.new`, `${JSON.stringify(run, null, 2)}\n`);
+  const state: RunState = { ...run, random: getDefaultGenerator().getState() };
+  await writeFile(`${path}.new`, `${JSON.stringify(state, null, 2)}\n`);
   await rename(`${path}.new`, path);
 }
 
 /** Reads how far a run had come. */
 export async function readRun(folder: string): Promise<RunState> {
-  const path = join(folder, files.run);
   try {
-    return JSON.parse(await readFile(path, "utf8")) as RunState;
+    return JSON.parse(await readFile(join(folder, files.run), "utf8")) as RunState;
   } catch (error) {
     throw new XError(
       "checkpoint",
-      `--load: the folder must hold a checkpoint of this program, got "${folder}" (${String(error)}). Name a folder that --save wrote.`,
+      `--load: the folder must hold a checkpoint of this program, got "${folder}" (${error instanceof Error ? error.message : String(error)}). Name a folder that --save wrote.`,
       { cause: error },
     );
   }
@@ -55,7 +58,13 @@ export async function loadCheckpoint(
   folder: string,
   model: Module,
   optimizer: AdamW,
+  run: RunState,
 ): Promise<void> {
   model.loadStateDict(await loadSafetensorsFile(join(folder, files.model)));
-  optimizer.loadStateTensors(await loadSafetensorsFile(join(folder, files.optimizer)));
+  const path = join(folder, files.optimizer);
+  const file = await openSafetensorsFile(path);
+  const { metadata } = file;
+  await file.close();
+  optimizer.loadStateDict(unpackOptimizerState(await loadSafetensorsFile(path), metadata));
+  getDefaultGenerator().setState(run.random);
 }

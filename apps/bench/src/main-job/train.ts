@@ -1,0 +1,88 @@
+/** Training and judging the model. */
+
+import { crossEntropy, fromData, noGrad, type Tensor } from "@x/tensor";
+import { clipGradNorm, type AdamW } from "@x/tensor/optim";
+import { windowsAt } from "./corpus.js";
+import type { ByteModel } from "./model.js";
+
+/** Steps over which the learning rate rises to its highest. */
+const warmupSteps = 20;
+/** The learning rate falls to this share of its highest. */
+const lastShare = 0.1;
+
+/** The learning rate of a step: a linear rise, then a cosine down to a tenth. */
+export function learningRate(step: number, steps: number, highest: number): number {
+  if (step < warmupSteps) return (highest * (step + 1)) / warmupSteps;
+  const progress = (step - warmupSteps) / Math.max(1, steps - warmupSteps);
+  const share = lastShare + ((1 - lastShare) * (1 + Math.cos(Math.PI * progress))) / 2;
+  return highest * share;
+}
+
+/** The mean loss over windows that start at `starts`, in bits per byte. */
+function lossAt(
+  model: ByteModel,
+  bytes: Uint8Array,
+  starts: readonly number[],
+  length: number,
+): Tensor {
+  const { tokens, targets } = windowsAt(bytes, starts, length);
+  const logits = model.forward(fromData(tokens, [starts.length, length]));
+  return crossEntropy(logits.reshape([-1, 256]), fromData(targets, [targets.length]));
+}
+
+/** Starts of random windows: the same for the same seed and step, also after a restart. */
+function randomStarts(seed: number, step: number, count: number, end: number): number[] {
+  let state = (Math.imul(seed, 0x9e3779b1) ^ Math.imul(step + 1, 0x85ebca6b)) >>> 0;
+  return Array.from({ length: count }, () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * end);
+  });
+}
+
+/** What a training step needs to know. */
+export interface StepPlan {
+  readonly bytes: Uint8Array;
+  readonly step: number;
+  readonly steps: number;
+  readonly batch: number;
+  readonly length: number;
+  readonly rate: number;
+  readonly seed: number;
+}
+
+/** One step; gives its loss in bits per byte. */
+export async function trainStep(
+  model: ByteModel,
+  optimizer: AdamW,
+  plan: StepPlan,
+): Promise<number> {
+  const { bytes, step, steps, batch, length, rate, seed } = plan;
+  for (const group of optimizer.paramGroups) group.lr = learningRate(step, steps, rate);
+  const starts = randomStarts(seed, step, batch, bytes.length - length);
+  const loss = lossAt(model, bytes, starts, length);
+  optimizer.zeroGrad();
+  loss.backward();
+  clipGradNorm(model.parameters(), 1);
+  await optimizer.step();
+  return (await loss.item()) / Math.LN2;
+}
+
+/** Most windows that the model is judged by. */
+const judgingWindows = 64;
+
+/** The loss on text the model has not seen, in bits per byte. */
+export async function judge(model: ByteModel, bytes: Uint8Array, length: number): Promise<number> {
+  const windows = Math.min(judgingWindows, Math.floor((bytes.length - 1) / length));
+  const batch = Math.min(8, windows);
+  const losses: number[] = [];
+  for (let first = 0; first + batch <= windows; first += batch) {
+    const starts = Array.from({ length: batch }, (_, i) => {
+      const window = Math.floor(((first + i) * Math.floor((bytes.length - 1) / length)) / windows);
+      return window * length;
+    });
+    losses.push(await noGrad(() => lossAt(model, bytes, starts, length)).item());
+  }
+  return losses.reduce((a, b) => a + b, 0) / losses.length / Math.LN2;
+}
