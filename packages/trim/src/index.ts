@@ -11,26 +11,19 @@ export {
   type CumulativeLinearAttnResult,
 } from "./attention/cumulative-linear-attn.js";
 export type { CumulativeMask } from "./attention/mask.js";
-export {
-  CumulativeLinearAttention,
-  type CumulativeLinearAttentionMechanismOptions,
-} from "./attention/mechanism.js";
-export {
-  CumulativeLinearMultiheadAttentionKV,
-  type CumulativeMultiheadCall,
-  type CumulativeMultiheadOptions,
-  type HeadNorm,
-} from "./attention/multihead.js";
-export type { CumulativeState } from "./attention/state.js";
+export type { AttentionMemory, CumulativeState } from "./state/cumulative-state.js";
+export { CumulativeLinearMultiheadAttentionKV } from "./multihead/multihead-attention.js";
+export type { CumulativeCall, CumulativeMultiheadOptions, HeadNorm } from "./multihead/options.js";
 export {
   CumulativeTransformerEncoderKV,
-  type CumulativeEncoderCall,
   type CumulativeEncoderOptions,
-  type EncoderState,
 } from "./encoder/encoder.js";
 export {
   CumulativeTransformerEncoderLayerKV,
-  type CumulativeEncoderLayerCall,
   type CumulativeEncoderLayerOptions,
   type PositionalEmbedding,
 } from "./encoder/layer.js";
+export {
+  CumulativeLinearAttention,
+  type CumulativeLinearAttentionMechanismOptions,
+} from "./mechanism/cumulative-linear-attention.js";

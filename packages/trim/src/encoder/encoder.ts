@@ -1,122 +1,164 @@
 /** The encoder: layers in a row. */
 
 import type { Tensor } from "@x/tensor";
-import { Module, ModuleList, type LayerNorm } from "@x/tensor/nn";
+import { Module, ModuleList, type TensorModule } from "@x/tensor/nn";
+import { checkSizes } from "../checks.js";
 import { check } from "../error.js";
-import type { CumulativeMask } from "../attention/mask.js";
-import type { CumulativeState } from "../attention/state.js";
-import type { CumulativeTransformerEncoderLayerKV } from "./layer.js";
+import type { CumulativeCall } from "../multihead/options.js";
+import {
+  startPosition,
+  type AttentionMemory,
+  type CumulativeState,
+} from "../state/cumulative-state.js";
+import { withUpdates, type Update } from "../state/updates.js";
+import { CumulativeTransformerEncoderLayerKV } from "./layer.js";
+
+const owner = "CumulativeTransformerEncoderKV";
 
 /** Options of {@link CumulativeTransformerEncoderKV}. */
 export interface CumulativeEncoderOptions {
   /** How many layers there are. */
   readonly numLayers: number;
   /** A norm at the end. Default: none. */
-  readonly norm?: LayerNorm | null;
-}
-
-/** Options of a call of {@link CumulativeTransformerEncoderKV}. */
-export interface CumulativeEncoderCall {
-  /** The last key that each query sees; see {@link CumulativeMask}. Not together with `isCausal`. */
-  readonly mask?: CumulativeMask | null;
-  /** Whether a position sees only those up to its own. Default false. */
-  readonly isCausal?: boolean;
-  /** Bool [batch, length], without batch [length]: true for padding, which takes no part. */
-  readonly srcKeyPaddingMask?: Tensor | null;
-  /** Whether to go on from the layers' own caches. Default false. */
-  readonly useKvCache?: boolean;
-  /** Whether to remember what was seen in the layers' own caches. Default false. */
-  readonly updateKvCache?: boolean;
-  /** A state to go on from and to update in place, instead of the layers' own caches. */
-  readonly state?: EncoderState | null;
+  readonly norm?: TensorModule | null;
 }
 
 /**
- * The state of an encoder: for each layer i the tensors `layers.i.store` and `layers.i.position`.
- * Its size does not depend on how many tokens were seen. Save it with `saveSafetensors`, go on from
- * what `loadSafetensors` gives (as an object), copy it with `forkState` of `@x/tensor/nn`.
- */
-export type EncoderState = Readonly<Record<string, Tensor>>;
-
-/**
- * Encoder layers with cumulative linear attention in a row, and perhaps a norm at the end. Drop-in
- * for a PyTorch-style `TransformerEncoder`; decodes with a state of constant size.
+ * Layers of cumulative linear attention in a row, and perhaps a norm at the end. Parameters and their
+ * names are those of `torch.nn.TransformerEncoder`, so checkpoints of the Python package fit.
+ *
+ * Trains on whole sequences in time and memory linear in their length, and decodes token by token
+ * with a state of constant size: calls on the parts of a sequence, in any sizes, give what one causal
+ * call on the whole gives.
  *
  * @example
  * ```ts
  * const layer = new CumulativeTransformerEncoderLayerKV({ dModel: 8, nHead: 2, batchFirst: true });
- * const encoder = new CumulativeTransformerEncoderKV(layer, { numLayers: 2 }).eval();
+ * const model = new CumulativeTransformerEncoderKV(layer, { numLayers: 3 }).eval();
  * const x = randn([1, 5, 8]);
- * const whole = encoder.forward(x, { isCausal: true });
+ * const whole = model.forward(x, { isCausal: true });
  *
- * const state = encoder.initState(1);
- * encoder.forward(x.narrow(1, 0, 4), { isCausal: true, state });
- * const last = encoder.forward(x.narrow(1, 4, 1), { isCausal: true, state });
- * const difference = await last.sub(whole.narrow(1, 4, 1)).abs().max().item();
- * console.log(difference < 1e-5); // → true
+ * const state = model.initState(1);
+ * const prompt = model.forward(x.narrow(1, 0, 4), { isCausal: true, state });
+ * const next = model.forward(x.narrow(1, 4, 1), { isCausal: true, state });
+ * const difference = cat([prompt, next], 1).sub(whole).abs().max();
+ * console.log((await difference.item()) < 1e-5, await state.position.item()); // → true 5
  * ```
  */
 export class CumulativeTransformerEncoderKV extends Module {
   /** The layers in the order in which they are applied. */
   readonly layers: ModuleList<CumulativeTransformerEncoderLayerKV>;
   /** The norm at the end, or `null`. */
-  readonly norm: LayerNorm | null;
+  readonly norm: TensorModule | null;
 
   /**
-   * @param layer the pattern: each layer starts as a copy of it
+   * @param layer the pattern: each layer starts as a copy of it, with nothing cached
    * @throws XError `argument` if the number of layers is not a whole number of at least 1
    */
   constructor(layer: CumulativeTransformerEncoderLayerKV, options: CumulativeEncoderOptions) {
     super();
     const { numLayers, norm = null } = options;
+    checkSizes(owner, { numLayers });
     check(
-      Number.isInteger(numLayers) && numLayers >= 1,
+      layer instanceof CumulativeTransformerEncoderLayerKV,
       "argument",
       () =>
-        `CumulativeTransformerEncoderKV: numLayers must be a whole number of at least 1, got ${numLayers}. Correct it.`,
+        `${owner}: the layer must be a CumulativeTransformerEncoderLayerKV, got ${typeof layer}. Make one first.`,
     );
-    this.layers = new ModuleList(Array.from({ length: numLayers }, () => layer.clone()));
+    check(
+      norm === null || norm instanceof Module,
+      "argument",
+      () => `${owner}: norm must be a module, such as a LayerNorm, got ${typeof norm}. Make one.`,
+    );
+    const copies = Array.from({ length: numLayers }, () => layer.clone());
+    for (const copy of copies) copy.clearKvCache();
+    this.layers = new ModuleList(copies);
     this.norm = norm;
   }
 
-  /** From the shape that the layers take to the same shape. */
-  forward(src: Tensor, options: CumulativeEncoderCall = {}): Tensor {
-    const { state = null, ...rest } = options;
+  /** How many layers there are. */
+  get numLayers(): number {
+    return this.layers.length;
+  }
+
+  /**
+   * From [length, batch, dModel], with `batchFirst` [batch, length, dModel], without batch
+   * [length, dModel], to the same shape.
+   *
+   * With a state or `updateKvCache`, what is remembered changes when the result, or anything that
+   * depends on it, is computed. Compute it before the next call where compiling again is to be
+   * avoided: then no step after the second compiles anything or takes more memory.
+   *
+   * @throws XError `shape`, `dtype` or `argument` as the attention does
+   */
+  forward(src: Tensor, options: CumulativeCall = {}): Tensor {
+    const { state = null } = options;
+    const updates: Update[] = [];
     let x = src;
     let i = 0;
     for (const layer of this.layers) {
-      x = layer.forward(x, { ...rest, state: state && layerState(state, i) });
-      i++;
+      const memory = state && memoryOf(state, i++);
+      const result = layer.advance(x, { ...options, state: memory });
+      x = result.output;
+      updates.push(...result.updates);
     }
-    return this.norm === null ? x : this.norm.forward(x);
+    return withUpdates(this.norm === null ? x : this.norm.forward(x), updates);
   }
 
-  /** A state before the first token. */
-  initState(batch: number): EncoderState {
-    const entries: [string, Tensor][] = [];
+  /**
+   * The memory of nothing, for `batch` sequences at once: `position` and `layers.0.store`,
+   * `layers.1.store` …
+   */
+  initState(batch: number = 1): CumulativeState {
+    const { device } = this.layers[0]!.selfAttn;
+    return joined(
+      [...this.layers].map((layer) => layer.initState(batch)),
+      startPosition(device),
+    );
+  }
+
+  /**
+   * What is cached as a state, or `null`: tensors with the numbers of now, to be read, or copied with
+   * `forkState`, before the next call that updates the cache. Assigning a state replaces the cache
+   * by a copy of it.
+   */
+  get kvCache(): CumulativeState | null {
+    const memories: AttentionMemory[] = [];
+    for (const { kvCache } of this.layers) {
+      if (kvCache === null) return null;
+      memories.push(kvCache);
+    }
+    return joined(memories, memories[0]!.position);
+  }
+
+  set kvCache(state: CumulativeState | null) {
     let i = 0;
-    for (const layer of this.layers) {
-      const { store, position } = layer.initState(batch);
-      entries.push([`layers.${i}.store`, store], [`layers.${i}.position`, position]);
-      i++;
-    }
-    return Object.fromEntries(entries);
+    for (const layer of this.layers) layer.kvCache = state && memoryOf(state, i++);
   }
 
-  /** Forgets what calls with `updateKvCache` remembered. */
+  /** Forgets what is cached in all layers. */
   clearKvCache(): void {
     for (const layer of this.layers) layer.clearKvCache();
   }
 }
 
-function layerState(state: EncoderState, layer: number): CumulativeState {
-  const store = state[`layers.${layer}.store`];
-  const position = state[`layers.${layer}.position`];
+function storeName(layer: number): string {
+  return `layers.${layer}.store`;
+}
+
+function joined(memories: readonly AttentionMemory[], position: Tensor): CumulativeState {
+  const stores = memories.map(({ store }, i) => [storeName(i), store] as const);
+  return { position, ...Object.fromEntries(stores) };
+}
+
+/** What one layer remembers. */
+function memoryOf(state: CumulativeState, layer: number): AttentionMemory {
+  const store = state[storeName(layer)];
   check(
-    store !== undefined && position !== undefined,
+    store !== undefined,
     "argument",
     () =>
-      `CumulativeTransformerEncoderKV: a state must have tensors for every layer, got none for layer ${layer}. Make it with initState() of this encoder.`,
+      `${owner}: a state has a store for every layer, got no "${storeName(layer)}" among ${Object.keys(state).join(", ") || "none"}. Make it with initState() of a model with as many layers.`,
   );
-  return { store, position };
+  return { store, position: state.position };
 }

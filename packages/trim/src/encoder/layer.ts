@@ -1,43 +1,44 @@
 /** A layer of the encoder: attention and a feed-forward part. */
 
 import type { Tensor } from "@x/tensor";
-import {
-  activationByName,
-  Dropout,
-  LayerNorm,
-  Linear,
-  Module,
-  type Activation,
-  type ActivationName,
-} from "@x/tensor/nn";
-import { check } from "../error.js";
+import { activationByName, Dropout, LayerNorm, Linear, Module } from "@x/tensor/nn";
+import type { Activation, ActivationName, PositionOptions, TensorModule } from "@x/tensor/nn";
 import type { Compatibility } from "../attention/compatibility.js";
-import type { CumulativeMask } from "../attention/mask.js";
-import { CumulativeLinearMultiheadAttentionKV, type HeadNorm } from "../attention/multihead.js";
-import type { CumulativeState } from "../attention/state.js";
+import { checkNumber, checkProbability, checkSizes } from "../checks.js";
+import { check, formatShape } from "../error.js";
+import {
+  CumulativeLinearMultiheadAttentionKV,
+  type Advance,
+} from "../multihead/multihead-attention.js";
+import type { CumulativeCall, HeadNorm } from "../multihead/options.js";
+import type { AttentionMemory } from "../state/cumulative-state.js";
+import { withUpdates } from "../state/updates.js";
+
+const owner = "CumulativeTransformerEncoderLayerKV";
 
 /**
- * Adds positions to [batch, length, size]; `offset` is the position of the first element, a tensor
- * where a state says it. The positional encodings of `@x/tensor/nn` are such modules.
+ * What brings positions in, such as the positional encodings of `@x/tensor/nn`. Its input is always
+ * [batch, length, dModel]. Where a sequence goes on, `offset` is the position of its next token, an
+ * int32 tensor [] whose number changes from call to call.
  */
 export interface PositionalEmbedding extends Module {
-  /** From [batch, length, size] to the same shape. */
-  forward(x: Tensor, options?: { readonly offset?: number | Tensor }): Tensor;
+  /** From [batch, length, dModel] to the same shape. */
+  forward(x: Tensor, options?: PositionOptions): Tensor;
 }
 
 /** Options of {@link CumulativeTransformerEncoderLayerKV}. */
 export interface CumulativeEncoderLayerOptions {
   /** Size of the vectors. */
   readonly dModel: number;
-  /** How many heads attention has; divides `dModel`. */
+  /** How many heads the attention has, a divisor of `dModel`. */
   readonly nHead: number;
   /** Size between the two maps of the feed-forward part. Default 2048. */
   readonly dimFeedforward?: number;
-  /** The probability of all dropouts, in training. Default 0.1. */
+  /** The probability of all dropouts in training. Default 0.1. */
   readonly dropout?: number;
-  /** What lies between the two maps. Default `"relu"`. */
+  /** What lies between the two maps of the feed-forward part. Default `"relu"`. */
   readonly activation?: ActivationName | Activation;
-  /** Added to the variance in layer norms. Default 1e-5. */
+  /** Added to the variance in the norms of the layer. Default 1e-5. */
   readonly layerNormEps?: number;
   /** Whether the batch is the first axis, not the second. Default false, as in PyTorch. */
   readonly batchFirst?: boolean;
@@ -45,41 +46,28 @@ export interface CumulativeEncoderLayerOptions {
   readonly normFirst?: boolean;
   /** Whether maps and norms have biases. Default true. */
   readonly bias?: boolean;
-  /** Adds positions to what goes into the layer. Default: none. */
+  /** What brings positions into the input of the layer. Default: nothing. */
   readonly posEmb?: PositionalEmbedding | null;
-  /** Norm of each head's queries. Default: none. */
-  readonly normQ?: HeadNorm | null;
-  /** Norm of each head's keys. Default: none. */
-  readonly normK?: HeadNorm | null;
-  /** Norm of each head's values. Default: none. */
-  readonly normV?: HeadNorm | null;
+  /** What normalises the queries, head by head. Default: nothing. */
+  readonly normQ?: HeadNorm;
+  /** What normalises the keys, head by head. Default: nothing. */
+  readonly normK?: HeadNorm;
+  /** What normalises the values, head by head. Default: nothing. */
+  readonly normV?: HeadNorm;
+  /** Factor of what the attention reads. Default 1 / √(head size). */
+  readonly scale?: number | null;
+  /** Heads of keys and values: see `kvHeads` of the attention. Default: `nHead`. */
+  readonly kvHeads?: number;
   /** Whether every query also sees a trained key and value. Default false. */
   readonly addBiasKv?: boolean;
-  /** Factor of what attention gives. Default 1 / √(dModel / nHead). */
-  readonly scale?: number | null;
   /** Reproduces the original where it contradicts itself; see {@link Compatibility}. */
   readonly compat?: Compatibility | null;
 }
 
-/** Options of a call of {@link CumulativeTransformerEncoderLayerKV}. */
-export interface CumulativeEncoderLayerCall {
-  /** The last key that each query sees; see {@link CumulativeMask}. Not together with `isCausal`. */
-  readonly mask?: CumulativeMask | null;
-  /** Whether a position sees only those up to its own. Default false. */
-  readonly isCausal?: boolean;
-  /** Bool [batch, length], without batch [length]: true for padding, which takes no part. */
-  readonly srcKeyPaddingMask?: Tensor | null;
-  /** Whether to go on from the layer's own cache. Default false. */
-  readonly useKvCache?: boolean;
-  /** Whether to remember what was seen in the layer's own cache. Default false. */
-  readonly updateKvCache?: boolean;
-  /** A state to go on from and to update in place, instead of the layer's own cache. */
-  readonly state?: CumulativeState | null;
-}
-
 /**
- * An encoder layer with cumulative linear attention, drop-in for a PyTorch-style
- * `TransformerEncoderLayer`. Parameters and their names are those of the original Python class.
+ * A layer of the encoder: cumulative linear self-attention and a feed-forward part, each with
+ * dropout, a residual connection and a layer norm. Parameters and their names are those of
+ * `torch.nn.TransformerEncoderLayer`.
  *
  * @example
  * ```ts
@@ -92,47 +80,43 @@ export class CumulativeTransformerEncoderLayerKV extends Module {
   readonly selfAttn: CumulativeLinearMultiheadAttentionKV;
   /** The first map of the feed-forward part. */
   readonly linear1: Linear;
-  /** Dropout between the two maps. */
-  readonly dropout: Module & { forward(x: Tensor): Tensor };
+  /** Dropout between the two maps; another module may take its place. */
+  dropout: TensorModule;
   /** The second map of the feed-forward part. */
   readonly linear2: Linear;
   /** The norm of the attention. */
   readonly norm1: LayerNorm;
   /** The norm of the feed-forward part. */
   readonly norm2: LayerNorm;
-  /** Dropout of what attention gives. */
-  readonly dropout1: Module & { forward(x: Tensor): Tensor };
-  /** Dropout of what the feed-forward part gives. */
-  readonly dropout2: Module & { forward(x: Tensor): Tensor };
+  /** Dropout of what the attention gives; another module may take its place. */
+  dropout1: TensorModule;
+  /** Dropout of what the feed-forward part gives; another module may take its place. */
+  dropout2: TensorModule;
+  /** What brings positions in, or `null`. */
+  readonly posEmb: PositionalEmbedding | null;
   /** What lies between the two maps. */
   readonly activation: Activation;
   /** Whether each part normalises what goes in. */
   readonly normFirst: boolean;
-  /** What adds positions, or `null`. */
-  readonly posEmb: PositionalEmbedding | null;
 
-  /** @throws XError `argument` if a size is out of range or `nHead` does not divide `dModel` */
+  /** @throws XError `argument` if an option is out of range or `nHead` does not divide `dModel` */
   constructor(options: CumulativeEncoderLayerOptions) {
     super();
     const { dModel, nHead, dimFeedforward = 2048, dropout = 0.1, layerNormEps = 1e-5 } = options;
-    const { bias = true, activation = "relu" } = options;
+    const { bias = true, activation = "relu", posEmb = null, dropout: _, ...rest } = options;
+    checkSizes(owner, { dModel, nHead, dimFeedforward });
+    checkProbability(owner, "dropout", dropout);
+    checkNumber(owner, "layerNormEps", layerNormEps, true);
     check(
-      Number.isInteger(dimFeedforward) && dimFeedforward >= 1,
+      posEmb === null || (posEmb instanceof Module && typeof posEmb.forward === "function"),
       "argument",
       () =>
-        `CumulativeTransformerEncoderLayerKV: dimFeedforward must be a whole number of at least 1, got ${dimFeedforward}. Correct it.`,
+        `${owner}: posEmb must be a module with forward(), got ${typeof posEmb}. Extend Module.`,
     );
     this.selfAttn = new CumulativeLinearMultiheadAttentionKV(dModel, nHead, {
+      ...rest,
       dropout,
       bias,
-      layerNormEps,
-      batchFirst: options.batchFirst ?? false,
-      normQ: options.normQ ?? null,
-      normK: options.normK ?? null,
-      normV: options.normV ?? null,
-      addBiasKv: options.addBiasKv ?? false,
-      scale: options.scale ?? null,
-      compat: options.compat ?? null,
     });
     this.linear1 = new Linear(dModel, dimFeedforward, { bias });
     this.dropout = new Dropout(dropout);
@@ -141,52 +125,75 @@ export class CumulativeTransformerEncoderLayerKV extends Module {
     this.norm2 = new LayerNorm(dModel, { eps: layerNormEps, bias });
     this.dropout1 = new Dropout(dropout);
     this.dropout2 = new Dropout(dropout);
+    this.posEmb = posEmb;
     this.activation = activationByName(activation);
     this.normFirst = options.normFirst ?? false;
-    this.posEmb = options.posEmb ?? null;
+  }
+
+  /** Whether the batch is the first axis. */
+  get batchFirst(): boolean {
+    return this.selfAttn.batchFirst;
   }
 
   /**
    * From [length, batch, dModel], with `batchFirst` [batch, length, dModel], without batch
-   * [length, dModel], to the same shape.
+   * [length, dModel], to the same shape. What is remembered changes as in the attention.
+   *
+   * @throws XError `shape`, `dtype` or `argument` as the attention does
    */
-  forward(src: Tensor, options: CumulativeEncoderLayerCall = {}): Tensor {
-    const { norm1, norm2 } = this;
-    const placed = this.place(src, options);
-    if (this.normFirst) {
-      const x = placed.add(this.attend(norm1.forward(placed), options));
-      return x.add(this.feedForward(norm2.forward(x)));
-    }
-    const x = norm1.forward(placed.add(this.attend(placed, options)));
-    return norm2.forward(x.add(this.feedForward(x)));
+  forward(src: Tensor, options: CumulativeCall = {}): Tensor {
+    const { output, updates } = this.advance(src, options);
+    return withUpdates(output, updates);
   }
 
-  /** A state before the first token. */
-  initState(batch: number): CumulativeState {
+  /** @internal What `forward` gives, with the updates still to be made. */
+  advance(src: Tensor, options: CumulativeCall): Advance {
+    check(
+      (src.rank === 2 || src.rank === 3) && src.shape.at(-1) === this.selfAttn.embedDim,
+      "shape",
+      () =>
+        `${owner}: the input must have the axes ${this.batchFirst ? "[batch, length, " : "[length, batch, "}${this.selfAttn.embedDim}] or [length, ${this.selfAttn.embedDim}], got ${formatShape(src.shape)}. Reshape it.`,
+    );
+    const { norm1, norm2 } = this;
+    const x = this.addPositions(src, options);
+    const attended = this.normFirst ? norm1.forward(x) : x;
+    const { output, updates } = this.selfAttn.advance(attended, attended, attended, options);
+    const sum = x.add(this.dropout1.forward(output));
+    if (this.normFirst) {
+      return { output: sum.add(this.feedForward(norm2.forward(sum))), updates };
+    }
+    const y = norm1.forward(sum);
+    return { output: norm2.forward(y.add(this.feedForward(y))), updates };
+  }
+
+  /** The memory of nothing, for `batch` sequences at once. */
+  initState(batch: number = 1): AttentionMemory {
     return this.selfAttn.initState(batch);
   }
 
-  /** Forgets what calls with `updateKvCache` remembered. */
+  /** What is cached, or `null`: see `kvCache` of the attention. */
+  get kvCache(): AttentionMemory | null {
+    return this.selfAttn.kvCache;
+  }
+
+  set kvCache(state: AttentionMemory | null) {
+    this.selfAttn.kvCache = state;
+  }
+
+  /** Forgets what is cached. */
   clearKvCache(): void {
     this.selfAttn.clearKvCache();
   }
 
-  private attend(x: Tensor, options: CumulativeEncoderLayerCall): Tensor {
-    return this.dropout1.forward(this.selfAttn.forward(x, x, x, options));
-  }
-
-  /** Adds positions, going on where the state or cache stands. */
-  private place(
-    x: Tensor,
-    { state = null, useKvCache = false }: CumulativeEncoderLayerCall,
-  ): Tensor {
-    if (this.posEmb === null) return x;
-    const { compat, kvCache, batchFirst } = this.selfAttn;
-    const from = state ?? (useKvCache ? kvCache : null);
-    const options = from === null || compat !== null ? {} : { offset: from.position.detach() };
-    if (x.rank === 2) return this.posEmb.forward(x.unsqueeze(0), options).squeeze(0);
-    if (batchFirst) return this.posEmb.forward(x, options);
-    return this.posEmb.forward(x.transpose(0, 1), options).transpose(0, 1);
+  private addPositions(src: Tensor, { state = null, useKvCache = false }: CumulativeCall): Tensor {
+    const { posEmb, batchFirst } = this;
+    if (posEmb === null) return src;
+    const continued = this.selfAttn.compat === "reference" ? null : state;
+    const cached = useKvCache && this.selfAttn.compat !== "reference" ? this.kvCache : null;
+    const offset = continued?.position ?? cached?.position;
+    const add = (x: Tensor): Tensor => posEmb.forward(x, offset === undefined ? {} : { offset });
+    if (src.rank === 2) return add(src.unsqueeze(0)).squeeze(0);
+    return batchFirst ? add(src) : add(src.transpose(0, 1)).transpose(0, 1);
   }
 
   private feedForward(x: Tensor): Tensor {

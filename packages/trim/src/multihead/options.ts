@@ -10,7 +10,7 @@ import type { CumulativeState } from "../state/cumulative-state.js";
 export type HeadNorm = TensorModule | boolean | null;
 
 /** Options of `CumulativeLinearMultiheadAttentionKV`. */
-export interface CumulativeLinearMultiheadAttentionOptions {
+export interface CumulativeMultiheadOptions {
   /** The probability of dropout in training: see `dropoutP` of `cumulativeLinearAttn`. Default 0. */
   readonly dropout?: number;
   /** Whether the projections have biases. Default true. */
