@@ -58,6 +58,8 @@ export function randomData(value: Pick<Value, "shape" | "dtype">, seed: number):
 export interface View {
   readonly offset: number;
   readonly strides: readonly number[];
+  /** The earlier input whose buffer it is; give that one's data for both. */
+  readonly of?: number;
 }
 
 /** What a kernel is run with. */
@@ -98,10 +100,13 @@ export function runKernel(kernel: NativeKernel, node: Node, run: KernelRun): Dat
   };
   const declared = node.op.inPlace?.(node.inputs.length) ?? [0];
   const overwritten = run.inPlace === true ? declared : [];
-  const inputs = node.inputs.map((value, i): Operand => {
-    const buffer = place(run.data[i]!.byteLength, overwritten.includes(i));
-    const view = run.views?.[i] ?? { offset: 0, strides: stridesOf(value.shape) };
-    return { buffer, dtype: value.dtype, shape: value.shape, ...view };
+  const inputs: Operand[] = [];
+  node.inputs.forEach((value, i) => {
+    const view = run.views?.[i];
+    const shared = view?.of === undefined ? null : inputs[view.of]!.buffer;
+    const buffer = shared ?? place(run.data[i]!.byteLength, overwritten.includes(i));
+    const { offset, strides } = view ?? { offset: 0, strides: stridesOf(value.shape) };
+    inputs.push({ buffer, dtype: value.dtype, shape: value.shape, offset, strides });
   });
   const outputs = node.outputs.map((value, i) => {
     if (run.unread?.includes(i) === true) return null;

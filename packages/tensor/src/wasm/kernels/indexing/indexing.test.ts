@@ -294,6 +294,24 @@ describe("dynamicSlice and dynamicUpdate", () => {
   });
 });
 
+describe("dynamicUpdate of a tensor with a part of itself", () => {
+  it("reads before it writes", () => {
+    const [x, source, start] = [
+      leaf([40, 700], "int32"),
+      leaf([30, 700], "int32"),
+      leaf([], "int32"),
+    ];
+    const { node } = dynamicUpdate(x, 0, source, start);
+    const data = randomData(x, 1);
+    data[3] = 4;
+    for (const offset of [0, 700, 7000]) {
+      const views = [null, { offset, strides: [700, 1], of: 0 }, { offset: 3, strides: [], of: 0 }];
+      const run = { data: [data, data, data], views, inPlace: true };
+      expectLikeReference(dynamicUpdateKernel, node, run);
+    }
+  });
+});
+
 describe("concatenate", () => {
   const cases = [
     { shapes: [[3], [4]], axis: 0 },

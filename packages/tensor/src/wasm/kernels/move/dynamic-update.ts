@@ -1,25 +1,35 @@
 /** A window replaced at a position known only at run time: how decode caches are written. */
 
 import type { Operand } from "../../../plan/schedule.js";
-import { stridesOf } from "../../../tensor/shape.js";
+import { bytesPerElement } from "../../../tensor/dtype.js";
+import { sizeOf, stridesOf } from "../../../tensor/shape.js";
+import type { Launch } from "../../launch.js";
 import type { NativeKernel } from "../../native.js";
 import { copyBase } from "./base.js";
-import { copyWindow, isCopyable } from "./copy.js";
+import { copyAll, copyWindow, isCopyable } from "./copy.js";
 
 /** The kernel of `dynamicUpdate`. Where the output is the input's buffer, only the window is written. */
 export const dynamicUpdateKernel: NativeKernel = {
   op: "dynamicUpdate",
   acceptsView: (_node, input, view) => input === 2 || (input === 1 && isCopyable(view)),
-  lower: (step) => {
+  lower: (step, context) => {
     const {
       node,
-      inputs,
+      inputs: [x],
       outputs: [target],
     } = step;
     const axis = node.attributes.axis as number;
-    const [x, source, position] = inputs as [Operand, Operand, Operand];
-    const targetStrides = stridesOf(x.shape);
+    const targetStrides = stridesOf(x!.shape);
+    const copies: Launch[] = [];
+    // What is read may be a view of what is written: then it is read first.
+    const [source, position] = step.inputs.slice(1).map((operand) => {
+      if (operand.buffer !== target) return operand;
+      const buffer = context.workspace(sizeOf(operand.shape) * bytesPerElement(operand.dtype));
+      copies.push(...copyAll("dynamicUpdate source", operand, buffer));
+      return { ...operand, buffer, offset: 0, strides: stridesOf(operand.shape) };
+    }) as [Operand, Operand];
     return [
+      ...copies,
       ...copyBase(step),
       ...copyWindow({
         name: "dynamicUpdate",
@@ -29,7 +39,7 @@ export const dynamicUpdateKernel: NativeKernel = {
         targetStrides,
         start: {
           position,
-          limit: x.shape[axis]! - source.shape[axis]!,
+          limit: x!.shape[axis]! - source.shape[axis]!,
           moves: "target",
           stride: targetStrides[axis]!,
         },
