@@ -103,7 +103,7 @@ function cut(problem: Problem, context: LoweringContext): Cut {
     spreads(right.rowStride, k) &&
     (m <= inPlaceRows || k * n <= inPlaceNumbers)
       ? "rows"
-      : m <= mostOwnRows || distinct >= fewestOwnMatrices
+      : m <= mostOwnRows || (distinct >= fewestOwnMatrices && 4 * k * n <= mostOwnBytes)
         ? "own"
         : "shared";
 

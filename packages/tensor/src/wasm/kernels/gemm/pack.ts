@@ -48,10 +48,10 @@ const signature: Signature<readonly [Word, Word, Word, Word, Word, Word], null> 
  * bytes. Only the first `valid ≥ 1` lanes of the source exist; the others get any finite number or
  * a copy of one that exists, and what is computed from them must be thrown away.
  */
-export type PackFunction = FunctionReference<typeof signature.parameters, null>;
+type PackFunction = FunctionReference<typeof signature.parameters, null>;
 
-/** The function that packs panels of a width, added to the module if it is not there yet. */
-export function packFunction(module: ModuleBuilder, width: number, order: PackOrder): PackFunction {
+// The function that packs panels of a width, added to the module if it is not there yet.
+function packFunction(module: ModuleBuilder, width: number, order: PackOrder): PackFunction {
   const key = `gemm/pack ${width} ${order}`;
   if (module.has(key)) return module.get(key) as unknown as PackFunction;
   const partial = order === "across" && width % 4 === 0 ? lanesFunction(module) : null;
