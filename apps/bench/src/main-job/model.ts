@@ -12,7 +12,7 @@ import {
 import {
   CumulativeTransformerEncoderKV,
   CumulativeTransformerEncoderLayerKV,
-  type EncoderState,
+  type CumulativeState,
 } from "@x/trim";
 
 /** The sizes of a model. */
@@ -71,13 +71,13 @@ export class ByteModel extends Module {
   }
 
   /** What the model remembers of the bytes so far. */
-  initState(batch: number): EncoderState {
+  initState(batch: number): CumulativeState {
     return this.encoder.initState(batch);
   }
 
   /** The logits of the byte after the last of `bytes`, [batch, 256]; updates the state in place. */
-  step(bytes: Tensor, state: EncoderState): Tensor {
-    const offset = state["layers.0.position"]!.detach();
+  step(bytes: Tensor, state: CumulativeState): Tensor {
+    const { position: offset } = state;
     const x = this.positions.forward(this.embedding.forward(bytes), { offset });
     const y = this.encoder.forward(x, { isCausal: true, state });
     return this.head.forward(y.narrow(1, bytes.shape[1]! - 1, 1).squeeze(1));
