@@ -8,7 +8,21 @@ import { Module } from "./module.js";
 /** A function that is applied to every element. */
 export type Activation = (x: Tensor) => Tensor;
 
-const activations = {
+/** The names that `activationByName` knows. */
+export type ActivationName =
+  | "relu"
+  | "gelu"
+  | "geluTanh"
+  | "silu"
+  | "swish"
+  | "tanh"
+  | "sigmoid"
+  | "leakyRelu"
+  | "elu"
+  | "softplus"
+  | "identity";
+
+const activations: Readonly<Record<ActivationName, Activation>> = {
   relu: (x) => x.relu(),
   gelu: (x) => x.gelu(),
   geluTanh: (x) => x.gelu({ approximate: "tanh" }),
@@ -20,10 +34,7 @@ const activations = {
   elu: (x) => x.elu(),
   softplus: (x) => x.softplus(),
   identity: (x) => x,
-} as const satisfies Record<string, Activation>;
-
-/** The names that `activationByName` knows. */
-export type ActivationName = keyof typeof activations;
+};
 
 /**
  * The function with a name; a function is given back as it is.
