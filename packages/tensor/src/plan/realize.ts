@@ -74,6 +74,8 @@ interface Pending {
   readonly values: readonly Value[];
   /** What they depend on, inputs before users. */
   readonly nodes: readonly Node[];
+  /** Initial numbers that are computed on the way. */
+  readonly initial: readonly Value[];
 }
 
 /**
@@ -93,12 +95,15 @@ function pending(requested: readonly Value[]): Pending {
   for (;;) {
     const values = [...found];
     const nodes = topologicalOrder(values);
-    for (const node of nodes) {
-      for (const value of node.outputs) {
+    const initial: Value[] = [];
+    for (const { outputs } of nodes) {
+      for (const value of outputs) {
+        if (value.storage !== null) continue;
+        if (value.isInitial) initial.push(value);
         if (value.home !== null || (value.group !== null && isAssigned(value.group))) add(value);
       }
     }
-    if (found.size === values.length) return { values, nodes };
+    if (found.size === values.length) return { values, nodes, initial };
   }
 }
 
@@ -108,24 +113,19 @@ function isAssigned(group: ValueGroup): boolean {
 }
 
 /**
- * What has to be computed before: initial numbers that `nodes` compute on the way to something else,
+ * What has to be computed before: initial numbers that are computed on the way to something else,
  * and copies of what the plan is going to overwrite.
  */
-function precedingValues({ values, nodes }: Pending): Value[] {
-  const found = new Set<Value>();
-  for (const node of nodes) {
-    for (const value of node.outputs) {
-      if (value.isInitial && value.storage === null) found.add(value);
-    }
-  }
+function precedingValues({ values, initial }: Pending): readonly Value[] {
   // A plan of initial numbers and nothing else needs no other one before it.
-  if (values.every((value) => found.has(value))) found.clear();
+  const isInitial = values.every((value) => value.isInitial);
+  const copies: Value[] = [];
   for (const { home } of values) {
-    if (home === null) continue;
-    for (const copy of home.copies) if (copy.home !== null) found.add(copy);
+    if (home === null || home.copies.size === 0) continue;
+    for (const copy of home.copies) if (copy.home !== null) copies.push(copy);
     home.copies.clear();
   }
-  return [...found];
+  return isInitial ? copies : [...new Set([...initial, ...copies])];
 }
 
 function deviceOf(values: readonly Value[]): Device {
@@ -164,12 +164,13 @@ export function realizeValues(
 const noValues: ReadonlySet<Value> = new Set();
 
 async function compute(requested: readonly Value[], readback: ReadonlySet<Value>): Promise<void> {
-  let { values, nodes } = pending(requested);
-  const preceding = precedingValues({ values, nodes });
+  let next = pending(requested);
+  const preceding = precedingValues(next);
   if (preceding.length > 0) {
     await compute(preceding, noValues);
-    ({ values, nodes } = pending(requested));
+    next = pending(requested);
   }
+  const { values, nodes } = next;
   if (values.length === 0) return;
   const device = deviceOf(values);
   const graph = collectGraph(values, nodes);
