@@ -26,8 +26,9 @@ const facts = [
  * written with their `.ts`. A folder that is not listed may import everything.
  */
 const tensorLayers = {
-  // current.ts names the built-in device; the interface itself knows only graphs.
-  device: [...facts, "graph", "wasm/device.ts"],
+  // current.ts names the built-in device, index.ts what devices are built with; the interface
+  // itself knows only graphs.
+  device: [...facts, "graph", "plan", "wasm/device.ts"],
   graph: [...facts, "device/device.ts"],
   ops: [...facts, "graph", "device/device.ts"],
   autograd: [...facts, "graph", "ops"],

@@ -1,0 +1,38 @@
+/**
+ * What a device has to provide, and the planner that devices build on.
+ *
+ * @module
+ */
+
+export type {
+  Bindings,
+  Device,
+  DeviceBuffer,
+  Executable,
+  MemoryUse,
+  ProfileSink,
+} from "./device.js";
+export type { Graph } from "../graph/graph.js";
+export type { Node, Op, Value } from "../graph/node.js";
+export type {
+  BinaryFunction,
+  ComparisonFunction,
+  RandomFunction,
+  Reducer,
+  ScalarFunction,
+  UnaryFunction,
+} from "../graph/scalar-function.js";
+export { layOut, type ArenaLayout, type Life } from "../plan/arena.js";
+export { expandPrimitives } from "../plan/expand.js";
+export type { Affine, Expression, LoopKernel, Store } from "../plan/loop.js";
+export {
+  isDense,
+  type LoopStep,
+  type NativeStep,
+  type NativeSupport,
+  type Operand,
+  type PlanBuffer,
+  type Schedule,
+  type Step,
+} from "../plan/schedule.js";
+export { schedule } from "../plan/scheduler.js";
