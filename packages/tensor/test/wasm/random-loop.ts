@@ -134,9 +134,12 @@ export class LoopMaker {
   readonly #slotTypes: DType[] = [];
   readonly #slotSizes: number[] = [];
   readonly #scalars: { dtype: DType; value: number }[] = [];
+  /** Whether loads may have guards. */
+  readonly #padded: boolean;
 
   constructor(random: Random) {
     this.#random = random;
+    this.#padded = random.chance(0.6);
     const rank = random.whole(0, 4);
     const sizes = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 17, 33, 64, 130];
     this.#extents = Array.from({ length: rank }, () => random.pick(sizes));
@@ -203,9 +206,10 @@ export class LoopMaker {
     } else {
       let stride = random.chance(0.1) ? 2 : 1;
       const used = Array.from({ length: loops }, (_, loop) => loop).filter(() =>
-        random.chance(0.75),
+        random.chance(0.8),
       );
-      const inOrder = random.chance(0.6) ? used.reverse() : random.shuffled(used);
+      const order = random.next();
+      const inOrder = order < 0.5 ? used.reverse() : order < 0.8 ? used : random.shuffled(used);
       for (const loop of inOrder) {
         strides[loop] = random.chance(0.1) ? -stride : stride;
         stride *= this.#extents[loop]!;
@@ -235,7 +239,7 @@ export class LoopMaker {
     const affine = this.#affine(loops, 0);
     let guard: number | undefined;
     let inside: (Expression & { kind: "inside" }) | undefined;
-    if (random.chance(0.35)) {
+    if (this.#padded && random.chance(0.5)) {
       inside = {
         kind: "inside",
         conditions: Array.from({ length: random.whole(1, 2) }, () => ({

@@ -7,6 +7,7 @@ import { Accumulator } from "./accumulator.js";
 import { type Block, type Dependence, dependencesOf, Nest, type Values } from "./nest.js";
 import { operandsOf } from "./normalize.js";
 import type { Strategy } from "./strategy.js";
+import { type Tile, transpose } from "./tile.js";
 import { borderedVectorLoop, plainVectorLoop, type Range } from "./vector-loop.js";
 
 // Rows that are added up in registers before the sum goes through memory.
@@ -112,6 +113,10 @@ class LoopEmitter {
     const { form, kernel, vector, parts } = this.strategy;
     switch (form) {
       case "map":
+        if (this.strategy.tile) {
+          this.tiles(this.strategy.tile);
+          break;
+        }
         this.walk(0, vector, () => {
           this.vectorLoop(this.ranges[vector]!, (blocks) => {
             for (const block of blocks) this.mapBlock(block);
@@ -229,7 +234,9 @@ class LoopEmitter {
     this.byBlock = new Map(byBlock);
     const settled = block.states !== null;
     this.evaluate(
-      this.positionsAt(this.last, (d) => d.varying && !(settled && !d.dynamic)),
+      this.positionsAt(this.last, (d) => d.varying && !(settled && !d.dynamic)).filter(
+        (position) => !shared.has(position),
+      ),
       block,
     );
     const values = this.byBlock.get(block.first)!;
@@ -278,6 +285,63 @@ class LoopEmitter {
       const value = values.get(store.expression)!;
       this.nest.store(store, kernel.body[store.expression]!.dtype, value, block);
     }
+  }
+
+  /** Runs a kernel tile by tile: several turns of a loop at a time, then those that are left. */
+  private tiles({ loop, rows, loads }: Tile): void {
+    const { kernel, vector } = this.strategy;
+    const { f } = this.c;
+    const extent = kernel.extents[loop]!;
+    const even = extent - (extent % rows);
+    const counter = f.local(i32);
+    const turn = (distances: readonly number[]): void => {
+      this.nest.enter(loop, counter, () => {
+        // What does not depend on lanes is known for each row before the vectors come.
+        const outside = this.shared;
+        const known = distances.map((distance) => {
+          this.shared = new Map(outside);
+          this.nest.atRow(loop, distance, () => {
+            this.hoist(loop);
+          });
+          return this.shared;
+        });
+        plainVectorLoop(this.nest, this.ranges[vector]!, 1, ([block]) => {
+          for (let first = 0; first < distances.length; first += 4) {
+            const transposed =
+              distances.length > 1 && !block!.lanes ? this.loadTransposed(loop, first, loads) : [];
+            for (const distance of distances.slice(first, first + 4)) {
+              this.shared = new Map([...known[distance]!, ...(transposed[distance % 4] ?? [])]);
+              this.nest.atRow(loop, distance, () => {
+                this.mapBlock(block!);
+              });
+            }
+          }
+        });
+        this.shared = outside;
+      });
+    };
+    this.walk(0, loop, () => {
+      f.for(counter, 0, even, rows, () => {
+        turn(Array.from({ length: rows }, (_, distance) => distance));
+      });
+      f.for(counter, even, extent, 1, () => {
+        turn([0]);
+      });
+    });
+  }
+
+  // The values of loads that run along a tile's loop, for four rows from `first` on.
+  private loadTransposed(loop: number, first: number, loads: readonly number[]): Values[] {
+    const rows = Array.from({ length: 4 }, (): Values => new Map());
+    for (const position of loads) {
+      const e = this.strategy.kernel.body[position]!;
+      if (e.kind !== "load") continue;
+      this.nest.atRow(loop, first, () => {
+        const vectors = [0, 1, 2, 3].map((lane) => this.nest.loadAlongRows(e, lane));
+        transpose(this.c, vectors).forEach((vector, row) => rows[row]!.set(position, vector));
+      });
+    }
+    return rows;
   }
 
   private accumulators(count: number): Accumulator[] {

@@ -90,6 +90,8 @@ export class Nest {
   private readonly groups = new Map<string, Group>();
   // Where each group stands with the counters entered so far.
   private current = new Map<string, I32>();
+  // Inside of a tile: how far from the turn entered the row in question is, and along which loop.
+  private row = { loop: -1, distance: 0 };
   // Of kept guards: whether any lane is open.
   private readonly flags = new Map<V128, I32>();
 
@@ -139,17 +141,45 @@ export class Nest {
     this.current = outside;
   }
 
+  /** Emits for a turn `distance` after the one that was entered of a loop. */
+  atRow(loop: number, distance: number, body: () => void): void {
+    const outside = this.row;
+    this.row = { loop, distance };
+    body();
+    this.row = outside;
+  }
+
+  // What the distance of the row adds to an affine function.
+  private byRow({ strides }: Affine): number {
+    return this.row.distance === 0 ? 0 : strides[this.row.loop]! * this.row.distance;
+  }
+
   // The address of a memory access and the constant offset to it.
   private place(slot: number, dtype: DType, index: Affine): { address: I32; offset: number } {
     const size = bytesPerElement(dtype);
     const key = groupKey(slot, size, index.strides);
     const offset = (index.offset - this.groups.get(key)!.offset) * size;
-    return { address: this.current.get(key)!, offset };
+    const address = this.current.get(key)!;
+    const more = this.byRow(index) * size;
+    return more < 0 ? { address: address.add(more), offset } : { address, offset: offset + more };
   }
 
   /** The value of an affine function with the counters entered so far. */
   indexAt(affine: Affine): I32 {
-    return this.current.get(groupKey(null, 1, affine.strides))!.add(affine.offset);
+    const here = this.current.get(groupKey(null, 1, affine.strides))!;
+    return here.add(affine.offset + this.byRow(affine));
+  }
+
+  /** Four elements along the tile's loop, `lane` turns of the vector loop from here. */
+  loadAlongRows(e: Expression & { readonly kind: "load" }, lane: number): V128 {
+    const { address, offset } = this.place(e.slot, e.stored, e.index);
+    const step = e.index.strides[this.vector]! * bytesPerElement(e.stored);
+    return castLanes(
+      this.c,
+      loadVector(this.c, e.stored, address, offset + lane * step),
+      e.stored,
+      e.dtype,
+    );
   }
 
   /** The values of an affine function in the lanes of a block. */
@@ -341,7 +371,9 @@ export class Nest {
     block: Block | null,
   ): void {
     const { c } = this;
-    const cast = castLanes(c, value, from, store.stored);
+    // Storing rounds to float16 by itself.
+    const target = store.stored === "float16" ? "float32" : store.stored;
+    const cast = castLanes(c, value, from, target);
     const { address, offset } = this.place(store.slot, store.stored, store.index);
     if (!block) {
       storeSomeLanes(c, store.stored, address, offset, 0, cast, 1);

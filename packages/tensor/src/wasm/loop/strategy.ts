@@ -1,11 +1,12 @@
 /** How a loop kernel is run: along which loop it is vectorised, and how it is cut into work items. */
 
 import type { Affine, Expression, LoopKernel } from "../../plan/loop.js";
-import { bytesPerElement, computeType } from "../../tensor/dtype.js";
+import { bytesPerElement, computeType, type DType } from "../../tensor/dtype.js";
 import { stridesOf } from "../../tensor/shape.js";
 import { isArgReducer } from "./accumulator.js";
 import { mapKernel, type NormalKernel, reordered } from "./normalize.js";
 import { scalarCost } from "./scalar.js";
+import { type Tile, tileLoads, tileLoop } from "./tile.js";
 
 /**
  * Where the vector loop stands. `map`: no reduction. `inner`: lanes are elements of the same
@@ -38,6 +39,8 @@ export interface Strategy {
    * `loop`. What is stored are partial results, which a second kernel joins.
    */
   readonly parts: ItemAxis | null;
+  /** Turns of the loop outside of the vector loop that are done together, if any. */
+  readonly tile: Tile | null;
   /** The loop of the normalised kernel that became the vector loop. */
   readonly source: number;
   /** Rough cost of everything, in vector instructions. */
@@ -69,17 +72,29 @@ const usualLimits: Limits = {
 const count = (extents: readonly number[]): number => extents.reduce((a, b) => a * b, 1);
 
 // Cost of an access to four elements whose neighbours are `stride` apart.
-function accessCost(stride: number, bytes: number): number {
-  if (stride === 1) return bytes === 4 ? 1 : 3;
+function accessCost(stride: number, stored: DType): number {
+  const bytes = bytesPerElement(stored);
+  const conversion = stored === "float16" ? 12 : bytes === 4 ? 0 : 2;
+  if (stride === 1) return 1 + conversion;
   if (stride === 0) return 0.2;
   if (stride === -1 && bytes === 4) return 2;
-  return bytes === 4 ? 5 : 7;
+  return 5 + conversion;
+}
+
+// Whether a tile will read four elements at a time where single ones would have to be gathered.
+function isTransposed(kernel: NormalKernel, vector: number, strides: readonly number[]): boolean {
+  if (strides[vector]! <= 1) return false;
+  const beside = tileLoop(kernel, vector);
+  return beside !== null && strides[beside] === 1;
 }
 
 function expressionCost(e: Expression, kernel: NormalKernel, vector: number): number {
   switch (e.kind) {
     case "load": {
-      const cost = accessCost(e.index.strides[vector]!, bytesPerElement(e.stored));
+      const { strides } = e.index;
+      const cost = isTransposed(kernel, vector, strides)
+        ? 2
+        : accessCost(strides[vector]!, e.stored);
       return e.guard === undefined ? cost : cost + 2;
     }
     case "apply":
@@ -100,7 +115,7 @@ function elementCost(kernel: NormalKernel, vector: number): number {
   const isOutput = vector < outputRank;
   if (isOutput) {
     for (const { index, stored } of kernel.stores) {
-      perVector += accessCost(index.strides[vector]!, bytesPerElement(stored)) / reduced;
+      perVector += accessCost(index.strides[vector]!, stored) / reduced;
     }
   }
   const size = extents[vector]!;
@@ -132,10 +147,13 @@ function withLoop(kernel: NormalKernel): NormalKernel {
   return { ...looped, extents: [1], outputRank: 1 };
 }
 
-// The loops in the order of emission: the vector loop last among its kind.
-function inOrder(kernel: NormalKernel, vector: number): NormalKernel {
+// The loops in the order of emission: the vector loop last among its kind, `beside` next to it.
+function inOrder(kernel: NormalKernel, vector: number, beside: number | null = null): NormalKernel {
   const loops = kernel.extents.map((_, loop) => loop);
-  const outputs = loops.filter((loop) => loop < kernel.outputRank && loop !== vector);
+  const outputs = loops.filter(
+    (loop) => loop < kernel.outputRank && loop !== vector && loop !== beside,
+  );
+  if (beside !== null) outputs.push(beside);
   const reduced = loops.filter((loop) => loop >= kernel.outputRank && loop !== vector);
   (vector < kernel.outputRank ? outputs : reduced).push(vector);
   return reordered(kernel, [...outputs, ...reduced]);
@@ -205,6 +223,7 @@ export function mapStrategy(kernel: NormalKernel, itemLoops: number): Strategy {
     axes: Array.from({ length: itemLoops }, (_, loop) => ({ loop, chunk: 1 })),
     flush: null,
     parts: null,
+    tile: null,
     source: vector,
     work: count(kernel.extents) * perElement,
   };
@@ -218,7 +237,8 @@ export function chooseStrategy(
 ): Strategy {
   const looped = withLoop(normal);
   const vectorBefore = chooseVector(looped);
-  const kernel = inOrder(looped, vectorBefore);
+  const beside = tileLoop(looped, vectorBefore);
+  const kernel = inOrder(looped, vectorBefore, beside);
   const { extents, outputRank, reducer } = kernel;
   const form: Form = !reducer ? "map" : vectorBefore < looped.outputRank ? "outer" : "inner";
   const vector = form === "inner" ? extents.length - 1 : outputRank - 1;
@@ -231,10 +251,39 @@ export function chooseStrategy(
   const turnWork = (loop: number): number => count(extents.slice(loop + 1)) * perElement;
   const granule = (loop: number): number => (loop === vector ? 4 * unroll : 1);
   const flush = flushOf(kernel, form, unroll, limits);
-  const base = { kernel, form, vector, unroll, flush, source: vectorBefore, work };
+  const base = { kernel, form, vector, unroll, flush, tile: null, source: vectorBefore, work };
+  if (beside !== null)
+    return tiled(base, divide(extents, vector - 1, turnWork, enough, granule), enough);
   const axes = divide(extents, outputRank, turnWork, enough, granule);
   const divided = whole ? null : divideReduction(base, axes, enough, turnWork, limits);
   return divided ?? { ...base, axes, parts: null };
+}
+
+// Lines of memory that a tile reads are not used up at once: the vector loop is kept so short that
+// they are still in the cache when the next tile comes.
+const tileLength = 128;
+
+// The strategy of a kernel with tiles: besides outer loops, the vector loop is divided.
+function tiled(
+  base: Omit<Strategy, "axes" | "parts">,
+  outer: readonly ItemAxis[],
+  enough: number,
+): Strategy {
+  const { kernel, vector, work } = base;
+  const { extents } = kernel;
+  const loop = vector - 1;
+  const items = outer.reduce((n, axis) => n * Math.ceil(extents[axis.loop]! / axis.chunk), 1);
+  // A loop that is divided must be entered with one turn at a time by those inside of it.
+  const single = extents.slice(0, loop).map((_, l) => ({ loop: l, chunk: 1 }));
+  const chunk = Math.min(tileLength, Math.max(16, Math.ceil(extents[vector]! / 64) * 16));
+  const divides = extents[vector]! > chunk && work / items > enough;
+  return {
+    ...base,
+    unroll: 1,
+    axes: divides ? [...single, { loop: vector, chunk }] : outer,
+    parts: null,
+    tile: { loop, rows: 8, loads: tileLoads(kernel, vector, loop) },
+  };
 }
 
 // Divides the reduction where there are too few outputs for many items, or where long columns are
