@@ -29,9 +29,8 @@ import {
   finiteFunction,
   productFunction,
   type ProductSpec,
-  tileRows,
 } from "./product.js";
-import { panelColumns, panelRowBytes } from "./register-tile.js";
+import { panelColumns, panelRowBytes, tileRows } from "./register-tile.js";
 import { guideFunction, limitsFunction } from "./visibility.js";
 import { rowProductFunction, weightGradientsFunction } from "./weight-gradients.js";
 import { drawWords } from "./weights.js";

@@ -9,13 +9,11 @@ import {
   type FunctionReference,
   i32,
   type I32,
-  i32x4,
-  type Local,
   type ModuleBuilder,
   v128,
   type V128,
 } from "../../assembler/index.js";
-import { loadPartial, procedure, storePartial } from "./pack.js";
+import { loadPartial, procedure, storePartial, transposed } from "./pack.js";
 import { sumOfLanes } from "./weights.js";
 
 type I = typeof i32;
@@ -71,17 +69,9 @@ export function directScoresFunction(module: ModuleBuilder, size: number): Direc
 }
 
 /** The sums of the lanes of four vectors. */
-function sumsOfFour(f: FunctionBuilder, [a, b, c, d]: readonly Local<V128>[]): V128 {
-  const zip = (x: V128, y: V128): V128 => {
-    const low = f.let(i32x4.shuffle(x, y, [0, 4, 1, 5]));
-    const high = f.let(i32x4.shuffle(x, y, [2, 6, 3, 7]));
-    return f.let(f32x4.add(low, high));
-  };
-  // ab: a0+a2, b0+b2, a1+a3, b1+b3; likewise cd.
-  const [ab, cd] = [zip(a!, b!), zip(c!, d!)];
-  const first = i32x4.shuffle(ab, cd, [0, 1, 4, 5]);
-  const second = i32x4.shuffle(ab, cd, [2, 3, 6, 7]);
-  return f32x4.add(first, second);
+function sumsOfFour(f: FunctionBuilder, vectors: readonly V128[]): V128 {
+  const [a, b, c, d] = transposed(f, vectors) as [V128, V128, V128, V128];
+  return f32x4.add(f32x4.add(a, b), f32x4.add(c, d));
 }
 
 type OutputParameters = readonly [I, I, I, I, I, I, I];

@@ -295,20 +295,25 @@ function transposeFour(
   to: I32,
   factor: Local<V128>,
 ): void {
-  const [a, b, c, d] = rows.map((address) => f.let<V128>(v128.load(address)));
-  const lowAB = f.let(i32x4.shuffle(a!, b!, [0, 4, 1, 5]));
-  const highAB = f.let(i32x4.shuffle(a!, b!, [2, 6, 3, 7]));
-  const lowCD = f.let(i32x4.shuffle(c!, d!, [0, 4, 1, 5]));
-  const highCD = f.let(i32x4.shuffle(c!, d!, [2, 6, 3, 7]));
-  const columns = [
+  const vectors = rows.map((address) => f.let<V128>(v128.load(address)));
+  transposed(f, vectors).forEach((column, i) => {
+    f.storeV128(to, f32x4.multiply(column, factor), i * panelRowBytes);
+  });
+}
+
+/** The transpose of four vectors. */
+export function transposed(f: FunctionBuilder, rows: readonly V128[]): V128[] {
+  const [a, b, c, d] = rows as [V128, V128, V128, V128];
+  const lowAB = f.let(i32x4.shuffle(a, b, [0, 4, 1, 5]));
+  const highAB = f.let(i32x4.shuffle(a, b, [2, 6, 3, 7]));
+  const lowCD = f.let(i32x4.shuffle(c, d, [0, 4, 1, 5]));
+  const highCD = f.let(i32x4.shuffle(c, d, [2, 6, 3, 7]));
+  return [
     i32x4.shuffle(lowAB, lowCD, [0, 1, 4, 5]),
     i32x4.shuffle(lowAB, lowCD, [2, 3, 6, 7]),
     i32x4.shuffle(highAB, highCD, [0, 1, 4, 5]),
     i32x4.shuffle(highAB, highCD, [2, 3, 6, 7]),
   ];
-  columns.forEach((column, i) => {
-    f.storeV128(to, f32x4.multiply(column, factor), i * panelRowBytes);
-  });
 }
 
 type UnpackParameters = readonly [I, I, I, I, I];

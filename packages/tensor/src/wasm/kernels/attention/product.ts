@@ -14,10 +14,7 @@ import {
   type V128,
 } from "../../assembler/index.js";
 import { procedure } from "./pack.js";
-import { panelColumns, panelRowBytes, RegisterTile } from "./register-tile.js";
-
-/** Rows of the register tiles. Lists of numbers a row are filled up to a multiple of it. */
-export const tileRows = 4;
+import { panelColumns, panelRowBytes, RegisterTile, tileRows } from "./register-tile.js";
 
 /** The shape of a product `output = left · right`, sizes in bytes where not said otherwise. */
 export interface ProductSpec {

@@ -25,6 +25,9 @@ export const panelColumns = 8;
 /** Bytes of a row of a panel. */
 export const panelRowBytes: number = panelColumns * 4;
 
+/** Rows of the tiles. Matrices and lists of numbers a row are filled up to a multiple of it. */
+export const tileRows = 4;
+
 /** Where the numbers of the left matrix are: element (r, s) at `address + r · row + s · step`. */
 export interface LeftMatrix {
   readonly address: I32;

@@ -14,7 +14,7 @@ import {
   type V128,
 } from "../../assembler/index.js";
 import { procedure, roundUpI32 } from "./pack.js";
-import { tileRows } from "./product.js";
+import { tileRows } from "./register-tile.js";
 
 /** A limit of the window that limits nothing. */
 export const noLimit: number = 1 << 29;

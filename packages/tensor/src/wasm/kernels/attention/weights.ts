@@ -21,7 +21,7 @@ import {
 import { log, type MathContext, threefry } from "../../math/index.js";
 import { expOfNegative } from "../rows/exponential.js";
 import { procedure } from "./pack.js";
-import { tileRows } from "./product.js";
+import { tileRows } from "./register-tile.js";
 import { type Guide, laneNumbers, minusInfinity } from "./visibility.js";
 
 /** What makes the code of the weights. */

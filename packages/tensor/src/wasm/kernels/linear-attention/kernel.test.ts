@@ -93,11 +93,13 @@ function randomCase(seed: number): Case {
   const random = generator(seed);
   const upTo = (limit: number): number => 1 + Math.floor(random() * limit);
   const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(random() * choices.length)]!;
-  const longest = [3, 40, 100, 300][seed % 4]!;
+  const longest = [3, 30, 80, 300][seed % 4]!;
   const n = upTo(longest);
+  // The long ones have one key head, to keep the test short.
+  const many = longest < 300 ? 2 : 1;
   return {
-    batch: upTo(2),
-    keyHeads: upTo(2),
+    batch: upTo(many),
+    keyHeads: upTo(many),
     group: pick(1, 1, 1, 2, 3),
     n,
     m: pick(n, upTo(longest)),
@@ -112,7 +114,7 @@ function randomCase(seed: number): Case {
 
 describe("cumulative linear attention", () => {
   // Each block of cases is one test: a hundred test titles say less than one.
-  for (let first = 1; first <= 160; first += 20) {
+  for (let first = 1; first <= 260; first += 20) {
     it(`agrees with its definition, random configurations from ${first}`, () => {
       for (let seed = first; seed < first + 20; seed++) {
         const c = randomCase(seed);

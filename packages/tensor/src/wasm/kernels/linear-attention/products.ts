@@ -18,10 +18,7 @@ import {
   type ModuleBuilder,
 } from "../../assembler/index.js";
 import { procedure, roundUp, roundUpI32 } from "../attention/pack.js";
-import { panelColumns, panelRowBytes, RegisterTile } from "../attention/register-tile.js";
-
-/** Rows of the register tiles. */
-export const tileRows = 4;
+import { panelColumns, panelRowBytes, RegisterTile, tileRows } from "../attention/register-tile.js";
 
 /** Sizes of a chunk's matrices. */
 export interface ChunkSizes {

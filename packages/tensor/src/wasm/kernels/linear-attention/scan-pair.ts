@@ -10,13 +10,11 @@ import {
   type FunctionBuilder,
   i32,
   type I32,
-  i32x4,
-  type Local,
   type ModuleBuilder,
   v128,
   type V128,
 } from "../../assembler/index.js";
-import { procedure } from "../attention/pack.js";
+import { procedure, transposed } from "../attention/pack.js";
 import { panelColumns, panelRowBytes } from "../attention/register-tile.js";
 import type { ChunkSizes, Visibility } from "./products.js";
 import { scanArguments, type ScanSpec, scanScratchBytes, twinOf } from "./scan-spec.js";
@@ -111,19 +109,10 @@ function transposeFunction(
 function transposeEight(f: FunctionBuilder, from: I32, to: I32): void {
   for (const rows of [0, 4]) {
     for (const columns of [0, 4]) {
-      const [a, b, c, d] = [0, 1, 2, 3].map((i) =>
+      const vectors = [0, 1, 2, 3].map((i) =>
         f.let<V128>(v128.load(from, (rows + i) * panelRowBytes + columns * 4)),
-      ) as unknown as [Local<V128>, Local<V128>, Local<V128>, Local<V128>];
-      const lowAB = f.let(i32x4.shuffle(a, b, [0, 4, 1, 5]));
-      const highAB = f.let(i32x4.shuffle(a, b, [2, 6, 3, 7]));
-      const lowCD = f.let(i32x4.shuffle(c, d, [0, 4, 1, 5]));
-      const highCD = f.let(i32x4.shuffle(c, d, [2, 6, 3, 7]));
-      [
-        i32x4.shuffle(lowAB, lowCD, [0, 1, 4, 5]),
-        i32x4.shuffle(lowAB, lowCD, [2, 3, 6, 7]),
-        i32x4.shuffle(highAB, highCD, [0, 1, 4, 5]),
-        i32x4.shuffle(highAB, highCD, [2, 3, 6, 7]),
-      ].forEach((vector, i) => {
+      );
+      transposed(f, vectors).forEach((vector, i) => {
         f.storeV128(to, vector, (columns + i) * panelRowBytes + rows * 4);
       });
     }

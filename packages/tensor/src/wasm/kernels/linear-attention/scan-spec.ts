@@ -2,8 +2,8 @@
 
 import type { LinearAttentionMode } from "../../../ops/linear-attention.js";
 import { roundUp } from "../attention/pack.js";
-import { panelRowBytes } from "../attention/register-tile.js";
-import { type ChunkSizes, outputRowBytes, tileRows } from "./products.js";
+import { panelRowBytes, tileRows } from "../attention/register-tile.js";
+import { type ChunkSizes, outputRowBytes } from "./products.js";
 
 /** What makes the code of a scan. */
 export interface ScanSpec extends ChunkSizes {

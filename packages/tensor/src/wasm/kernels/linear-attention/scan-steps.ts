@@ -10,12 +10,11 @@ import {
   type ModuleBuilder,
 } from "../../assembler/index.js";
 import { packColumns, packPanels, packRows, unpackRows } from "../attention/pack.js";
-import { panelColumns, panelRowBytes } from "../attention/register-tile.js";
+import { panelColumns, panelRowBytes, tileRows } from "../attention/register-tile.js";
 import {
   outputFunction,
   outputRowBytes,
   scoresFunction,
-  tileRows,
   updateFunction,
   type Visibility,
 } from "./products.js";

@@ -29,7 +29,7 @@
 
 import { i32, type I32, kernelSignature, type Local } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
-import { tileRows } from "./products.js";
+import { tileRows } from "../attention/register-tile.js";
 import type { ScanSpec } from "./scan-spec.js";
 import { PairedSteps } from "./scan-pair.js";
 import { ScanSteps } from "./scan-steps.js";
