@@ -49,7 +49,7 @@ export function limitsFunction(module: ModuleBuilder): LimitsFunction {
 }
 
 /** Sets `local` to a value limited to 0 … `last`. */
-export function limit(f: FunctionBuilder, local: Local<I32>, value: I32, last: I32): void {
+function limit(f: FunctionBuilder, local: Local<I32>, value: I32, last: I32): void {
   f.set<I32>(local, value);
   f.set<I32>(local, local.minimum(last));
   f.set<I32>(local, local.maximum(0));
