@@ -9,7 +9,7 @@ import { evaluate } from "./evaluate.js";
 import { readGoldenFile, type GoldenFile } from "./golden-file.js";
 
 /** A golden file that was found. */
-export interface Found {
+export interface FoundFile {
   readonly area: string;
   readonly name: string;
   readonly path: string;
@@ -25,8 +25,8 @@ export interface CaseResult {
 }
 
 /** All golden files under `folder`, as `<area>/<case>.safetensors`. */
-export async function findGoldenFiles(folder: string): Promise<Found[]> {
-  const found: Found[] = [];
+export async function findGoldenFiles(folder: string): Promise<FoundFile[]> {
+  const found: FoundFile[] = [];
   for (const area of await readdir(folder, { withFileTypes: true })) {
     if (!area.isDirectory()) continue;
     for (const file of await readdir(join(folder, area.name))) {
@@ -39,12 +39,12 @@ export async function findGoldenFiles(folder: string): Promise<Found[]> {
 }
 
 /** Whether `--only` names the file: by its area, or by area and case. */
-export function isSelected({ area, name }: Found, only: readonly string[]): boolean {
+export function isSelected({ area, name }: FoundFile, only: readonly string[]): boolean {
   return only.length === 0 || only.includes(area) || only.includes(`${area}/${name}`);
 }
 
 /** Runs one file on one device. */
-export async function runGoldenFile(found: Found, device: Device): Promise<CaseResult> {
+export async function runGoldenFile(found: FoundFile, device: Device): Promise<CaseResult> {
   const before = getDevice();
   setDevice(device);
   try {
