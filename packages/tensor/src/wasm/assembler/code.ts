@@ -6,8 +6,40 @@ export type CodePart = number | { readonly code: Code };
 /** A recipe for stack code: operands first, then the instruction's bytes. */
 export type Code = readonly CodePart[];
 
+/** Bytes that grow. */
+export class ByteBuffer {
+  private bytes = new Uint8Array(256);
+  /** The number of bytes so far. */
+  length = 0;
+
+  private reserve(more: number): void {
+    if (this.length + more <= this.bytes.length) return;
+    const grown = new Uint8Array(Math.max(2 * this.bytes.length, this.length + more));
+    grown.set(this.bytes);
+    this.bytes = grown;
+  }
+
+  /** Appends one byte. */
+  push(byte: number): void {
+    this.reserve(1);
+    this.bytes[this.length++] = byte;
+  }
+
+  /** Appends many. */
+  append(bytes: ArrayLike<number>): void {
+    this.reserve(bytes.length);
+    this.bytes.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  /** What was appended; not a copy. */
+  view(): Uint8Array {
+    return this.bytes.subarray(0, this.length);
+  }
+}
+
 /** Appends the bytes of a recipe to `out`. */
-export function flatten(code: Code, out: number[]): void {
+export function flatten(code: Code, out: ByteBuffer): void {
   for (const part of code) {
     if (typeof part === "number") out.push(part);
     else flatten(part.code, out);
@@ -26,10 +58,25 @@ export function unsigned(value: number): number[] {
   return bytes;
 }
 
-/** A signed LEB128 number of up to 64 bits. */
-export function signed(value: number | bigint): number[] {
+/** A signed LEB128 number of up to 32 bits. */
+export function signed(value: number): number[] {
   const bytes: number[] = [];
-  let rest = BigInt.asIntN(64, BigInt(value));
+  let rest = value | 0;
+  for (;;) {
+    const byte = rest & 0x7f;
+    rest >>= 7;
+    if ((rest === 0 && byte < 0x40) || (rest === -1 && byte >= 0x40)) {
+      bytes.push(byte);
+      return bytes;
+    }
+    bytes.push(byte | 0x80);
+  }
+}
+
+/** A signed LEB128 number of up to 64 bits. */
+export function signed64(value: bigint): number[] {
+  const bytes: number[] = [];
+  let rest = BigInt.asIntN(64, value);
   for (;;) {
     const byte = Number(rest & 0x7fn);
     rest >>= 7n;
@@ -42,15 +89,16 @@ export function signed(value: number | bigint): number[] {
 }
 
 /** A counted sequence, the format of every list in a module. */
-export function vector(items: readonly (readonly number[])[]): number[] {
-  const bytes = unsigned(items.length);
-  for (const item of items) for (const byte of item) bytes.push(byte);
-  return bytes;
+export function vector(items: readonly ArrayLike<number>[]): Uint8Array {
+  const bytes = new ByteBuffer();
+  bytes.append(unsigned(items.length));
+  for (const item of items) bytes.append(item);
+  return bytes.view();
 }
 
 /** A name: counted UTF-8. */
 export function name(text: string): number[] {
-  const bytes = [...new TextEncoder().encode(text)];
+  const bytes = new TextEncoder().encode(text);
   return [...unsigned(bytes.length), ...bytes];
 }
 
@@ -64,9 +112,11 @@ export function float64Bytes(value: number): number[] {
   return [...new Uint8Array(new Float64Array([value]).buffer)];
 }
 
+const vectorInstructions: (readonly number[])[] = [];
+
 /** An instruction with the SIMD prefix. */
-export function simd(opcode: number): number[] {
-  return [0xfd, ...unsigned(opcode)];
+export function simd(opcode: number): readonly number[] {
+  return (vectorInstructions[opcode] ??= [0xfd, ...unsigned(opcode)]);
 }
 
 /** The alignment hint (log2 of bytes) and offset of a memory access. */

@@ -1,7 +1,7 @@
 /** Function bodies: locals and statements. */
 
 import { XError } from "../../error.js";
-import { type Code, flatten, memoryArgument, simd, unsigned } from "./code.js";
+import { ByteBuffer, type Code, flatten, memoryArgument, simd, unsigned } from "./code.js";
 import {
   type Expression,
   expressionOf,
@@ -81,9 +81,9 @@ const emptyBlock = 0x40;
 export class FunctionBuilder {
   private readonly parameterCount: number;
   private readonly locals: number[] = [];
-  private readonly bytes: number[] = [];
+  private readonly bytes = new ByteBuffer();
   // Runs before the statements; holds the constants.
-  private readonly prologue: number[] = [];
+  private readonly prologue = new ByteBuffer();
   private readonly constants = new Map<string, Expression>();
   // Number of blocks, loops and ifs that are open.
   private depth = 0;
@@ -123,14 +123,18 @@ export class FunctionBuilder {
    * more than the operation they are used for; the same constant is kept once.
    */
   constant<T extends Expression>(value: T): T {
-    const bytes: number[] = [];
+    const bytes = new ByteBuffer();
     flatten(value.code, bytes);
-    const key = bytes.join();
+    return this.constantOf(bytes.view().join(), () => value);
+  }
+
+  /** The same for a value that is named by a key, and made only if it is new. */
+  constantOf<T extends Expression>(key: string, make: () => T): T {
     let kept = this.constants.get(key);
     if (!kept) {
+      const value = make();
       const local = this.local(typeOf(value));
-      for (const byte of bytes) this.prologue.push(byte);
-      this.prologue.push(0x21, ...unsigned(local.index));
+      flatten([value, 0x21, ...unsigned(local.index)], this.prologue);
       this.constants.set(key, local);
       kept = local;
     }
@@ -166,7 +170,7 @@ export class FunctionBuilder {
   private storeBytes(
     address: I32,
     value: Expression,
-    opcode: number[],
+    opcode: readonly number[],
     align: number,
     offset: number,
   ): void {
@@ -253,7 +257,7 @@ export class FunctionBuilder {
 
   /** A block; branches to its label leave it. */
   block(body: (exit: Label) => void): void {
-    this.bytes.push(0x02, emptyBlock);
+    this.bytes.append([0x02, emptyBlock]);
     this.depth++;
     body({ depth: this.depth });
     this.end();
@@ -261,7 +265,7 @@ export class FunctionBuilder {
 
   /** A loop; it ends unless the body branches to the label, which starts it anew. */
   loop(body: (again: Label) => void): void {
-    this.bytes.push(0x03, emptyBlock);
+    this.bytes.append([0x03, emptyBlock]);
     this.depth++;
     body({ depth: this.depth });
     this.end();
@@ -368,7 +372,7 @@ export class FunctionBuilder {
   }
 
   /** The encoded body, ended by `result` where the function has one. */
-  finish(result: Expression | undefined): number[] {
+  finish(result: Expression | undefined): Uint8Array {
     if (this.depth !== 0) {
       throw new XError(
         "internal",
@@ -387,7 +391,12 @@ export class FunctionBuilder {
       ...groups.flatMap(([count, type]) => [...unsigned(count), type]),
     ];
     const length = declared.length + this.prologue.length + this.bytes.length + 1;
-    return [...unsigned(length), ...declared, ...this.prologue, ...this.bytes, 0x0b];
+    const body = new ByteBuffer();
+    for (const part of [unsigned(length), declared, this.prologue.view(), this.bytes.view()]) {
+      body.append(part);
+    }
+    body.push(0x0b);
+    return body.view();
   }
 }
 

@@ -1,7 +1,7 @@
 /** Modules: memory, functions and exports put together into bytes. */
 
 import { XError } from "../../error.js";
-import { name, unsigned, vector } from "./code.js";
+import { ByteBuffer, name, unsigned, vector } from "./code.js";
 import type { Expression, V128, ValueType } from "./expression.js";
 import {
   type Arguments,
@@ -35,14 +35,10 @@ export interface ModuleOptions {
 
 interface Defined {
   readonly type: number;
-  readonly body: number[];
+  readonly body: Uint8Array;
 }
 
 const functionKind = 0x00;
-
-function section(id: number, content: readonly number[]): number[] {
-  return content.length === 0 ? [] : [id, ...unsigned(content.length), ...content];
-}
 
 /** Collects functions and writes the module. */
 export class ModuleBuilder {
@@ -184,7 +180,7 @@ export class ModuleBuilder {
     return this.relaxed ? f64x2.relaxedMadd(a, b, c) : f64x2.add(f64x2.multiply(a, b), c);
   }
 
-  private importSection(): number[] {
+  private imports(): number[][] {
     const imports = [...this.imported];
     if (this.memory) {
       const { shared, minimumPages = 0, maximumPages } = this.memory;
@@ -197,27 +193,38 @@ export class ModuleBuilder {
       imports.push([...name("env"), ...name("memory"), 0x02, ...limits]);
     }
     if (this.importsTable) imports.push([...name("env"), ...name("table"), 0x01, 0x70, 0x00, 0x00]);
-    return imports.length > 0 ? vector(imports) : [];
+    return imports;
   }
 
   /** The module's bytes. */
   toBytes(): Uint8Array<ArrayBuffer> {
     const functions = this.functions.filter((entry) => entry !== null);
     const table = this.tableEntries;
-    const bytes = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
-    const append = (content: readonly number[]): void => {
-      for (const byte of content) bytes.push(byte);
+    const bytes = new ByteBuffer();
+    bytes.append([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
+    const section = (id: number, items: readonly ArrayLike<number>[]): void => {
+      if (items.length === 0) return;
+      const content = vector(items);
+      bytes.push(id);
+      bytes.append(unsigned(content.length));
+      bytes.append(content);
     };
-    append(section(1, vector(this.typeBytes)));
-    append(section(2, this.importSection()));
-    append(section(3, vector(functions.map((entry) => unsigned(entry.type)))));
-    if (table) append(section(4, [0x01, 0x70, 0x00, ...unsigned(table.length)]));
-    append(section(7, vector(this.exports)));
+    section(1, this.typeBytes);
+    section(2, this.imports());
+    section(
+      3,
+      functions.map((entry) => unsigned(entry.type)),
+    );
+    if (table) section(4, [[0x70, 0x00, ...unsigned(table.length)]]);
+    section(7, this.exports);
     if (table) {
       const entries = vector(table.map((entry) => unsigned(entry.index)));
-      append(section(9, [0x01, 0x00, 0x41, 0x00, 0x0b, ...entries]));
+      section(9, [[0x00, 0x41, 0x00, 0x0b, ...entries]]);
     }
-    append(section(10, vector(functions.map((entry) => entry.body))));
-    return Uint8Array.from(bytes);
+    section(
+      10,
+      functions.map((entry) => entry.body),
+    );
+    return Uint8Array.from(bytes.view());
   }
 }

@@ -7,7 +7,7 @@
  * given as 4 bytes at most for vectors, as float32 arrays are.
  */
 
-import { type Code, float32Bytes, float64Bytes, memoryArgument, signed, simd } from "./code.js";
+import { type Code, float32Bytes, float64Bytes, memoryArgument, signed64, simd } from "./code.js";
 import { F32, F64, I32, type I32Like, I64, V128, type ValueType } from "./expression.js";
 
 class I32Type implements ValueType<I32> {
@@ -91,7 +91,7 @@ class I64Type implements ValueType<I64> {
   }
   /** A constant. */
   const(value: number | bigint): I64 {
-    return new I64([0x42, ...signed(value)]);
+    return new I64([0x42, ...signed64(BigInt(value))]);
   }
   /** Eight bytes. */
   load(address: I32, offset = 0): I64 {

@@ -23,12 +23,12 @@ export interface MathContext {
 
 /** A float32 constant in all lanes, kept in a local. */
 export function float(c: MathContext, value: number): V128 {
-  return c.f.constant(f32x4.splat(value));
+  return c.f.constantOf(Object.is(value, -0) ? "f-0" : `f${value}`, () => f32x4.splat(value));
 }
 
 /** A 32-bit integer constant in all lanes, kept in a local. */
 export function integer(c: MathContext, value: number): V128 {
-  return c.f.constant(i32x4.splat(value));
+  return c.f.constantOf(`i${value}`, () => i32x4.splat(value));
 }
 
 /** `coefficients[0] + coefficients[1] x + …` in float32 lanes; `x` should be a local. */
