@@ -49,7 +49,11 @@ export function calculateFans(shape: Shape): Fans {
   return { fanIn: shape[1]! * kernel, fanOut: shape[0]! * kernel };
 }
 
-const gains = {
+/** What follows a layer, for the choice of its gain. */
+export type Nonlinearity =
+  "linear" | "conv1d" | "conv2d" | "sigmoid" | "tanh" | "relu" | "leakyRelu" | "selu";
+
+const gains: Readonly<Record<Nonlinearity, number | null>> = {
   linear: 1,
   conv1d: 1,
   conv2d: 1,
@@ -58,10 +62,7 @@ const gains = {
   relu: Math.SQRT2,
   leakyRelu: null,
   selu: 3 / 4,
-} as const;
-
-/** What follows a layer, for the choice of its gain. */
-export type Nonlinearity = keyof typeof gains;
+};
 
 /**
  * How much a layer's weights are scaled up for the function that follows it: 1 for linear maps and

@@ -113,19 +113,18 @@ function isAssigned(group: ValueGroup): boolean {
 }
 
 /**
- * What has to be computed before: initial numbers that are computed on the way to something else,
+ * What has to be computed before what was requested: initial numbers that are computed on the way,
  * and copies of what the plan is going to overwrite.
  */
-function precedingValues({ values, initial }: Pending): readonly Value[] {
-  // A plan of initial numbers and nothing else needs no other one before it.
-  const isInitial = values.every((value) => value.isInitial);
-  const copies: Value[] = [];
+function precedingValues(requested: readonly Value[], { values, initial }: Pending): Value[] {
+  const preceding = new Set(initial);
   for (const { home } of values) {
     if (home === null || home.copies.size === 0) continue;
-    for (const copy of home.copies) if (copy.home !== null) copies.push(copy);
+    for (const copy of home.copies) if (copy.home !== null) preceding.add(copy);
     home.copies.clear();
   }
-  return isInitial ? copies : [...new Set([...initial, ...copies])];
+  if (preceding.size > 0) for (const value of requested) preceding.delete(value);
+  return [...preceding];
 }
 
 function deviceOf(values: readonly Value[]): Device {
@@ -165,7 +164,7 @@ const noValues: ReadonlySet<Value> = new Set();
 
 async function compute(requested: readonly Value[], readback: ReadonlySet<Value>): Promise<void> {
   let next = pending(requested);
-  const preceding = precedingValues(next);
+  const preceding = precedingValues(requested, next);
   if (preceding.length > 0) {
     await compute(preceding, noValues);
     next = pending(requested);

@@ -194,3 +194,12 @@ test("two tensors can exchange their numbers", async () => {
   expect(await a.toArray()).toEqual([3, 4]);
   expect(await b.toArray()).toEqual([1, 2]);
 });
+
+test("a copy of numbers that are not computed yet keeps them", async () => {
+  const cache = tensor([1, 2]);
+  cache.assign(cache.add(1));
+  const copy = reserved([2]).initialize(cache);
+  cache.assign(cache.mul(10));
+  expect(await cache.toArray()).toEqual([20, 30]);
+  expect(await copy.toArray()).toEqual([2, 3]);
+});
