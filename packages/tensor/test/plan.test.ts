@@ -1,5 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { reference, setDevice, tensor, realize, wasm, zeros, type Tensor } from "../src/index.js";
+import {
+  cumulativeLinearAttention,
+  realize,
+  reference,
+  setDevice,
+  tensor,
+  wasm,
+  zeros,
+  type Tensor,
+} from "../src/index.js";
+import { expectClose } from "../src/testing/index.js";
 import type { Device } from "../src/index.js";
 import { LoopDevice } from "./loop-device.js";
 
@@ -99,8 +109,12 @@ const programs: Record<string, Program> = {
     return [x.t(), x, x.reshape([6])];
   },
   "products without elements": () => [
-    zeros([3, 0]).reshape([0, 5]).matmul(zeros([5, 2])),
-    zeros([2, 3, 0]).reshape([6, 0]).matmul(zeros([0, 4])),
+    zeros([3, 0])
+      .reshape([0, 5])
+      .matmul(zeros([5, 2])),
+    zeros([2, 3, 0])
+      .reshape([6, 0])
+      .matmul(zeros([0, 4])),
   ],
   "zero sizes": () => [zeros([0, 3]).exp(), zeros([0, 3]).add(1).sum(0), zeros([2, 0]).prod(1)],
   "argmax and max": () => [ramp([3, 5]).argmax(1), ramp([3, 5]).amax(1).mul(2)],
@@ -152,6 +166,28 @@ describe.each(Object.entries(devices))("plans on %s", (_, makeDevice) => {
       }
       expect([...(await a.data())]).toEqual([87, 174, 261]);
     }
+    setDevice(reference());
+  });
+
+  it("use one result of a kernel before another overwrites memory", async () => {
+    setDevice(await makeDevice());
+    const x = ramp([1, 2, 6, 4]);
+    const part = (start: number): Tensor => x.narrow(2, start, 3);
+    const whole = cumulativeLinearAttention(x, x, x, { causal: true });
+    const state = zeros([1, 2, 4, 4]).add(0);
+    await state.realize();
+    const outputs = [0, 3].map((start) => {
+      const tokens = part(start);
+      const result = cumulativeLinearAttention(tokens, tokens, tokens, { causal: true, state });
+      state.assign(result.state);
+      return result.output.mul(2);
+    });
+    await realize(...outputs, state);
+    for (const [i, y] of outputs.entries()) {
+      const expected = whole.output.narrow(2, 3 * i, 3).mul(2);
+      await expectClose(y, expected, { relativeTo: "largest" });
+    }
+    await expectClose(state, whole.state, { relativeTo: "largest" });
     setDevice(reference());
   });
 

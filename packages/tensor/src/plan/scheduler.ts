@@ -118,7 +118,8 @@ class Scheduler {
       const isUpdate = (graph.updates[i] ?? null) !== null;
       if (isUpdate) {
         if (updateCount.get(target) !== 1 || !this.#mayOverwrite(value, target)) return;
-        if (isUsed.has(value)) {
+        // A kernel runs as a whole: if others use any of its results, it cannot wait for the end.
+        if (value.node.outputs.some((output) => isUsed.has(output))) {
           if (!this.#isOnlyReader(value.node, target)) return;
           this.#early.add(value.node);
         }
