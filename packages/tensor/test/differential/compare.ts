@@ -39,6 +39,7 @@ export async function compareTwins(device: Device, twin: Twin, tally: Tally): Pr
   const graph = collectGraph(onReference);
   const expected = expectations(
     expandPrimitives(graph, () => false),
+    graph.nodes.some(({ op }) => op.kind === "primitive"),
     graph.inputs.map((value) => elementsOf(value.storage!.host!)),
     graph.scalars.map((node) => node.payload as number),
   );

@@ -67,12 +67,13 @@ function pair(pick: Picker): [Value, Value] | null {
   const a = pick.value();
   if (a === null) return null;
   const b = pick.value(fitsWith(a));
+  if (b === null) return null;
   const number = (pick.below(13) - 6) / (isFloat(a.dtype) ? 4 : 1);
   const dtype = isFloat(a.dtype) ? "float32" : "int32";
   const kind = pick.below(8);
   if (kind === 0) return [a, constant(number, dtype)];
   if (kind === 1) return [a, scalar(number, dtype)];
-  return pick.flip() ? [a, b!] : [b!, a];
+  return pick.flip() ? [a, b] : [b, a];
 }
 
 const binaryFunctions: readonly ((a: Value, b: Value) => Value)[] = [
