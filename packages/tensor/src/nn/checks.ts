@@ -1,6 +1,6 @@
 /** Checks of what modules are configured with. */
 
-import { check, XError } from "../error.js";
+import { check } from "../error.js";
 import { formatShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 
@@ -62,20 +62,5 @@ export function checkLastAxis(owner: string, name: string, x: Tensor, size: numb
     "shape",
     () =>
       `${owner}: the last axis of the ${name} must be ${size}, got ${formatShape(x.shape)}. Reshape it, or make the module for that size.`,
-  );
-}
-
-/** Checks that `x` has one of the given numbers of axes. */
-export function checkRank(
-  owner: string,
-  name: string,
-  x: Tensor,
-  ranks: readonly number[],
-  axes: string,
-): void {
-  if (ranks.includes(x.rank)) return;
-  throw new XError(
-    "shape",
-    `${owner}: the ${name} must have the axes ${axes}, got ${formatShape(x.shape)}. Reshape it.`,
   );
 }

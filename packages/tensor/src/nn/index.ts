@@ -48,6 +48,7 @@ export {
   NLLLoss,
   SmoothL1Loss,
 } from "./losses.js";
+export type { BCELossOptions, HuberLossOptions, SmoothL1LossOptions } from "./losses.js";
 export { Module } from "./module.js";
 export { MultiheadAttention } from "./multihead-attention.js";
 export type {

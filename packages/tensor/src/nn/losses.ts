@@ -96,10 +96,16 @@ export class L1Loss extends Loss<LossOptions> {
   }
 }
 
+/** Options of `SmoothL1Loss`. */
+export interface SmoothL1LossOptions extends LossOptions {
+  /** Where the quadratic part ends. Default 1. */
+  readonly beta?: number;
+}
+
 /** Quadratic below `beta`, linear beyond; see the function `smoothL1Loss`. */
-export class SmoothL1Loss extends Loss<NonNullable<Parameters<typeof smoothL1Loss>[2]>> {
+export class SmoothL1Loss extends Loss<SmoothL1LossOptions> {
   /** @param options as for `smoothL1Loss` */
-  constructor(options: NonNullable<Parameters<typeof smoothL1Loss>[2]> = {}) {
+  constructor(options: SmoothL1LossOptions = {}) {
     super(options);
   }
 
@@ -109,10 +115,16 @@ export class SmoothL1Loss extends Loss<NonNullable<Parameters<typeof smoothL1Los
   }
 }
 
+/** Options of `HuberLoss`. */
+export interface HuberLossOptions extends LossOptions {
+  /** Where the quadratic part ends. Default 1. */
+  readonly delta?: number;
+}
+
 /** Quadratic up to `delta`, linear beyond; see the function `huberLoss`. */
-export class HuberLoss extends Loss<NonNullable<Parameters<typeof huberLoss>[2]>> {
+export class HuberLoss extends Loss<HuberLossOptions> {
   /** @param options as for `huberLoss` */
-  constructor(options: NonNullable<Parameters<typeof huberLoss>[2]> = {}) {
+  constructor(options: HuberLossOptions = {}) {
     super(options);
   }
 
@@ -122,10 +134,16 @@ export class HuberLoss extends Loss<NonNullable<Parameters<typeof huberLoss>[2]>
   }
 }
 
+/** Options of `BCELoss`. */
+export interface BCELossOptions extends LossOptions {
+  /** Multiplies the losses; broadcasts. */
+  readonly weight?: Tensor | null;
+}
+
 /** Binary cross entropy of probabilities; see the function `binaryCrossEntropy`. */
-export class BCELoss extends Loss<NonNullable<Parameters<typeof binaryCrossEntropy>[2]>> {
+export class BCELoss extends Loss<BCELossOptions> {
   /** @param options as for `binaryCrossEntropy` */
-  constructor(options: NonNullable<Parameters<typeof binaryCrossEntropy>[2]> = {}) {
+  constructor(options: BCELossOptions = {}) {
     super(options);
   }
 

@@ -214,11 +214,11 @@ export abstract class Module {
    * ```ts
    * const model = new Sequential(new Linear(4, 8), new ReLU(), new Linear(8, 2));
    * console.log(model.summary());
-   * // → name  kind        shapes                     parameters
+   * // → name  kind        shapes                   parameters
    * // →       Sequential
-   * // → 0     Linear      weight [8, 4]  bias [8]            40
+   * // → 0     Linear      weight [8, 4]  bias [8]          40
    * // → 1     ReLU
-   * // → 2     Linear      weight [2, 8]  bias [2]            18
+   * // → 2     Linear      weight [2, 8]  bias [2]          18
    * // → 58 parameters, 58 of them trained; 232 bytes
    * ```
    */

@@ -78,6 +78,10 @@ export abstract class TensorCore {
     return this.#gradient;
   }
 
+  /**
+   * Puts another gradient in its place, or none. One that is not computed yet is computed with what
+   * the old one belonged to, in the same memory.
+   */
   set grad(gradient: Tensor | null) {
     check(
       gradient === null || (sameShape(gradient.shape, this.shape) && gradient.dtype === "float32"),

@@ -49,8 +49,8 @@ type Level = "first" | "max" | "last";
  * @example
  * ```ts
  * const optimizer = new SGD([new Parameter(ones([1]))], { lr: 1, momentum: 0.9 });
- * const schedule = new OneCycleLR(optimizer, { maxLr: 1, totalSteps: 11, divFactor: 10 });
- * console.log(schedule.currentRates(), optimizer.paramGroups[0]!.momentum); // → [ 0.1 ] 0.95
+ * const schedule = new OneCycleLR(optimizer, { maxLr: 1, totalSteps: 11, divFactor: 4 });
+ * console.log(schedule.currentRates(), optimizer.paramGroups[0]!.momentum); // → [ 0.25 ] 0.95
  * ```
  *
  * @see Smith, Topin: Super-Convergence (2018)
