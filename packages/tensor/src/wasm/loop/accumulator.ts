@@ -193,8 +193,17 @@ export class Accumulator {
       }
       return this.position;
     }
+    if (this.sawNaN) {
+      for (const turn of turns) {
+        const { value, sawNaN } = this;
+        f.set(value, this.rule.join(value, i32x4.shuffle(value, value, turn)));
+        f.set(sawNaN, sawNaN.or(i32x4.shuffle(sawNaN, sawNaN, turn)));
+      }
+      return this.result();
+    }
     const lanes = f.let(this.result());
-    for (const turn of turns) this.joinInto(lanes, i32x4.shuffle(lanes, lanes, turn));
+    for (const turn of turns)
+      f.set(lanes, this.rule.join(lanes, i32x4.shuffle(lanes, lanes, turn)));
     return lanes;
   }
 

@@ -38,7 +38,7 @@ function launchOf(
     scratchBytes: 0,
     reads: [...new Set(loads.map(bufferOf))],
     writes: [...new Set(kernel.stores.map(bufferOf))],
-    work,
+    work: 4 * work,
   };
 }
 

@@ -106,22 +106,31 @@ function expressionCost(e: Expression, kernel: NormalKernel, vector: number): nu
   }
 }
 
+// Cost of one vector if the loop `vector` is vectorised.
+function vectorCost(kernel: NormalKernel, vector: number): number {
+  const { extents, outputRank } = kernel;
+  let cost = 1;
+  for (const e of kernel.body) cost += expressionCost(e, kernel, vector);
+  if (vector < outputRank) {
+    const reduced = count(extents.slice(outputRank));
+    for (const { index, stored } of kernel.stores) {
+      cost += accessCost(index.strides[vector]!, stored) / reduced;
+    }
+  }
+  return cost;
+}
+
 // Cost of one element if the loop `vector` is vectorised.
 function elementCost(kernel: NormalKernel, vector: number): number {
   const { extents, outputRank, reducer } = kernel;
   const reduced = count(extents.slice(outputRank));
-  let perVector = 1;
-  for (const e of kernel.body) perVector += expressionCost(e, kernel, vector);
+  const perVector = vectorCost(kernel, vector);
   const isOutput = vector < outputRank;
-  if (isOutput) {
-    for (const { index, stored } of kernel.stores) {
-      perVector += accessCost(index.strides[vector]!, stored) / reduced;
-    }
-  }
   const size = extents[vector]!;
   const rest = size % 4;
   const vectors = Math.floor(size / 4) + (rest === 0 ? 0 : 2 + rest / 2);
-  const across = reducer && !isOutput ? 15 + kernel.epilogue.length : 0;
+  // Joining lanes, which is dearer where NaN is kept apart.
+  const across = !reducer || isOutput ? 0 : (reducer === "sum" ? 8 : 16) + kernel.epilogue.length;
   return (vectors * perVector + 2) / size + across / reduced;
 }
 
@@ -184,7 +193,11 @@ function divide(
   return axes;
 }
 
-function unrollOf(cost: number, form: Form): number {
+// Vectors at a time, by the cost of one and the length of the vector loop.
+function unrollOf(cost: number, form: Form, size: number): number {
+  const vectors = size / 4;
+  // Short rows are done without a loop.
+  if (form === "inner" && cost <= 5 && vectors <= 8 && Number.isInteger(vectors)) return vectors;
   if (form === "map") return cost <= 5 ? 4 : cost <= 14 ? 2 : 1;
   return cost <= 8 ? 4 : cost <= 20 ? 2 : 1;
 }
@@ -219,7 +232,7 @@ export function mapStrategy(kernel: NormalKernel, itemLoops: number): Strategy {
     kernel,
     form: "map",
     vector,
-    unroll: dynamic ? 1 : unrollOf(perElement * 4, "map"),
+    unroll: dynamic ? 1 : unrollOf(perElement * 4, "map", kernel.extents[vector]!),
     axes: Array.from({ length: itemLoops }, (_, loop) => ({ loop, chunk: 1 })),
     flush: null,
     parts: null,
@@ -244,7 +257,8 @@ export function chooseStrategy(
   const vector = form === "inner" ? extents.length - 1 : outputRank - 1;
   const perElement = elementCost(kernel, vector);
   const dynamic = kernel.body.some((e) => e.kind === "load" && e.guard !== undefined);
-  const unroll = dynamic && form === "map" ? 1 : unrollOf(perElement * 4, form);
+  const unroll =
+    dynamic && form === "map" ? 1 : unrollOf(vectorCost(kernel, vector), form, extents[vector]!);
   const total = count(extents);
   const work = total * perElement;
   const enough = Math.min(limits.itemWork, limits.itemElements * perElement);
