@@ -131,6 +131,7 @@ export class CumulativeTransformerEncoderKV extends Module {
     return joined(memories, memories[0]!.position);
   }
 
+  /** Replaces the cache by a copy of a state, or clears it. */
   set kvCache(state: CumulativeState | null) {
     let i = 0;
     for (const layer of this.layers) layer.kvCache = state && memoryOf(state, i++);

@@ -176,6 +176,7 @@ export class CumulativeTransformerEncoderLayerKV extends Module {
     return this.selfAttn.kvCache;
   }
 
+  /** Replaces the cache by a copy of a state, or clears it. */
   set kvCache(state: AttentionMemory | null) {
     this.selfAttn.kvCache = state;
   }

@@ -5,7 +5,7 @@ import { Buffer, Dropout, init, LayerNorm, Linear, Module, Parameter } from "@x/
 import type { TensorModule } from "@x/tensor/nn";
 import { isReference, type Compatibility } from "../attention/compatibility.js";
 import { cumulativeLinearAttn } from "../attention/cumulative-linear-attn.js";
-import { checkNumber, checkSizes } from "../checks.js";
+import { checkNumber, checkProbability, checkSizes } from "../checks.js";
 import { check, formatShape, sameShape } from "../error.js";
 import {
   checkMemory,
@@ -118,7 +118,8 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
       () =>
         `${owner}: kvHeads must divide the number of heads, got ${kvHeads} for ${numHeads}. Choose a divisor.`,
     );
-    const scale = options.scale ?? null;
+    const { scale = null, dropout = 0 } = options;
+    checkProbability(owner, "dropout", dropout);
     if (scale !== null) checkNumber(owner, "scale", scale);
     this.embedDim = embedDim;
     this.numHeads = numHeads;
@@ -144,7 +145,7 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
     this.normQ = normOf("normQ", options.normQ, headDim);
     this.normK = normOf("normK", options.normK, headDim);
     this.normV = normOf("normV", options.normV, headDim);
-    this.dropout = new Dropout(options.dropout ?? 0);
+    this.dropout = new Dropout(dropout);
   }
 
   /** Size of a head. */
@@ -222,6 +223,7 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
     return { store: cachedStore.detach(), position: cachedPosition.detach() };
   }
 
+  /** Replaces the cache by a copy of a state, or clears it. */
   set kvCache(state: AttentionMemory | null) {
     if (state === null) {
       this.clearKvCache();
