@@ -37,7 +37,7 @@ export interface SuiteResult {
 }
 
 /** Three significant digits. */
-export function short(value: number): string {
+function short(value: number): string {
   if (!Number.isFinite(value)) return "–";
   return Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }

@@ -11,7 +11,7 @@ const warmupSteps = 20;
 const lastShare = 0.1;
 
 /** The learning rate of a step: a linear rise, then a cosine down to a tenth. */
-export function learningRate(step: number, steps: number, highest: number): number {
+function learningRate(step: number, steps: number, highest: number): number {
   if (step < warmupSteps) return (highest * (step + 1)) / warmupSteps;
   const progress = (step - warmupSteps) / Math.max(1, steps - warmupSteps);
   const share = lastShare + ((1 - lastShare) * (1 + Math.cos(Math.PI * progress))) / 2;

@@ -5,7 +5,9 @@ import type { DataOf } from "../tensor/dtype.js";
 
 /** Memory of a device, held until released (or until the garbage collector finds it unreachable). */
 export interface DeviceBuffer {
+  /** Its size. */
   readonly byteLength: number;
+  /** Gives the memory back. */
   release(): void;
 }
 
@@ -21,6 +23,7 @@ export interface MemoryUse {
 
 /** One kernel in a profile. */
 export interface KernelTiming {
+  /** What ran, with its sizes. */
   readonly name: string;
   /** How often it ran. */
   readonly calls: number;
@@ -32,6 +35,7 @@ export interface KernelTiming {
 
 /** Collects what a device did while `profile` runs. */
 export interface ProfileSink {
+  /** Called after each kernel, with its wall time and an estimate of the bytes it moved. */
   kernel(name: string, milliseconds: number, bytes: number): void;
 }
 
@@ -63,9 +67,14 @@ export interface Device {
   readonly info: Readonly<Record<string, string | number | boolean>>;
   /** Results of at most this many bytes are handed to JavaScript rather than kept in memory. */
   readonly smallResultBytes: number;
+  /** New memory, its contents undefined; throws an `XError` `memory` where it does not fit. */
   allocate(byteLength: number): DeviceBuffer;
+  /** Copies numbers from JavaScript. */
   write(buffer: DeviceBuffer, data: DataOf): void;
+  /** Copies the first bytes of a buffer to JavaScript. */
   read(buffer: DeviceBuffer, byteLength: number): Promise<ArrayBuffer>;
+  /** Makes a graph ready to run; called once for each structure. */
   compile(graph: Graph): Promise<Executable>;
+  /** What the device holds now. */
   memory(): MemoryUse;
 }

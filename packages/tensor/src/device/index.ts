@@ -24,15 +24,31 @@ export type {
 } from "../graph/scalar-function.js";
 export { layOut, type ArenaLayout, type Life } from "../plan/arena.js";
 export { expandPrimitives } from "../plan/expand.js";
-export type { Affine, Expression, LoopKernel, Store } from "../plan/loop.js";
+export type {
+  Affine,
+  ApplyExpression,
+  ConstantExpression,
+  Expression,
+  IndexExpression,
+  InsideCondition,
+  InsideExpression,
+  LoadExpression,
+  LoopKernel,
+  ReducedExpression,
+  ScalarExpression,
+  Store,
+} from "../plan/loop.js";
 export {
   isDense,
+  type InputBuffer,
   type LoopStep,
   type NativeStep,
   type NativeSupport,
   type Operand,
+  type OutputBuffer,
   type PlanBuffer,
   type Schedule,
   type Step,
+  type TemporaryBuffer,
 } from "../plan/schedule.js";
 export { schedule } from "../plan/scheduler.js";

@@ -13,7 +13,9 @@ import type { Storage } from "./storage.js";
 
 /** Shape and element type of one result. */
 export interface Spec {
+  /** Size along each axis. */
   readonly shape: Shape;
+  /** Element type. */
   readonly dtype: DType;
 }
 
@@ -56,7 +58,9 @@ export type GradientRule = (
 export interface Op {
   /** Part of a plan's identity: two operations are the same only if they are the same object. */
   readonly id: number;
+  /** For messages, profiles and tables of kernels. */
   readonly name: string;
+  /** How the planner treats it. */
   readonly kind: OpKind;
   /** Shapes and types of the outputs; throws where the inputs do not fit. */
   readonly infer: (inputs: readonly Spec[], attributes: Attributes) => readonly Spec[];
@@ -102,9 +106,13 @@ export function lastSerial(): number {
 
 /** One use of an operation. */
 export class Node {
+  /** What is done. */
   readonly op: Op;
+  /** What it is done to. */
   readonly inputs: readonly Value[];
+  /** Its static parameters. */
   readonly attributes: Attributes;
+  /** What comes out. */
   readonly outputs: readonly Value[];
   /** What is not part of a plan's identity: a runtime scalar's number, a custom gradient. */
   readonly payload: unknown;
@@ -112,6 +120,7 @@ export class Node {
   readonly serial: number = ++nodeCount;
   /** Walks mark nodes with their own number instead of filling a set. */
   walk = 0;
+  /** Its place in the order of the latest walk. */
   position = 0;
 
   constructor(
@@ -136,9 +145,13 @@ export class Node {
 
 /** One result of a node. */
 export class Value {
+  /** What computes it; a leaf node once its numbers are there. */
   node: Node;
+  /** Its place among the outputs of the node. */
   index: number;
+  /** Size along each axis. */
   readonly shape: Shape;
+  /** Element type. */
   readonly dtype: DType;
   /** Where it lives or will be computed; `null` for constants, which go anywhere. */
   readonly device: Device | null;

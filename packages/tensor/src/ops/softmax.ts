@@ -45,7 +45,9 @@ const logSoftmaxOp = makeOp({
     const shifted = subtract(x!, along(x!, attributes, max));
     return [subtract(shifted, log(along(exp(shifted), attributes, sum)))];
   },
-  gradient: (node, [g]) => [applyOne(logSoftmaxBackwardOp, [node.outputs[0]!, g!], node.attributes)],
+  gradient: (node, [g]) => [
+    applyOne(logSoftmaxBackwardOp, [node.outputs[0]!, g!], node.attributes),
+  ],
 });
 
 /** Inputs y = log softmax(x) and the cotangent g: g − eʸ Σ g. */
@@ -53,14 +55,14 @@ const logSoftmaxBackwardOp = makeOp({
   name: "logSoftmaxBackward",
   kind: "primitive",
   infer: ([y]) => [{ shape: y!.shape, dtype: "float32" }],
-  compose: ([y, g], attributes) => [
-    subtract(g!, multiply(exp(y!), along(g!, attributes, sum))),
-  ],
+  compose: ([y, g], attributes) => [subtract(g!, multiply(exp(y!), along(g!, attributes, sum)))],
 });
 
 /** eˣ / Σ eˣ along `axis`, without overflow. */
 export function softmax(x: Value, axis: number): Value {
-  return x.shape.includes(0) ? cast(x, "float32") : applyOne(softmaxOp, [cast(x, "float32")], { axis });
+  return x.shape.includes(0)
+    ? cast(x, "float32")
+    : applyOne(softmaxOp, [cast(x, "float32")], { axis });
 }
 
 /** x − log Σ eˣ along `axis`, without overflow. */

@@ -55,12 +55,7 @@ export function sort(x: Value, axis: number, descending: boolean): readonly [Val
 }
 
 /** The `k` largest (or smallest) elements along `axis` in order, and their positions. */
-export function topk(
-  x: Value,
-  k: number,
-  axis: number,
-  largest: boolean,
-): readonly [Value, Value] {
+export function topk(x: Value, k: number, axis: number, largest: boolean): readonly [Value, Value] {
   const n = x.shape[axis] ?? 1;
   check(
     Number.isInteger(k) && k >= 0 && k <= n,

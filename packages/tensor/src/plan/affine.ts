@@ -40,12 +40,12 @@ export function counter(loop: number, loops: number, scale = 1): Affine {
 }
 
 /** A constant coordinate. */
-export function fixed(offset: number, loops: number): Affine {
+function fixed(offset: number, loops: number): Affine {
   return { offset, strides: new Array<number>(loops).fill(0) };
 }
 
 /** a · scale + offset. */
-export function scaled(a: Affine, scale: number, offset: number): Affine {
+function scaled(a: Affine, scale: number, offset: number): Affine {
   return { offset: a.offset * scale + offset, strides: a.strides.map((s) => s * scale) };
 }
 
@@ -117,7 +117,7 @@ function unflatten(flat: Affine, sizes: Shape, extents: readonly number[]): Affi
 }
 
 /** Coordinates in the input of a reshape, or `null` where they are not affine. */
-export function throughReshape(
+function throughReshape(
   coordinates: Coordinates,
   outShape: Shape,
   inShape: Shape,

@@ -2,14 +2,19 @@
 
 /** When a buffer is first and last touched, in steps, and how large it is. */
 export interface Life {
+  /** Its size. */
   readonly bytes: number;
+  /** The first step that touches it. */
   first: number;
+  /** The last step that touches it. */
   last: number;
 }
 
 /** Where each buffer lies in the arena and how large the arena is. */
 export interface ArenaLayout {
+  /** Bytes from the start of the arena, one per buffer. */
   readonly offsets: readonly number[];
+  /** Size of the arena. */
   readonly bytes: number;
 }
 

@@ -367,7 +367,7 @@ class LoopBuilder {
 }
 
 /** The sizes of the axes a reduction removes. */
-export function reducedSizes(node: Node): number[] {
+function reducedSizes(node: Node): number[] {
   const { shape } = node.inputs[0]!;
   return (node.attributes.axes as readonly number[]).map((axis) => shape[axis]!);
 }

@@ -13,50 +13,118 @@ import type { DType } from "../tensor/dtype.js";
 
 /** `offset + Σ strides[d] · counter[d]`, in elements (or in steps, for conditions). */
 export interface Affine {
+  /** Its value where all counters are 0. */
   readonly offset: number;
   /** One stride per loop, outermost first; 0 where the counter plays no part. */
   readonly strides: readonly number[];
 }
 
+/** An element of a buffer. */
+export interface LoadExpression {
+  /** Tells expressions apart. */
+  readonly kind: "load";
+  /** The buffer slot. */
+  readonly slot: number;
+  /** The position of the element. */
+  readonly index: Affine;
+  /** Its type in memory. */
+  readonly stored: DType;
+  /** Its arithmetic type. */
+  readonly dtype: DType;
+  /**
+   * Position of a bool expression that says where the element may be read; elsewhere the value is 0
+   * and memory is not touched.
+   */
+  readonly guard?: number;
+}
+
+/** A number fixed when the plan is made. */
+export interface ConstantExpression {
+  /** Tells expressions apart. */
+  readonly kind: "constant";
+  /** The number. */
+  readonly value: number;
+  /** Its type. */
+  readonly dtype: DType;
+}
+
+/** A number given anew at every run. */
+export interface ScalarExpression {
+  /** Tells expressions apart. */
+  readonly kind: "scalar";
+  /** The scalar slot. */
+  readonly slot: number;
+  /** Its type. */
+  readonly dtype: DType;
+}
+
+/** The value of an affine function of the counters. */
+export interface IndexExpression {
+  /** Tells expressions apart. */
+  readonly kind: "index";
+  /** The function. */
+  readonly index: Affine;
+  /** Always int32. */
+  readonly dtype: "int32";
+}
+
+/** One bound of an {@link InsideExpression}: `0 ≤ index < size`. */
+export interface InsideCondition {
+  /** What is bounded. */
+  readonly index: Affine;
+  /** The bound. */
+  readonly size: number;
+}
+
+/** Whether every condition holds. */
+export interface InsideExpression {
+  /** Tells expressions apart. */
+  readonly kind: "inside";
+  /** The conditions. */
+  readonly conditions: readonly InsideCondition[];
+  /** Always bool. */
+  readonly dtype: "bool";
+}
+
+/** A scalar function of earlier expressions. */
+export interface ApplyExpression {
+  /** Tells expressions apart. */
+  readonly kind: "apply";
+  /** The function. */
+  readonly function: ScalarFunction;
+  /** Positions of its operands in the same list. */
+  readonly operands: readonly number[];
+  /** The type of the result. */
+  readonly dtype: DType;
+}
+
+/** In an epilogue: the result of the reduction (int32 for the arg reducers). */
+export interface ReducedExpression {
+  /** Tells expressions apart. */
+  readonly kind: "reduced";
+  /** The type of the result. */
+  readonly dtype: DType;
+}
+
 /** One value of a loop body. Operands are positions of earlier expressions in the same list. */
 export type Expression =
-  /** An element of buffer slot `slot`; `stored` is its type in memory, `dtype` the arithmetic type. */
-  | {
-      readonly kind: "load";
-      readonly slot: number;
-      readonly index: Affine;
-      readonly stored: DType;
-      readonly dtype: DType;
-      /** Position of a bool expression that says where the element may be read; elsewhere the value is 0 and memory is not touched. */
-      readonly guard?: number;
-    }
-  /** A number fixed when the plan is made. */
-  | { readonly kind: "constant"; readonly value: number; readonly dtype: DType }
-  /** A number given anew at every run: scalar slot `slot`. */
-  | { readonly kind: "scalar"; readonly slot: number; readonly dtype: DType }
-  /** The value of an affine function of the counters (int32). */
-  | { readonly kind: "index"; readonly index: Affine; readonly dtype: "int32" }
-  /** Whether every condition `0 ≤ index < size` holds. */
-  | {
-      readonly kind: "inside";
-      readonly conditions: readonly { readonly index: Affine; readonly size: number }[];
-      readonly dtype: "bool";
-    }
-  /** A scalar function of earlier expressions. */
-  | {
-      readonly kind: "apply";
-      readonly function: ScalarFunction;
-      readonly operands: readonly number[];
-      readonly dtype: DType;
-    }
-  /** In an epilogue: the result of the reduction (int32 for the arg reducers). */
-  | { readonly kind: "reduced"; readonly dtype: DType };
+  | LoadExpression
+  | ConstantExpression
+  | ScalarExpression
+  | IndexExpression
+  | InsideExpression
+  | ApplyExpression
+  | ReducedExpression;
 
 /** Writes an expression to buffer slot `slot`, converted from its arithmetic type to `stored`. */
 export interface Store {
+  /** The buffer slot. */
   readonly slot: number;
+  /** The position of the element. */
   readonly index: Affine;
+  /** The position of the expression. */
   readonly expression: number;
+  /** The element's type in memory. */
   readonly stored: DType;
 }
 

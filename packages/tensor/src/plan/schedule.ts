@@ -5,29 +5,58 @@ import type { DType } from "../tensor/dtype.js";
 import type { Shape } from "../tensor/shape.js";
 import type { LoopKernel } from "./loop.js";
 
+/** Memory bound at every run to a graph input. */
+export interface InputBuffer {
+  /** Tells buffers apart. */
+  readonly kind: "input";
+  /** Number of the graph input. */
+  readonly input: number;
+  /** Its size. */
+  readonly bytes: number;
+}
+
+/** Memory bound at every run to a graph output. */
+export interface OutputBuffer {
+  /** Tells buffers apart. */
+  readonly kind: "output";
+  /** Number of the graph output. */
+  readonly output: number;
+  /** Its size. */
+  readonly bytes: number;
+}
+
+/** An intermediate in the arena. */
+export interface TemporaryBuffer {
+  /** Tells buffers apart. */
+  readonly kind: "temporary";
+  /** Its size. */
+  readonly bytes: number;
+}
+
 /** Memory a plan works on. */
-export type PlanBuffer =
-  /** Bound at every run to graph input `input`. */
-  | { readonly kind: "input"; readonly input: number; readonly bytes: number }
-  /** Bound at every run to graph output `output`. */
-  | { readonly kind: "output"; readonly output: number; readonly bytes: number }
-  /** An intermediate in the arena. */
-  | { readonly kind: "temporary"; readonly bytes: number };
+export type PlanBuffer = InputBuffer | OutputBuffer | TemporaryBuffer;
 
 /** What a native kernel reads: a view of a buffer. Strides and offset count elements. */
 export interface Operand {
+  /** The plan buffer. */
   readonly buffer: number;
+  /** Element type. */
   readonly dtype: DType;
+  /** Size along each axis of the view. */
   readonly shape: Shape;
   /** One per axis; 0 where broadcast, negative where reversed. */
   readonly strides: readonly number[];
+  /** The position of the first element. */
   readonly offset: number;
 }
 
 /** A fused loop. */
 export interface LoopStep {
+  /** Tells steps apart. */
   readonly kind: "loop";
+  /** For profiles. */
   readonly name: string;
+  /** What is computed. */
   readonly kernel: LoopKernel;
   /** Plan buffer of each slot. */
   readonly buffers: readonly number[];
@@ -37,9 +66,13 @@ export interface LoopStep {
 
 /** A node the device has its own kernel for. */
 export interface NativeStep {
+  /** Tells steps apart. */
   readonly kind: "native";
+  /** For profiles. */
   readonly name: string;
+  /** What is computed. */
   readonly node: Node;
+  /** What it reads, one per input of the node. */
   readonly inputs: readonly Operand[];
   /** Plan buffer of each output, dense and row-major; `null` where nobody reads that output. */
   readonly outputs: readonly (number | null)[];
@@ -50,11 +83,14 @@ export interface NativeStep {
   readonly epilogue: LoopStep | null;
 }
 
+/** One piece of work. */
 export type Step = LoopStep | NativeStep;
 
 /** Everything a device needs to make a plan runnable. */
 export interface Schedule {
+  /** The memory the steps work on, by number. */
   readonly buffers: readonly PlanBuffer[];
+  /** The work, in order. */
   readonly steps: readonly Step[];
 }
 

@@ -5,6 +5,7 @@ import { takeDraw, type Draw } from "../ops/draw.js";
 
 /** What a generator remembers: plain data that survives `JSON.stringify`. */
 export interface GeneratorState {
+  /** Which generator it is of. */
   readonly algorithm: "threefry2x32";
   /** The seed as two unsigned 32-bit words. */
   readonly key: readonly [number, number];

@@ -115,7 +115,7 @@ const ranges: Partial<Record<DType, readonly [number, number]>> = {
 };
 
 /** The elements of `x` converted to `dtype`. */
-export function castElements(x: ReferenceArray, dtype: DType): Float64Array {
+function castElements(x: ReferenceArray, dtype: DType): Float64Array {
   if (dtype === "float32") return x.elements;
   if (dtype === "float16") {
     return Float64Array.from(floatsFromHalfs(halfsFromFloats(Float32Array.from(x.elements))));

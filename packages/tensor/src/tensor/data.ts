@@ -25,7 +25,10 @@ export function viewAs(dtype: DType, buffer: ArrayBuffer): DataOf {
 export type NestedArray = number | boolean | readonly NestedArray[];
 
 /** The shape and the elements, in row-major order, of a nested array; all rows must be equally long. */
-export function flatten(op: string, data: NestedArray): { shape: number[]; elements: (number | boolean)[] } {
+export function flatten(
+  op: string,
+  data: NestedArray,
+): { shape: number[]; elements: (number | boolean)[] } {
   const shape: number[] = [];
   for (let level = data; Array.isArray(level); level = level[0] as NestedArray) {
     shape.push(level.length);
@@ -54,7 +57,11 @@ function raggedError(op: string, shape: readonly number[], value: unknown): neve
 }
 
 /** Elements as nested arrays of shape `shape`. */
-export function nest(shape: readonly number[], elements: ArrayLike<number>, isBool: boolean): unknown {
+export function nest(
+  shape: readonly number[],
+  elements: ArrayLike<number>,
+  isBool: boolean,
+): unknown {
   let next = 0;
   const build = (depth: number): unknown => {
     if (depth === shape.length) {

@@ -6,8 +6,11 @@ import { Tensor } from "./tensor.js";
 
 /** What a gradient rule may look at. */
 export interface GradientContext {
+  /** What the operation was called with. */
   readonly inputs: readonly Tensor[];
+  /** What it gave. */
   readonly outputs: readonly Tensor[];
+  /** Its static parameters. */
   readonly attributes: Attributes;
 }
 

@@ -25,6 +25,7 @@ export interface Comparison {
   readonly index: number;
   /** The element there, and what it should be. */
   readonly actual: number;
+  /** What was expected there. */
   readonly expected: number;
 }
 

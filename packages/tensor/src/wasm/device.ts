@@ -36,7 +36,7 @@ const support = {
 };
 
 /** The built-in device. */
-export class WasmDevice implements Device {
+class WasmDevice implements Device {
   readonly name = "wasm";
   readonly smallResultBytes = 256;
   readonly #runtime: WasmRuntime;

@@ -410,9 +410,6 @@ export function choose<T extends Expression>(condition: I32, whenTrue: T, whenFa
   return expressionOf(whenTrue, [condition, 0x04, whenTrue.id, whenTrue, 0x05, whenFalse, 0x0b]);
 }
 
-/** The signature of functions without parameters and result. */
-export const noSignature: Signature<readonly [], null> = { parameters: [], result: null };
-
 /** The signature of a kernel: `(arguments, begin, end, scratch)`. */
 export const kernelSignature: Signature<
   readonly [typeof i32, typeof i32, typeof i32, typeof i32],

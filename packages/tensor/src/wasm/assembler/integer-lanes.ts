@@ -1,5 +1,5 @@
 /**
- * Vector instructions on integer lanes: `i8x16`, `i16x8`, `i32x4`, `i64x2`.
+ * Vector instructions on integer lanes: `i8x16`, `i16x8`, `i32x4`.
  *
  * The opcodes of the shapes follow the same pattern from different bases, so a class per family
  * and a few numbers per shape say it all.
@@ -279,53 +279,6 @@ class I32x4 extends SmallIntegerLanes {
   }
 }
 
-class I64x2 extends IntegerLanes {
-  /** One value in both lanes. */
-  splat(a: I64 | bigint): V128 {
-    return typeof a === "bigint" ? this.const(a, a) : new V128([a, ...simd(18)]);
-  }
-  /** A constant vector. */
-  const(a: bigint, b: bigint): V128 {
-    return new V128([...simd(12), ...new Uint8Array(new BigInt64Array([a, b]).buffer)]);
-  }
-  /** The value of one lane. */
-  extractLane(a: V128, lane: number): I64 {
-    return new I64(extract(29, a, lane));
-  }
-  /** The low two int32 lanes, sign-extended. */
-  extendLow(a: V128): V128 {
-    return unary(this.base + 7, a);
-  }
-  /** The high two int32 lanes, sign-extended. */
-  extendHigh(a: V128): V128 {
-    return unary(this.base + 8, a);
-  }
-  /** The low two uint32 lanes, zero-extended. */
-  extendLowUnsigned(a: V128): V128 {
-    return unary(this.base + 9, a);
-  }
-  /** The high two uint32 lanes, zero-extended. */
-  extendHighUnsigned(a: V128): V128 {
-    return unary(this.base + 10, a);
-  }
-  /** `a * b`, low halves (slow on x86). */
-  multiply(a: V128, b: V128): V128 {
-    return binary(this.base + 21, a, b);
-  }
-  /** `a == b` as a lane mask. */
-  equal(a: V128, b: V128): V128 {
-    return binary(214, a, b);
-  }
-  /** `a < b` as a lane mask. */
-  less(a: V128, b: V128): V128 {
-    return binary(216, a, b);
-  }
-  /** Full products of the low two uint32 lanes. */
-  multiplyLowUnsigned(a: V128, b: V128): V128 {
-    return binary(this.base + 30, a, b);
-  }
-}
-
 /** Sixteen 8-bit lanes. */
 export const i8x16: I8x16 = new I8x16(96, 35);
 
@@ -334,6 +287,3 @@ export const i16x8: I16x8 = new I16x8(128, 45);
 
 /** Four 32-bit lanes. */
 export const i32x4: I32x4 = new I32x4(160, 55);
-
-/** Two 64-bit lanes. */
-export const i64x2: I64x2 = new I64x2(192);

@@ -196,12 +196,14 @@ function constantPower(c: MathContext, base: V128, exponent: number): V128 | nul
   }
 }
 
-// The larger or smaller of x and a constant in one instruction; NaN stays because the comparison
-// with it fails.
+// The larger or smaller of x and a constant in an instruction or two; NaN stays because comparisons
+// with it fail.
 function constantBound(c: MathContext, name: string, x: V128, bound: number): V128 {
-  return name === "maximum"
-    ? f32x4.pseudoMaximum(x, float(c, bound))
-    : f32x4.pseudoMinimum(x, float(c, bound));
+  if (name === "minimum") return f32x4.pseudoMinimum(x, float(c, bound));
+  if (bound !== 0) return f32x4.pseudoMaximum(x, float(c, bound));
+  // The larger of -0 and 0 is 0.
+  const kept = c.f.keep(x);
+  return kept.andNot(f32x4.lessEqual(kept, float(c, 0)));
 }
 
 /** The value of a scalar function other than the random ones. */
@@ -223,7 +225,8 @@ export function applyScalar(
     }
     if (name === "maximum" || name === "minimum") {
       const [bound, other] = b!.constant === undefined ? [a!, b!] : [b!, a!];
-      if (bound.constant !== undefined && !Number.isNaN(bound.constant)) {
+      const isPlain = !Number.isNaN(bound.constant) && !Object.is(bound.constant, -0);
+      if (bound.constant !== undefined && isPlain) {
         return constantBound(c, name, other.value, bound.constant);
       }
     }

@@ -106,7 +106,9 @@ export function remainderFloat32(c: MathContext, first: V128, second: V128): V12
     });
     f.set(result, exact);
   });
-  return result;
+  // A rest of 0 has the sign of the dividend.
+  const zero = f32x4.equal(result, float(c, 0));
+  return result.or(a.and(integer(c, -0x80000000)).and(zero));
 }
 
 // One lane of any size: multiples of scaled divisors are taken off until the quotient is short.
