@@ -22,6 +22,7 @@ export {
   LambdaLR,
   LinearLR,
   MultiStepLR,
+  PolynomialLR,
   SequentialLR,
   StepLR,
 } from "./schedules/simple.js";
@@ -30,6 +31,7 @@ export type {
   ExponentialOptions,
   LinearOptions,
   MultiStepOptions,
+  PolynomialOptions,
   SequentialOptions,
   StepOptions,
 } from "./schedules/simple.js";

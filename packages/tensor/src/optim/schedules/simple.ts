@@ -199,6 +199,36 @@ export class ExponentialLR extends LearningRateSchedule {
   }
 }
 
+/** Options of `PolynomialLR`. */
+export interface PolynomialOptions {
+  /** Over how many steps the rate falls to 0. Default 5. */
+  readonly totalIters?: number;
+  /** The exponent. Default 1. */
+  readonly power?: number;
+}
+
+/** A learning rate that falls to 0 along a power: `base · (1 − min(t / T, 1))^power`. */
+export class PolynomialLR extends LearningRateSchedule {
+  readonly #totalIters: number;
+  readonly #power: number;
+
+  /** @throws XError `argument` if an option is out of range */
+  constructor(optimizer: ScheduledOptimizer, options: PolynomialOptions = {}) {
+    super(optimizer);
+    const { totalIters = 5, power = 1 } = options;
+    checkSteps("PolynomialLR", "totalIters", totalIters);
+    checkFactor("PolynomialLR", "power", power);
+    this.#totalIters = totalIters;
+    this.#power = power;
+    this.apply(0);
+  }
+
+  /** The learning rate after `step` steps. */
+  rateAt(step: number, baseRate: number): number {
+    return baseRate * (1 - Math.min(step / this.#totalIters, 1)) ** this.#power;
+  }
+}
+
 /** Options of `SequentialLR`. */
 export interface SequentialOptions {
   /** After which numbers of steps the next schedule takes over: one less than there are schedules. */
