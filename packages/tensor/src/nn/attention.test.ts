@@ -338,6 +338,16 @@ describe.each(Object.entries(devices))("on %s", (_, makeDevice) => {
       expect(new Set(sizes.slice(1)).size).toBe(1);
     });
 
+    test("a step extends the cache where it is", async () => {
+      const state = attention.initState({ batch: 1, heads: 2, headDim: 8, capacity: 20_000 });
+      const before = memory().plans;
+      const token = await randn([1, 2, 1, 8]).realize();
+      await attention.step(token, token, token, state).sum().item();
+      // The cache takes 2.6 MB; a copy of it would show.
+      expect(memory().plans - before).toBeLessThan(1e6);
+      expect(await state.keys.narrow(2, 0, 1).data()).toEqual(await token.data());
+    });
+
     test("a forked state goes its own way, a saved one goes on", async () => {
       const all = await inputs();
       const state = newState();
