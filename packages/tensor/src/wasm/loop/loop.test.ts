@@ -125,6 +125,26 @@ describe("functions", () => {
     }
   });
 
+  it.each(["maximum", "minimum"] as const)("%s with constants keeps NaN and signs", (name) => {
+    const a = [0, -0, 1, -1, Infinity, -Infinity, NaN];
+    const exact = name === "maximum" ? Math.max : Math.min;
+    for (const bound of [0, -0, 0.5, -0.5, NaN]) {
+      const constant: Expression = { kind: "constant", value: bound, dtype: "float32" };
+      for (const operands of [
+        [0, 1],
+        [1, 0],
+      ]) {
+        const kernel = kernelOf({
+          extents: [a.length],
+          body: [load(0, [1]), constant, apply(name, operands)],
+          stores: [store(1, [1], 2, "float32")],
+        });
+        const result = runLoop(kernel, [a, a.map(() => 7)], [])[1];
+        expect(result).toEqual(a.map((x) => exact(x, bound)));
+      }
+    }
+  });
+
   it.each([2, 3, 4, 1, -1, -2, 0.5, -0.5, 0, 2.5])("x to the constant power %s", (exponent) => {
     const a = [0, -0, 1, 2, 3.5, 1e-3, 1e10, Infinity, -Infinity, NaN, -2, -3];
     const kernel = kernelOf({
