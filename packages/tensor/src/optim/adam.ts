@@ -73,7 +73,7 @@ abstract class AdamBase extends Optimizer<AdamOptions> {
     return amsgrad ? [...names, "max_exp_avg_sq"] : names;
   }
 
-  /** @internal */
+  /** Gives the group another β₁, as some schedules do. */
   override setMomentum(group: AdamOptions & ParameterGroup, momentum: number): void {
     group.betas = [momentum, group.betas[1]];
   }

@@ -93,7 +93,7 @@ export abstract class Optimizer<Options extends object = object> {
   /** Throws if the options of a group are out of range. */
   protected abstract checkOptions(owner: string, group: Options & ParameterGroup): void;
 
-  /** @internal Gives the group another momentum (for Adam: another β₁); used by schedules. */
+  /** Gives the group another momentum (for Adam: another β₁), as some schedules do. */
   abstract setMomentum(group: Options & ParameterGroup, momentum: number): void;
 
   /**

@@ -85,7 +85,7 @@ export class SGD extends Optimizer<SGDOptions> {
     return momentum === 0 ? [] : ["momentum_buffer"];
   }
 
-  /** @internal */
+  /** Gives the group another momentum, as some schedules do. */
   override setMomentum(group: SGDOptions & ParameterGroup, momentum: number): void {
     group.momentum = momentum;
   }

@@ -73,7 +73,7 @@ let shared: Device | null = null;
  * import { reference, setDevice, tensor } from "@x/tensor";
  *
  * setDevice(reference());
- * console.log(await tensor([1, 2, 3]).exp().sum().item()); // → 30.19287109375
+ * console.log(await tensor([1, 2, 3]).exp().sum().item()); // → 30.192874908447266
  * ```
  */
 export function reference(): Device {

@@ -7,6 +7,7 @@
 import type { Graph } from "../../src/graph/graph.js";
 import type { Node } from "../../src/graph/node.js";
 import { readView, type ReferenceArray } from "../../src/reference/array.js";
+import { broadcastElements } from "../../src/reference/elementwise.js";
 import { computeNode, interpret, type Intercept } from "../../src/reference/interpreter.js";
 import { isFloat } from "../../src/tensor/dtype.js";
 import type { Shape } from "../../src/tensor/shape.js";
@@ -70,18 +71,22 @@ function exactNodes(graph: Graph): Set<Node> {
 
 /** What was seen in the exact run. */
 interface Seen {
-  /** Some number was infinite or NaN. */
+  /** An input was infinite or NaN, or arithmetic made such a number of others. */
   infinite: boolean;
   /** Such a number was joined with others. */
   joinedInfinite: boolean;
 }
 
+function isInfinite(elements: Float64Array): boolean {
+  return !elements.every(Number.isFinite);
+}
+
 function watch(seen: Seen): Intercept {
-  const isInfinite = (elements: Float64Array): boolean => !elements.every(Number.isFinite);
   return (node, inputs) => {
     const results = computeNode(node, inputs);
     const entered = inputs.some(({ elements }) => isInfinite(elements));
-    seen.infinite ||= entered || results.some(isInfinite);
+    // Definitions may use infinities of their own, e.g. to mask scores.
+    seen.infinite ||= !entered && isArithmetic(node) && results.some(isInfinite);
     seen.joinedInfinite ||= entered && joining.has(node.op.name);
     return results;
   };
@@ -129,6 +134,17 @@ function marginOf({ elements }: ReferenceArray): (x: number) => number {
   return (x) => 1e-6 * (10 * Math.abs(x) + scale);
 }
 
+/** Two operands, the first made equal to the second where rounding might do it. */
+function snap(shape: Shape, operands: readonly ReferenceArray[]): ReferenceArray[] {
+  const [a, b] = operands.map((operand) => broadcastElements(operand, shape)) as [
+    Float64Array,
+    Float64Array,
+  ];
+  const margin = marginOf(operands[0]!);
+  const snapped = a.map((x, i) => (Math.abs(x - b[i]!) <= margin(x) ? b[i]! : x));
+  return [snapped, b].map((elements, i) => ({ shape, dtype: operands[i]!.dtype, elements }));
+}
+
 /** Computes nodes with noise, and jumping ones with their rounded operands pushed to one side. */
 function disturb(exact: ReadonlySet<Node>, run: number): Intercept {
   const draw = randomNumbers(run);
@@ -146,6 +162,9 @@ function disturb(exact: ReadonlySet<Node>, run: number): Intercept {
     const isRounded = node.inputs.some(
       ({ dtype, node: from }) => isFloat(dtype) && !exact.has(from),
     );
+    if (isRounded && run % 2 === 1 && (name === "equal" || name === "notEqual")) {
+      return computeNode(node, snap(node.outputs[0]!.shape, inputs));
+    }
     if (isRounded && jumping.has(name)) {
       return computeNode(node, [push(inputs[0]!), ...inputs.slice(1)]);
     }
@@ -182,7 +201,7 @@ export function expectations(
   scalars: readonly number[],
 ): readonly Expectation[] {
   const given = { inputs, scalars, profile: null };
-  const seen = { infinite: false, joinedInfinite: false };
+  const seen = { infinite: inputs.some(isInfinite), joinedInfinite: false };
   const exactly = interpret(graph, { ...given, intercept: watch(seen) });
   const exact = exactNodes(graph);
   const disturbed = Array.from({ length: runs }, (_, run) =>

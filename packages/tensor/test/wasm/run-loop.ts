@@ -53,7 +53,7 @@ function numbersOf(bytes: Uint8Array, dtype: DType): number[] {
 }
 
 /** The type of each slot of a kernel. */
-export function slotTypes(kernel: LoopKernel): DType[] {
+function slotTypes(kernel: LoopKernel): DType[] {
   const types = new Array<DType>(kernel.slots).fill("float32");
   for (const e of [...kernel.body, ...kernel.epilogue])
     if (e.kind === "load") types[e.slot] = e.stored;

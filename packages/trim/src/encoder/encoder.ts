@@ -2,6 +2,7 @@
 
 import type { Tensor } from "@x/tensor";
 import { Module, ModuleList, type TensorModule } from "@x/tensor/nn";
+import { checkedMask, type CumulativeMask } from "../attention/mask.js";
 import { checkSizes } from "../checks.js";
 import { check } from "../error.js";
 import type { CumulativeCall } from "../multihead/options.js";
@@ -93,12 +94,14 @@ export class CumulativeTransformerEncoderKV extends Module {
    */
   forward(src: Tensor, options: CumulativeCall = {}): Tensor {
     const { state = null } = options;
+    // Numbers become a tensor once, not in every layer.
+    const mask = options.mask && this.maskOf(src, options.mask);
     const updates: Update[] = [];
     let x = src;
     let i = 0;
     for (const layer of this.layers) {
       const memory = state && memoryOf(state, i++);
-      const result = layer.advance(x, { ...options, state: memory });
+      const result = layer.advance(x, { ...options, mask: mask ?? null, state: memory });
       x = result.output;
       updates.push(...result.updates);
     }
@@ -135,6 +138,12 @@ export class CumulativeTransformerEncoderKV extends Module {
   set kvCache(state: CumulativeState | null) {
     let i = 0;
     for (const layer of this.layers) layer.kvCache = state && memoryOf(state, i++);
+  }
+
+  private maskOf(src: Tensor, mask: CumulativeMask): Tensor {
+    const axis = src.rank === 3 && this.layers[0]!.batchFirst ? 1 : 0;
+    const length = src.shape[axis] ?? 0;
+    return checkedMask(owner, mask, length, length);
   }
 
   /** Forgets what is cached in all layers. */

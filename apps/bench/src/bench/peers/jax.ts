@@ -1,8 +1,9 @@
 /** jax-js on its WebAssembly backend, compiled with `jit`. */
 
+import type * as jaxLibrary from "@jax-js/jax";
 import { inputShapes, type Peer, type Task } from "./peer.js";
 
-type Jax = typeof import("@jax-js/jax");
+type Jax = typeof jaxLibrary;
 type JaxArray = ReturnType<Jax["numpy"]["array"]>;
 
 function compute(

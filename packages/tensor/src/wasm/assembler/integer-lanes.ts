@@ -6,7 +6,7 @@
  */
 
 import { simd } from "./code.js";
-import { I32, type I32Like, I64, V128 } from "./expression.js";
+import { I32, type I32Like, V128 } from "./expression.js";
 import { binary, extract, unary } from "./lane-operations.js";
 
 class IntegerLanes {
