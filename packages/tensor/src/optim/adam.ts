@@ -50,7 +50,7 @@ abstract class AdamBase extends Optimizer<AdamOptions> {
     this.#decoupled = decoupled;
   }
 
-  /** @internal */
+  /** Checks the options of a group. */
   protected override checkOptions(
     owner: string,
     { betas, eps, weightDecay }: AdamOptions & ParameterGroup,
@@ -67,7 +67,7 @@ abstract class AdamBase extends Optimizer<AdamOptions> {
     );
   }
 
-  /** @internal */
+  /** What is kept for every parameter. */
   protected override stateNames({ amsgrad }: AdamOptions & ParameterGroup): readonly string[] {
     const names = ["exp_avg", "exp_avg_sq"];
     return amsgrad ? [...names, "max_exp_avg_sq"] : names;
@@ -78,7 +78,7 @@ abstract class AdamBase extends Optimizer<AdamOptions> {
     group.betas = [momentum, group.betas[1]];
   }
 
-  /** @internal */
+  /** Records the update of the parameters of a group. */
   protected override update(
     { group, step, device }: Batch<AdamOptions & ParameterGroup>,
     tensors: readonly Value[],

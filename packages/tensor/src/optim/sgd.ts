@@ -67,7 +67,7 @@ export class SGD extends Optimizer<SGDOptions> {
     });
   }
 
-  /** @internal */
+  /** Checks the options of a group. */
   protected override checkOptions(owner: string, group: SGDOptions & ParameterGroup): void {
     const { momentum, dampening, weightDecay, nesterov } = group;
     checkOption(owner, "momentum", momentum);
@@ -80,7 +80,7 @@ export class SGD extends Optimizer<SGDOptions> {
     );
   }
 
-  /** @internal */
+  /** What is kept for every parameter. */
   protected override stateNames({ momentum }: SGDOptions & ParameterGroup): readonly string[] {
     return momentum === 0 ? [] : ["momentum_buffer"];
   }
@@ -90,7 +90,7 @@ export class SGD extends Optimizer<SGDOptions> {
     group.momentum = momentum;
   }
 
-  /** @internal */
+  /** Records the update of the parameters of a group. */
   protected override update(
     { group, step, device }: Batch<SGDOptions & ParameterGroup>,
     tensors: readonly Value[],
