@@ -70,7 +70,11 @@ async function run(options: Options): Promise<void> {
   const { length } = shape;
   const corpus = await readCorpus(options.text, length);
   const model = new ByteModel(shape);
-  const optimizer = new AdamW(model.parameters(), { lr: options.rate, weightDecay: 0.01 });
+  const optimizer = new AdamW(model.parameters(), {
+    lr: options.rate,
+    betas: [0.9, 0.95],
+    weightDecay: 0.01,
+  });
   if (options.load !== undefined && earlier !== null) {
     await loadCheckpoint(options.load, model, optimizer, earlier);
   }

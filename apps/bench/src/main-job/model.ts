@@ -57,10 +57,11 @@ export class ByteModel extends Module {
     });
     this.head = new Linear(width, vocabulary);
     for (const [name, parameter] of this.namedParameters()) {
-      if (parameter.rank > 1) init.normal(parameter, 0, 0.02);
+      // Bytes must not drown in the positions, whose waves have amplitude 1.
+      if (parameter.rank > 1) init.normal(parameter, 0, name === "embedding.weight" ? 2 : 0.08);
       // What is added to the residual stream starts small.
       if (/(out_proj|linear2)\.weight$/.test(name))
-        init.normal(parameter, 0, 0.02 / Math.sqrt(2 * layers));
+        init.normal(parameter, 0, 0.08 / Math.sqrt(2 * layers));
     }
   }
 

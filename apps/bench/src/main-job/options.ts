@@ -56,8 +56,8 @@ export function readOptions(): Options {
       "--text <file>",
       "text to learn from (default: this repository's documents and sources)",
     )
-    .option("--steps <number>", "training steps", wholeNumber(0), 300)
-    .option("--length <number>", "bytes a training window has", wholeNumber(2), 256)
+    .option("--steps <number>", "training steps", wholeNumber(0), 700)
+    .option("--length <number>", "bytes a training window has", wholeNumber(2), 128)
     .option("--batch <number>", "windows per step", wholeNumber(1), 8)
     .option(
       "--width <number>",
