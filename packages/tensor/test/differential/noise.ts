@@ -5,7 +5,7 @@
  */
 
 import type { Graph } from "../../src/graph/graph.js";
-import type { Node } from "../../src/graph/node.js";
+import type { Node, Value } from "../../src/graph/node.js";
 import { readView, type ReferenceArray } from "../../src/reference/array.js";
 import { broadcastElements } from "../../src/reference/elementwise.js";
 import { computeNode, interpret, type Intercept } from "../../src/reference/interpreter.js";
@@ -81,14 +81,16 @@ function isInfinite(elements: Float64Array): boolean {
   return !elements.every(Number.isFinite);
 }
 
-function watch(seen: Seen): Intercept {
+/** Computes exactly; notes what is seen, and all results. */
+function watch(seen: Seen, results: Map<Value, Float64Array>): Intercept {
   return (node, inputs) => {
-    const results = computeNode(node, inputs);
+    const outputs = computeNode(node, inputs);
+    node.outputs.forEach((output, i) => results.set(output, outputs[i]!));
     const entered = inputs.some(({ elements }) => isInfinite(elements));
     // Definitions may use infinities of their own, e.g. to mask scores.
-    seen.infinite ||= !entered && isArithmetic(node) && results.some(isInfinite);
+    seen.infinite ||= !entered && isArithmetic(node) && outputs.some(isInfinite);
     seen.joinedInfinite ||= entered && joining.has(node.op.name);
-    return results;
+    return outputs;
   };
 }
 
@@ -110,76 +112,113 @@ function rowsAlong(shape: Shape, axes: readonly number[]): Float64Array {
 }
 
 /**
- * Moves elements so that in every row each is exchanged with its neighbour in order, above or below
- * depending on `run`, if they are so close that rounding might do it.
+ * Puts elements that rounding might exchange into another order: in every row, groups of neighbours
+ * that are as good as equal become one value each, increasing in the order of their places; in every
+ * second run each takes the next one's turn.
  */
-function exchange(input: ReferenceArray, axes: readonly number[], run: number): ReferenceArray {
-  const { elements, shape } = input;
+function exchange(input: Blurred, axes: readonly number[], run: number): ReferenceArray {
+  const { elements, shape, margin } = input;
   const rows = rowsAlong(shape, axes);
   const order = Array.from(elements.keys()).sort(
     (i, j) => rows[i]! - rows[j]! || elements[i]! - elements[j]!,
   );
+  const isNear = (i: number, j: number): boolean =>
+    rows[i] === rows[j] && elements[j]! - elements[i]! <= margin(elements[i]!);
   const result = elements.slice();
-  const margin = marginOf(input);
-  order.forEach(
-    (i, rank) => (result[i]! += ((rank + run) % 2 === 0 ? 1 : -1) * margin(elements[i]!)),
-  );
+  for (let start = 0; start < order.length;) {
+    let end = start + 1;
+    while (end < order.length && isNear(order[end - 1]!, order[end]!)) end++;
+    const group = order.slice(start, end).sort((i, j) => i - j);
+    const base = elements[order[start]!]!;
+    const step = 1e-12 * Math.abs(base) + 1e-300;
+    group.forEach((i, rank) => {
+      if (group.length > 1) result[i] = base + ((rank + run) % group.length) * step;
+    });
+    start = end;
+  }
   return { ...input, elements: result };
 }
 
-/** How far rounding may have moved an element, generously. */
-function marginOf({ elements }: ReferenceArray): (x: number) => number {
-  const largest = elements.reduce((a, x) => (Math.abs(x) > a ? Math.abs(x) : a), 0);
-  const scale = Number.isFinite(largest) ? largest : 0;
-  return (x) => 1e-6 * (10 * Math.abs(x) + scale);
+/** An operand, and how far rounding may have moved an element of it, generously. */
+interface Blurred extends ReferenceArray {
+  readonly margin: (x: number) => number;
+}
+
+/** `exactly` are the elements without noise, where they were computed. */
+function blurred(input: ReferenceArray, exactly: Float64Array | undefined): Blurred {
+  let largest = 0;
+  let deviation = 0;
+  input.elements.forEach((x, i) => {
+    const difference = exactly === undefined ? 0 : Math.abs(x - exactly[i]!);
+    if (Number.isFinite(x)) largest = Math.max(largest, Math.abs(x));
+    if (Number.isFinite(difference)) deviation = Math.max(deviation, difference);
+  });
+  const least = 1e-6 * largest + 10 * deviation;
+  return { ...input, margin: (x) => least + 1e-5 * Math.abs(x) };
 }
 
 /** Two operands, the first made equal to the second where rounding might do it. */
-function snap(shape: Shape, operands: readonly ReferenceArray[]): ReferenceArray[] {
+function snap(shape: Shape, operands: readonly [Blurred, Blurred]): ReferenceArray[] {
   const [a, b] = operands.map((operand) => broadcastElements(operand, shape)) as [
     Float64Array,
     Float64Array,
   ];
-  const margin = marginOf(operands[0]!);
+  const margin = (x: number): number => operands[0].margin(x) + operands[1].margin(x);
   const snapped = a.map((x, i) => (Math.abs(x - b[i]!) <= margin(x) ? b[i]! : x));
   return [snapped, b].map((elements, i) => ({ shape, dtype: operands[i]!.dtype, elements }));
 }
 
 /** Computes nodes with noise, and jumping ones with their rounded operands pushed to one side. */
-function disturb(exact: ReadonlySet<Node>, run: number): Intercept {
+function disturb(
+  exact: ReadonlySet<Node>,
+  results: ReadonlyMap<Value, Float64Array>,
+  run: number,
+): Intercept {
   const draw = randomNumbers(run);
-  const move = (x: number): number => Math.fround(x * (1 + noise * (2 * draw() - 1)));
+  const move = (x: number): number => {
+    const isFlushed = run % 2 === 1 && Math.abs(x) < smallest;
+    return isFlushed ? 0 : Math.fround(x * (1 + noise * (2 * draw() - 1)));
+  };
   const shift = (x: number): number => move(x) + 1e-7 * (2 * draw() - 1);
   const moved = (input: ReferenceArray): ReferenceArray =>
     input.dtype === "float32" ? { ...input, elements: input.elements.map(move) } : input;
-  const push = (input: ReferenceArray): ReferenceArray => {
-    const margin = marginOf(input);
+  const push = (input: Blurred): ReferenceArray => {
     const side = run % 2 === 0 ? -1 : 1;
-    return { ...input, elements: input.elements.map((x) => x + side * margin(x)) };
+    return { ...input, elements: input.elements.map((x) => x + side * input.margin(x)) };
+  };
+  /** Operands between which a jumping operation, or one that chooses places, decides otherwise. */
+  const unsettle = (node: Node, operands: readonly Blurred[]): readonly ReferenceArray[] => {
+    const { name } = node.op;
+    const [first, ...others] = operands as [Blurred, ...Blurred[]];
+    if (choosingPlaces.has(name)) {
+      const { axis, axes } = node.attributes;
+      return [exchange(first, (axes ?? [axis]) as readonly number[], run)];
+    }
+    if (run % 2 === 1 && (name === "equal" || name === "notEqual")) {
+      return snap(node.outputs[0]!.shape, [first, others[0]!]);
+    }
+    if (run % 2 === 1 && node.outputs[0]!.dtype === "bool" && name === "cast") {
+      const { elements, margin } = first;
+      return [{ ...first, elements: elements.map((x) => (Math.abs(x) <= margin(x) ? 0 : x)) }];
+    }
+    return [push(first), ...others];
   };
   return (node, inputs) => {
     const { name } = node.op;
     const isRounded = node.inputs.some(
       ({ dtype, node: from }) => isFloat(dtype) && !exact.has(from),
     );
-    if (isRounded && run % 2 === 1 && (name === "equal" || name === "notEqual")) {
-      return computeNode(node, snap(node.outputs[0]!.shape, inputs));
-    }
-    if (isRounded && jumping.has(name)) {
-      return computeNode(node, [push(inputs[0]!), ...inputs.slice(1)]);
-    }
-    if (isRounded && choosingPlaces.has(name)) {
-      const { axis, axes } = node.attributes;
-      const along = (axes ?? [axis]) as readonly number[];
-      return computeNode(node, [exchange(inputs[0]!, along, run)]);
+    if (isRounded && (jumping.has(name) || choosingPlaces.has(name))) {
+      const operands = inputs.map((input, i) => blurred(input, results.get(node.inputs[i]!)));
+      return computeNode(node, unsettle(node, operands));
     }
     if (!isFloat(node.outputs[0]!.dtype)) return computeNode(node, inputs);
     if (joining.has(name)) {
       return computeNode(node, inputs.map(moved)).map((elements) => elements.map(Math.fround));
     }
-    const results = computeNode(node, inputs);
-    if (periodic.has(name)) return results.map((elements) => elements.map(shift));
-    return isArithmetic(node) ? results.map((elements) => elements.map(move)) : results;
+    const outputs = computeNode(node, inputs);
+    if (periodic.has(name)) return outputs.map((elements) => elements.map(shift));
+    return isArithmetic(node) ? outputs.map((elements) => elements.map(move)) : outputs;
   };
 }
 
@@ -202,10 +241,11 @@ export function expectations(
 ): readonly Expectation[] {
   const given = { inputs, scalars, profile: null };
   const seen = { infinite: inputs.some(isInfinite), joinedInfinite: false };
-  const exactly = interpret(graph, { ...given, intercept: watch(seen) });
+  const results = new Map<Value, Float64Array>();
+  const exactly = interpret(graph, { ...given, intercept: watch(seen, results) });
   const exact = exactNodes(graph);
   const disturbed = Array.from({ length: runs }, (_, run) =>
-    interpret(graph, { ...given, intercept: disturb(exact, run + 1) }),
+    interpret(graph, { ...given, intercept: disturb(exact, results, run + 1) }),
   );
   return exactly.map((elements, output) => {
     // Sums in another order may turn infinities into NaN, and masked infinities into either.
