@@ -60,7 +60,8 @@ export type RandomFunction = "threefry0" | "threefry1";
 
 /**
  * Every scalar function. `where` takes (bool, a, b). `cast` converts to the result type: float →
- * integer truncates toward zero and saturates, NaN becomes 0; anything → bool is `x != 0`.
+ * integer truncates toward zero and saturates, NaN becomes 0; integer → integer keeps the low bits;
+ * anything → bool is `x != 0`.
  */
 export type ScalarFunction =
   UnaryFunction | BinaryFunction | ComparisonFunction | RandomFunction | "where" | "cast";

@@ -1,12 +1,18 @@
 /** Losses. */
 
 import {
+  binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
   crossEntropy,
+  huberLoss,
+  klDiv,
   l1Loss,
   mseLoss,
   nllLoss,
+  smoothL1Loss,
+  type Tensor,
 } from "@x/tensor";
+import type { Settings } from "../settings.js";
 import type { Subject } from "../subject.js";
 import type { Operation, Operations } from "./operation.js";
 
@@ -44,13 +50,20 @@ const likelihood: Operation = (subject) => {
   return { outputs: { loss } };
 };
 
+type PairLoss = (
+  x: Tensor,
+  y: Tensor,
+  options: { readonly reduction: Reduction },
+  settings: Settings,
+) => Tensor;
+
 const ofPair =
-  (compute: typeof mseLoss): Operation =>
-  (subject) => ({
-    outputs: {
-      loss: compute(subject.input("x"), subject.input("y"), { reduction: reductionOf(subject) }),
-    },
-  });
+  (compute: PairLoss): Operation =>
+  (subject) => {
+    const options = { reduction: reductionOf(subject) };
+    const loss = compute(subject.input("x"), subject.input("y"), options, subject.settings);
+    return { outputs: { loss } };
+  };
 
 /** By their names in the goldens. */
 export const lossOperations: Operations = {
@@ -58,5 +71,15 @@ export const lossOperations: Operations = {
   nll: likelihood,
   mse: ofPair(mseLoss),
   l1: ofPair(l1Loss),
+  smooth_l1: ofPair((x, y, options, settings) =>
+    smoothL1Loss(x, y, { ...options, beta: settings.number("beta") ?? 1 }),
+  ),
+  huber: ofPair((x, y, options, settings) =>
+    huberLoss(x, y, { ...options, delta: settings.number("delta") ?? 1 }),
+  ),
+  kl_div: ofPair((x, y, options, settings) =>
+    klDiv(x, y, { ...options, logTarget: settings.boolean("log_target") ?? false }),
+  ),
+  bce: ofPair(binaryCrossEntropy),
   bce_logits: ofPair(binaryCrossEntropyWithLogits),
 };

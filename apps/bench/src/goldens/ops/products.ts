@@ -3,6 +3,8 @@
 import { conv1d, conv2d, einsum, linear } from "@x/tensor";
 import { ofTwo, type Operation, type Operations } from "./operation.js";
 
+const product = ofTwo((a, b) => a.matmul(b));
+
 const sum: Operation = (subject) => {
   const equation = subject.settings.string("equation");
   if (equation === undefined) throw new Error(`the configuration must set "equation"`);
@@ -41,7 +43,12 @@ const convolution: Operation = (subject) => {
 
 /** By their names in the goldens. */
 export const productOperations: Operations = {
-  matmul: ofTwo((a, b) => a.matmul(b)),
+  matmul: product,
+  mm: product,
+  bmm: product,
+  mv: product,
+  dot: product,
+  outer: ofTwo((a, b) => a.outer(b)),
   einsum: sum,
   linear: affine,
   conv: convolution,
