@@ -17,7 +17,8 @@ import { devices } from "./devices.js";
 import { compareTwins, type Tally } from "./differential/compare.js";
 import { programs, record, type Program } from "./differential/program.js";
 
-const seed = Number(process.env.DIFFERENTIAL_SEED ?? Date.now() % 1e9);
+// Fixed, so that a run says the same as the one before; explore with other seeds.
+const seed = Number(process.env.DIFFERENTIAL_SEED ?? 1);
 const wanted = Number(process.env.DIFFERENTIAL_PROGRAMS ?? 2000);
 
 /** The reference differs from itself in nothing; it only tries out the programs. */

@@ -227,16 +227,17 @@ describe.each(devices)("on %s", (_, device) => {
         const x = noGrad(() => token.add(tensor(Float32Array.of(i))));
         return noGrad(() => head.forward(model.forward(x, call)).sum()).item();
       };
-      const totals = new Set<number>();
+      const totals: number[] = [];
       let compiled = 0;
       for (let i = 0; i < 200; i++) {
         const { compileCount } = await profile(() => step(i));
         if (i < 2) continue;
         compiled += compileCount;
-        totals.add(memory().total);
+        totals.push(memory().total);
       }
       expect(compiled).toBe(0);
-      expect(totals.size).toBe(1);
+      // The garbage collector may give back what earlier tests left; nothing is added.
+      expect(Math.max(...totals)).toBeLessThanOrEqual(totals[0]!);
     }
     expect(await state.position.item()).toBe(204);
     expect(await model.kvCache!.position.item()).toBe(204);

@@ -167,7 +167,8 @@ describe.each(Object.entries(devices))("on %s", (_, makeDevice) => {
     }
     // One plan draws the initial numbers, one does the step.
     expect(compiled).toEqual([2, ...new Array<number>(24).fill(0)]);
-    expect(new Set(memories.slice(1)).size).toBe(1);
+    // The garbage collector may give back what earlier tests left; nothing is added.
+    expect(Math.max(...memories.slice(2))).toBeLessThanOrEqual(memories[1]!);
     expect(losses.at(-1)).toBeLessThan(0.7 * losses[0]!);
   });
 });
