@@ -30,9 +30,15 @@ export async function train(options: SuiteOptions): Promise<SuiteResult> {
     for (const name of able) {
       options.progress(name);
       const remote = await RemotePeer.open(name, options.threads);
-      remotes.push(remote);
       notes.push(`${name}: ${remote.settings}`);
-      await remote.prepare(task, []);
+      try {
+        await remote.prepare(task, []);
+        await remote.turn(1);
+        remotes.push(remote);
+      } catch (error) {
+        remote.close();
+        notes.push(`${name} cannot do it: ${String(error)}`);
+      }
     }
     const samples = await measure(remotes, options.effort);
     for (const remote of remotes) {
