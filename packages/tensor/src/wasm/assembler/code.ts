@@ -58,33 +58,14 @@ export function unsigned(value: number): number[] {
   return bytes;
 }
 
-/** A signed LEB128 number of up to 32 bits. */
+/** A signed LEB128 number of up to 64 bits. */
 export function signed(value: number): number[] {
   const bytes: number[] = [];
-  let rest = value | 0;
-  for (;;) {
-    const byte = rest & 0x7f;
-    rest >>= 7;
-    if ((rest === 0 && byte < 0x40) || (rest === -1 && byte >= 0x40)) {
-      bytes.push(byte);
-      return bytes;
-    }
-    bytes.push(byte | 0x80);
-  }
-}
-
-/** A signed LEB128 number of up to 64 bits. */
-export function signed64(value: bigint): number[] {
-  const bytes: number[] = [];
-  let rest = BigInt.asIntN(64, value);
-  for (;;) {
-    const byte = Number(rest & 0x7fn);
-    rest >>= 7n;
-    if ((rest === 0n && byte < 0x40) || (rest === -1n && byte >= 0x40)) {
-      bytes.push(byte);
-      return bytes;
-    }
-    bytes.push(byte | 0x80);
+  for (let rest = value; ;) {
+    const low = rest & 0x7f;
+    rest = Math.floor(rest / 0x80);
+    if (rest === (low < 0x40 ? 0 : -1)) return [...bytes, low];
+    bytes.push(low | 0x80);
   }
 }
 
@@ -102,21 +83,14 @@ export function name(text: string): number[] {
   return [...unsigned(bytes.length), ...bytes];
 }
 
-/** The four little-endian bytes of a float32. */
-export function float32Bytes(value: number): number[] {
-  return [...new Uint8Array(new Float32Array([value]).buffer)];
+/** The bytes of numbers as memory holds them. */
+export function bytesOf(numbers: ArrayBufferView): Uint8Array {
+  return new Uint8Array(numbers.buffer);
 }
-
-/** The eight little-endian bytes of a float64. */
-export function float64Bytes(value: number): number[] {
-  return [...new Uint8Array(new Float64Array([value]).buffer)];
-}
-
-const vectorInstructions: (readonly number[])[] = [];
 
 /** An instruction with the SIMD prefix. */
 export function simd(opcode: number): readonly number[] {
-  return (vectorInstructions[opcode] ??= [0xfd, ...unsigned(opcode)]);
+  return [0xfd, ...unsigned(opcode)];
 }
 
 /** The alignment hint (log2 of bytes) and offset of a memory access. */

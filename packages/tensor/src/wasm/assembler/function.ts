@@ -2,19 +2,8 @@
 
 import { XError } from "../../error.js";
 import { ByteBuffer, type Code, flatten, memoryArgument, simd, unsigned } from "./code.js";
-import {
-  type Expression,
-  expressionOf,
-  type F32,
-  type F64,
-  I32,
-  type I32Like,
-  type I64,
-  type V128,
-  typeOf,
-  type ValueType,
-} from "./expression.js";
-import { i32 } from "./types.js";
+import type { Expression, F32, I32, I32Like, I64, V128, ValueType } from "./expression.js";
+import { i32, integer } from "./types.js";
 
 /** A local variable. It is an expression: used as one, it is read. */
 export type Local<T extends Expression> = T & {
@@ -112,7 +101,7 @@ export class FunctionBuilder {
 
   /** Computes a value here, once, and keeps it in a new local. */
   let<T extends Expression>(value: T): Local<T> {
-    const local = this.local(typeOf(value));
+    const local = this.local(value.type as ValueType<T>);
     this.set(local, value);
     return local;
   }
@@ -133,7 +122,7 @@ export class FunctionBuilder {
     let kept = this.constants.get(key);
     if (!kept) {
       const value = make();
-      const local = this.local(typeOf(value));
+      const local = this.local(value.type as ValueType<T>);
       flatten([value, 0x21, ...unsigned(local.index)], this.prologue);
       this.constants.set(key, local);
       kept = local;
@@ -143,13 +132,13 @@ export class FunctionBuilder {
 
   /** The value itself where using it twice costs nothing (locals, constants), else a new local. */
   keep<T extends Expression>(value: T): T {
-    const free = isLocal(value) || (value instanceof I32 && value.constant !== undefined);
+    const free = isLocal(value) || (value as Expression as I32).constant !== undefined;
     return free ? value : this.let(value);
   }
 
   /** The same as `let` for a plain number or an integer. */
   letI32(value: I32Like): Local<I32> {
-    return this.let(I32.from(value));
+    return this.let(integer(value));
   }
 
   /** `local = value`. */
@@ -167,119 +156,102 @@ export class FunctionBuilder {
     this.write([value, 0x1a]);
   }
 
-  private storeBytes(
-    address: I32,
-    value: Expression,
+  private store(
     opcode: readonly number[],
     align: number,
+    address: I32,
+    value: Expression | number,
     offset: number,
   ): void {
-    this.write([address, value, ...opcode, ...memoryArgument(align, offset)]);
+    this.write([address, integer(value), ...opcode, ...memoryArgument(align, offset)]);
   }
 
   /** Stores four bytes. */
   storeI32(address: I32, value: I32Like, offset = 0): void {
-    this.storeBytes(address, I32.from(value), [0x36], 2, offset);
+    this.store([0x36], 2, address, value, offset);
   }
 
   /** Stores the low byte. */
   storeI8(address: I32, value: I32Like, offset = 0): void {
-    this.storeBytes(address, I32.from(value), [0x3a], 0, offset);
+    this.store([0x3a], 0, address, value, offset);
   }
 
   /** Stores the low two bytes. */
   storeI16(address: I32, value: I32Like, offset = 0): void {
-    this.storeBytes(address, I32.from(value), [0x3b], 1, offset);
+    this.store([0x3b], 1, address, value, offset);
   }
 
   /** Stores a float32. */
   storeF32(address: I32, value: F32, offset = 0): void {
-    this.storeBytes(address, value, [0x38], 2, offset);
-  }
-
-  /** Stores a float64. */
-  storeF64(address: I32, value: F64, offset = 0): void {
-    this.storeBytes(address, value, [0x39], 3, offset);
+    this.store([0x38], 2, address, value, offset);
   }
 
   /** Stores sixteen bytes. */
   storeV128(address: I32, value: V128, offset = 0): void {
-    this.storeBytes(address, value, simd(11), 2, offset);
+    this.store(simd(11), 2, address, value, offset);
   }
 
   /** Stores one lane of 8, 16, 32 or 64 bits. */
   storeLane(bits: 8 | 16 | 32 | 64, address: I32, value: V128, lane: number, offset = 0): void {
-    const size = { 8: 0, 16: 1, 32: 2, 64: 3 }[bits];
-    this.write([
-      address,
-      value,
-      ...simd(88 + size),
-      ...memoryArgument(Math.min(size, 2), offset),
-      lane,
-    ]);
+    const size = Math.log2(bits) - 3;
+    this.store(simd(88 + size), Math.min(size, 2), address, value, offset);
+    this.bytes.push(lane);
   }
 
   /** Atomic store of four aligned bytes. */
   atomicStoreI32(address: I32, value: I32Like, offset = 0): void {
-    this.storeBytes(address, I32.from(value), [0xfe, 0x17], 2, offset);
+    this.store([0xfe, 0x17], 2, address, value, offset);
   }
 
   /** Atomic store of eight aligned bytes. */
   atomicStoreI64(address: I32, value: I64, offset = 0): void {
-    this.storeBytes(address, value, [0xfe, 0x18], 3, offset);
-  }
-  /** Orders all memory accesses before it before all after it. */
-  atomicFence(): void {
-    this.write([0xfe, 0x03, 0x00]);
+    this.store([0xfe, 0x18], 3, address, value, offset);
   }
 
   /** Copies bytes; the ranges may overlap. */
   memoryCopy(to: I32, from: I32, bytes: I32Like): void {
-    this.write([to, from, I32.from(bytes), 0xfc, 0x0a, 0x00, 0x00]);
+    this.write([to, from, integer(bytes), 0xfc, 0x0a, 0x00, 0x00]);
   }
 
   /** Fills bytes with the low byte of a value. */
   memoryFill(to: I32, value: I32Like, bytes: I32Like): void {
-    this.write([to, I32.from(value), I32.from(bytes), 0xfc, 0x0b, 0x00]);
+    this.write([to, integer(value), integer(bytes), 0xfc, 0x0b, 0x00]);
   }
 
   /** `if (condition) { … } else { … }`. */
   if(condition: I32, whenTrue: () => void, whenFalse?: () => void): void {
-    this.write([condition, 0x04, emptyBlock]);
-    this.depth++;
-    whenTrue();
-    if (whenFalse) {
-      this.bytes.push(0x05);
-      whenFalse();
-    }
-    this.end();
+    this.nested([condition, 0x04], () => {
+      whenTrue();
+      if (whenFalse) {
+        this.bytes.push(0x05);
+        whenFalse();
+      }
+    });
   }
 
   /** A block; branches to its label leave it. */
   block(body: (exit: Label) => void): void {
-    this.bytes.append([0x02, emptyBlock]);
-    this.depth++;
-    body({ depth: this.depth });
-    this.end();
+    this.nested([0x02], body);
   }
 
   /** A loop; it ends unless the body branches to the label, which starts it anew. */
   loop(body: (again: Label) => void): void {
-    this.bytes.append([0x03, emptyBlock]);
-    this.depth++;
-    body({ depth: this.depth });
-    this.end();
+    this.nested([0x03], body);
   }
 
-  private end(): void {
+  private nested(opening: Code, body: (label: Label) => void): void {
+    this.write([...opening, emptyBlock]);
+    body({ depth: ++this.depth });
     this.bytes.push(0x0b);
     this.depth--;
   }
 
   /** Goes to a label, always or if a condition holds. */
   branch(label: Label, condition?: I32): void {
-    const opcode = condition ? [condition, 0x0d] : [0x0c];
-    this.write([...opcode, ...unsigned(this.depth - label.depth)]);
+    this.write([
+      ...(condition ? [condition, 0x0d] : [0x0c]),
+      ...unsigned(this.depth - label.depth),
+    ]);
   }
 
   /** `do { … } while (condition)`; the tightest loop. */
@@ -300,12 +272,12 @@ export class FunctionBuilder {
    * `local > to`. Comparisons are signed: for addresses use `forAddress`.
    */
   for(local: Local<I32>, from: I32Like, to: I32Like, step: I32Like, body: () => void): void {
-    this.countedLoop(local, from, to, step, body, false);
+    this.countedLoop(local, from, to, step, body, "less", "greater");
   }
 
   /** The same over addresses, which are compared as unsigned numbers. */
   forAddress(local: Local<I32>, from: I32Like, to: I32Like, step: I32Like, body: () => void): void {
-    this.countedLoop(local, from, to, step, body, true);
+    this.countedLoop(local, from, to, step, body, "lessUnsigned", "greaterUnsigned");
   }
 
   private countedLoop(
@@ -314,31 +286,22 @@ export class FunctionBuilder {
     to: I32Like,
     step: I32Like,
     body: () => void,
-    isUnsigned: boolean,
+    up: "less" | "lessUnsigned",
+    down: "greater" | "greaterUnsigned",
   ): void {
-    const start = I32.from(from);
+    const start = integer(from);
     // The limit and the step are evaluated once.
-    const limit = this.keep(I32.from(to));
-    const increment = this.keep(I32.from(step));
-    const down = increment.constant !== undefined && increment.constant < 0;
-    const condition = isUnsigned
-      ? down
-        ? local.greaterUnsigned(limit)
-        : local.lessUnsigned(limit)
-      : down
-        ? local.greater(limit)
-        : local.less(limit);
+    const limit = this.keep(integer(to));
+    const increment = this.keep(integer(step));
+    const condition = local[(increment.constant ?? 0) < 0 ? down : up](limit);
     this.set<I32>(local, start);
     const turn = (): void => {
       body();
       this.increment(local, increment);
     };
-    if (start.constant !== undefined && limit.constant !== undefined) {
-      const runs = down ? start.constant > limit.constant : start.constant < limit.constant;
-      if (runs) this.doWhile(turn, condition);
-    } else {
-      this.if(condition, () => this.doWhile(turn, condition));
-    }
+    const [first, last] = [start.constant, limit.constant];
+    if (first === undefined || last === undefined) this.while(condition, turn);
+    else if (increment.constant! < 0 ? first > last : first < last) this.doWhile(turn, condition);
   }
 
   /** Calls a function and drops its result, if any. */
@@ -364,11 +327,6 @@ export class FunctionBuilder {
   /** Leaves the function. */
   return(value?: Expression): void {
     this.write(value ? [value, 0x0f] : [0x0f]);
-  }
-
-  /** Stops with an error: code that cannot be reached. */
-  unreachable(): void {
-    this.bytes.push(0x00);
   }
 
   /** The encoded body, ended by `result` where the function has one. */
@@ -407,7 +365,8 @@ export function parameterLocals<P extends readonly ValueType[]>(types: P): Param
 
 /** `condition ? whenTrue : whenFalse` where only one of the two is computed. */
 export function choose<T extends Expression>(condition: I32, whenTrue: T, whenFalse: T): T {
-  return expressionOf(whenTrue, [condition, 0x04, whenTrue.id, whenTrue, 0x05, whenFalse, 0x0b]);
+  const { type } = whenTrue;
+  return type.of([condition, 0x04, type.id, whenTrue, 0x05, whenFalse, 0x0b]) as T;
 }
 
 /** The signature of a kernel: `(arguments, begin, end, scratch)`. */

@@ -1,6 +1,6 @@
 /** The assembler: typed expressions, functions and modules of WebAssembly. */
 
-export { F32, F64, I32, type I32Like, V128, type ValueType } from "./expression.js";
+export type { F32, F64, I32, I32Like, V128, ValueType } from "./expression.js";
 export {
   choose,
   FunctionBuilder,
@@ -9,8 +9,7 @@ export {
   type Local,
   type Signature,
 } from "./function.js";
-export { f32x4, f64x2 } from "./float-lanes.js";
-export { i16x8, i32x4, i8x16 } from "./integer-lanes.js";
+export { f32x4, f64x2, i16x8, i32x4, i8x16 } from "./lanes.js";
 export { type MemoryImport, ModuleBuilder, type ModuleOptions } from "./module.js";
 export { supportsRelaxedSimd, supportsSimd, supportsThreads } from "./probe.js";
 export { f32, f64, i32, i64, v128 } from "./types.js";

@@ -11,7 +11,7 @@ import {
   parameterLocals,
   type Signature,
 } from "./function.js";
-import { f32x4, f64x2 } from "./float-lanes.js";
+import { f32x4, f64x2 } from "./lanes.js";
 
 /** The imported memory `env.memory`. */
 export interface MemoryImport {
@@ -48,7 +48,6 @@ export class ModuleBuilder {
   private readonly importsTable: boolean;
   private readonly types = new Map<string, number>();
   private readonly typeBytes: number[][] = [];
-  private readonly imported: number[][] = [];
   private readonly functions: (Defined | null)[] = [];
   private readonly named = new Map<string, FunctionReference>();
   private readonly exports: number[][] = [];
@@ -91,27 +90,6 @@ export class ModuleBuilder {
     return { index, signature, call };
   }
 
-  /** Imports a function. All imports come before the first function. */
-  importFunction<const P extends readonly ValueType[], R extends Expression | null>(
-    from: string,
-    field: string,
-    signature: Signature<P, R>,
-  ): FunctionReference<P, R> {
-    if (this.functions.length > 0) {
-      throw new XError(
-        "internal",
-        `importFunction: imports come first, got "${field}" after a function. Import before defining.`,
-      );
-    }
-    this.imported.push([
-      ...name(from),
-      ...name(field),
-      functionKind,
-      ...unsigned(this.typeIndex(signature)),
-    ]);
-    return this.reference(signature, this.imported.length - 1);
-  }
-
   /** Whether a function named `key` was added. */
   has(key: string): boolean {
     return this.named.has(key);
@@ -141,8 +119,7 @@ export class ModuleBuilder {
         `ModuleBuilder: a function was added twice, got "${key}". Ask has(key) first.`,
       );
     }
-    const position = this.functions.length;
-    const index = this.imported.length + position;
+    const index = this.functions.length;
     const reference = this.reference(signature, index);
     this.named.set(key, reference);
     // The place is taken before the body is written: the body may add functions itself.
@@ -150,7 +127,7 @@ export class ModuleBuilder {
     const builder = new FunctionBuilder(signature.parameters.length, (s) => this.typeIndex(s));
     const result = body(builder, ...parameterLocals(signature.parameters));
     const type = this.typeIndex(signature);
-    this.functions[position] = {
+    this.functions[index] = {
       type,
       body: builder.finish(signature.result ? (result as Expression) : undefined),
     };
@@ -181,7 +158,7 @@ export class ModuleBuilder {
   }
 
   private imports(): number[][] {
-    const imports = [...this.imported];
+    const imports: number[][] = [];
     if (this.memory) {
       const { shared, minimumPages = 0, maximumPages } = this.memory;
       const flags = (maximumPages === undefined ? 0 : 1) | (shared ? 2 : 0);

@@ -1,7 +1,6 @@
 /** What the WebAssembly engine at hand can do, found by validating tiny modules. */
 
-import { f32x4 } from "./float-lanes.js";
-import { i32x4 } from "./integer-lanes.js";
+import { f32x4, i32x4 } from "./lanes.js";
 import { ModuleBuilder, type ModuleOptions } from "./module.js";
 import type { FunctionBuilder } from "./function.js";
 import { i32, v128 } from "./types.js";

@@ -1,7 +1,7 @@
 /** From a strategy to code. */
 
 import type { Expression } from "../../plan/loop.js";
-import { I32, i32, i32x4, type V128 } from "../assembler/index.js";
+import { type I32, i32, i32x4, type V128 } from "../assembler/index.js";
 import { integer, type MathContext } from "../math/index.js";
 import { Accumulator } from "./accumulator.js";
 import { type Block, type Dependence, dependencesOf, Nest, type Values } from "./nest.js";
@@ -157,7 +157,7 @@ class LoopEmitter {
       });
     };
     if (single) {
-      turn(I32.from(range.from));
+      turn(i32.from(range.from));
       return;
     }
     this.blocked(loop, range, flush, ({ from, to }) => {
@@ -182,7 +182,7 @@ class LoopEmitter {
       run(range);
       return;
     }
-    const to = f.keep(I32.from(range.to));
+    const to = f.keep(i32.from(range.to));
     const [start, stop] = [f.local(i32), f.local(i32)];
     f.for(start, range.from, to, plan.chunk, () => {
       f.set(stop, start.add(plan.chunk));
@@ -429,7 +429,7 @@ class LoopEmitter {
     const { f } = this.c;
     const range = this.ranges[rows]!;
     const [start, stop] = [f.local(i32), f.local(i32)];
-    const [from, to] = [f.keep(I32.from(range.from)), f.keep(I32.from(range.to))];
+    const [from, to] = [f.keep(i32.from(range.from)), f.keep(i32.from(range.to))];
     const partial = kernel.stores[0]!;
     f.for(start, from, to, rowBlock, () => {
       f.set(stop, start.add(rowBlock));

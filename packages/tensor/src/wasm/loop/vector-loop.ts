@@ -7,7 +7,7 @@
  */
 
 import type { Affine, Expression } from "../../plan/loop.js";
-import { I32, type I32Like, i32 } from "../assembler/index.js";
+import { type I32, type I32Like, i32 } from "../assembler/index.js";
 import type { Block, Nest } from "./nest.js";
 
 /** The turns of a loop. */
@@ -34,8 +34,8 @@ export function plainVectorLoop(
   body: (blocks: readonly Block[]) => void,
 ): void {
   const { f } = nest.c;
-  const from = I32.from(range.from);
-  const to = f.keep(I32.from(range.to));
+  const from = i32.from(range.from);
+  const to = f.keep(i32.from(range.to));
   const size =
     from.constant !== undefined && to.constant !== undefined ? to.constant - from.constant : null;
   const i = f.let(from);
@@ -113,8 +113,8 @@ export function borderedVectorLoop(
   body: (blocks: readonly Block[]) => void,
 ): void {
   const { f } = nest.c;
-  const to = f.keep(I32.from(range.to));
-  const i = f.let(I32.from(range.from));
+  const to = f.keep(i32.from(range.to));
+  const i = f.let(i32.from(range.from));
   const intervals = new Map<number, (Interval | I32)[]>();
   for (const [position, e] of insides) {
     intervals.set(
@@ -132,7 +132,7 @@ export function borderedVectorLoop(
     const states = new Map<number, I32>();
     for (const [position, parts] of intervals) {
       const holds = parts.map((part) => {
-        if (part instanceof I32) return part;
+        if ("code" in part) return part;
         for (const border of [part.begin, part.end]) {
           const comes = border.greater(i).and(border.less(limit));
           f.set(limit, comes.select(border, limit));
