@@ -7,7 +7,7 @@
 
 import { XError } from "../error.js";
 import type { Device } from "../device/device.js";
-import type { DType } from "../tensor/dtype.js";
+import { isFloat, type DType } from "../tensor/dtype.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import type { Storage } from "./storage.js";
 
@@ -138,7 +138,7 @@ export class Node {
     this.payload = payload;
     this.outputs = specs.map(
       (spec, index) =>
-        new Value(this, index, spec.shape, spec.dtype, device, tracked && spec.dtype === "float32"),
+        new Value(this, index, spec.shape, spec.dtype, device, tracked && isFloat(spec.dtype)),
     );
   }
 }

@@ -21,7 +21,7 @@ import {
   subtract,
   where,
 } from "./elementwise.js";
-import { constant, iota } from "./leaf.js";
+import { iota } from "./leaf.js";
 import { matmul } from "./matmul.js";
 import { expand, full, reshape, transposeLast } from "./movement.js";
 import { keepMask, type DrawScalars } from "./random.js";
@@ -75,10 +75,10 @@ function scoresOf({ q, k, mask, bias }: AttentionInputs, attributes: Attributes)
   const [, keyHeads, keys] = k.shape as [number, number, number];
   const shape = [batch, heads, queries, keys];
   const products = matmul(grouped(q, keyHeads), transposeLast(k));
-  let scores = multiply(reshape(products, shape), constant(attributes.scale as number));
+  let scores = multiply(reshape(products, shape), attributes.scale as number);
   if (bias !== null) scores = add(scores, bias);
   const visible = visibility(queries, keys, mask, attributes);
-  return visible === null ? scores : where(visible, scores, constant(-Infinity));
+  return visible === null ? scores : where(visible, scores, -Infinity);
 }
 
 /** Where a query may see a key, broadcastable to the scores; `null` for everywhere. */
@@ -97,12 +97,12 @@ function visibility(
   const latest = attributes.causal === true ? 0 : right;
   if (latest < 0 && left < 0) return visible;
   // Relative to the query's own place, which is the last key for the last query.
-  const place = add(reshape(iota(queries), [queries, 1]), constant(keys - queries, "int32"));
+  const place = add(reshape(iota(queries), [queries, 1]), keys - queries);
   const key = iota(keys);
   if (latest >= 0) {
-    narrow(lessEqual(key, add(place, constant(latest, "int32"))));
+    narrow(lessEqual(key, add(place, latest)));
   }
-  if (left >= 0) narrow(lessEqual(subtract(place, constant(left, "int32")), key));
+  if (left >= 0) narrow(lessEqual(subtract(place, left), key));
   return visible;
 }
 
@@ -115,9 +115,9 @@ function spread(rows: Value, shape: Shape): Value {
 function dropped(weights: Value, draw: DrawScalars | null, attributes: Attributes): Value {
   if (draw === null) return weights;
   const p = attributes.dropout as number;
-  if (p === 1) return multiply(weights, constant(0));
+  if (p === 1) return multiply(weights, 0);
   const kept = keepMask(draw, weights.shape, p);
-  return where(kept, multiply(weights, constant(1 / (1 - p))), constant(0));
+  return where(kept, multiply(weights, 1 / (1 - p)), 0);
 }
 
 function outputSpecs([q, , v]: readonly Spec[]): readonly [Spec, Spec] {
@@ -152,13 +152,13 @@ const attentionOp: Op = makeOp({
     }
     const scores = scoresOf(parts, attributes);
     const largest = max(scores, [3]);
-    const shift = where(equal(largest, constant(-Infinity)), constant(0), largest);
+    const shift = where(equal(largest, -Infinity), 0, largest);
     const powers = exp(subtract(scores, spread(shift, scores.shape)));
     const total = sum(powers, [3]);
-    const isEmpty = equal(total, constant(0));
-    const divisor = where(isEmpty, constant(1), total);
+    const isEmpty = equal(total, 0);
+    const divisor = where(isEmpty, 1, total);
     const weights = dropped(divide(powers, spread(divisor, scores.shape)), draw, attributes);
-    const lse = where(isEmpty, constant(-Infinity), add(log(divisor), shift));
+    const lse = where(isEmpty, -Infinity, add(log(divisor), shift));
     const y = matmul(grouped(weights, k.shape[1]!), v);
     return [reshape(y, ySpec.shape), lse];
   },
@@ -191,9 +191,9 @@ const attentionOp: Op = makeOp({
 /** The weights before dropout, from the scores and the row sums. */
 function weightsOf(parts: AttentionInputs, attributes: Attributes, lse: Value): Value {
   const scores = scoresOf(parts, attributes);
-  const isEmpty = equal(lse, constant(-Infinity));
+  const isEmpty = equal(lse, -Infinity);
   // A row without visible keys: its scores are −∞, and any finite shift gives weights of 0.
-  const shift = where(isEmpty, constant(0), lse);
+  const shift = where(isEmpty, 0, lse);
   return exp(subtract(scores, spread(shift, scores.shape)));
 }
 
@@ -220,7 +220,7 @@ function throughScores(
   attributes: Attributes,
 ): readonly [Value, Value] {
   const keyHeads = k.shape[1]!;
-  const scaled = grouped(multiply(cotangent, constant(attributes.scale as number)), keyHeads);
+  const scaled = grouped(multiply(cotangent, attributes.scale as number), keyHeads);
   const dq = reshape(matmul(scaled, k), q.shape);
   return [dq, matmul(transposeLast(scaled), grouped(q, keyHeads))];
 }

@@ -4,7 +4,7 @@ import { check, XError } from "../error.js";
 import { apply, applyOne, makeOp, type Attributes, type Value } from "../graph/node.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
 import { add, cast, equal, exp, multiply, notEqual, subtract, where } from "./elementwise.js";
-import { constant, iota } from "./leaf.js";
+import { iota } from "./leaf.js";
 import { expand, reshape } from "./movement.js";
 import { logSumExp, sum } from "./reduce.js";
 
@@ -23,9 +23,9 @@ interface Rows {
 function rowsOf(logits: Value, target: Value, weight: Value | null, attributes: Attributes): Rows {
   const axis = logits.shape.length - 1;
   const classes = logits.shape[axis]!;
-  const counts = notEqual(target, constant(attributes.ignoreIndex as number, "int32"));
+  const counts = notEqual(target, attributes.ignoreIndex as number);
   const isTarget = equal(spread(target, classes), iota(classes));
-  const targetWeight = weight === null ? null : sum(where(isTarget, weight, constant(0)), [axis]);
+  const targetWeight = weight === null ? null : sum(where(isTarget, weight, 0), [axis]);
   return { classes, axis, counts, isTarget, targetWeight };
 }
 
@@ -53,16 +53,16 @@ const crossEntropyOp = makeOp({
     const { classes, axis, isTarget, targetWeight } = rows;
     const smoothing = attributes.labelSmoothing as number;
     const lse = logSumExp(logits!, [axis]);
-    const chosen = sum(where(isTarget, logits!, constant(0)), [axis]);
+    const chosen = sum(where(isTarget, logits!, 0), [axis]);
     let loss = subtract(lse, chosen);
     if (targetWeight !== null) loss = multiply(loss, targetWeight);
     if (smoothing > 0) {
       let surprise = subtract(spread(lse, classes), logits!);
       if (weight !== null) surprise = multiply(surprise, weight);
-      const others = multiply(sum(surprise, [axis]), constant(smoothing / classes));
-      loss = add(multiply(loss, constant(1 - smoothing)), others);
+      const others = multiply(sum(surprise, [axis]), smoothing / classes);
+      loss = add(multiply(loss, 1 - smoothing), others);
     }
-    return [where(rows.counts, loss, constant(0)), lse];
+    return [where(rows.counts, loss, 0), lse];
   },
   gradient: (node, [g, gLse]) => {
     const [logits, target, ...weights] = node.inputs as [Value, Value, ...Value[]];
@@ -100,23 +100,23 @@ const crossEntropyBackwardOp = makeOp({
     const { classes, counts, isTarget, targetWeight } = rowsOf(logits, target, weight, attributes);
     const smoothing = attributes.labelSmoothing as number;
     const probabilities = exp(subtract(logits, spread(lse, classes)));
-    const hit = constant(1 - smoothing);
+    const hit = 1 - smoothing;
     let slope: Value;
     if (targetWeight === null) {
-      slope = subtract(probabilities, where(isTarget, hit, constant(0)));
+      slope = subtract(probabilities, where(isTarget, hit, 0));
     } else {
       const certain = spread(multiply(targetWeight, hit), classes);
-      slope = subtract(multiply(probabilities, certain), where(isTarget, certain, constant(0)));
+      slope = subtract(multiply(probabilities, certain), where(isTarget, certain, 0));
     }
     if (smoothing > 0) {
-      const each = constant(smoothing / classes);
+      const each = smoothing / classes;
       if (weight === null) slope = subtract(slope, each);
       else {
         const total = multiply(probabilities, sum(weight, [0]));
         slope = add(slope, multiply(subtract(total, weight), each));
       }
     }
-    return [multiply(slope, spread(where(counts, g, constant(0)), classes))];
+    return [multiply(slope, spread(where(counts, g, 0), classes))];
   },
 });
 
@@ -186,11 +186,11 @@ export function rowWeights(
   ignoreIndex: number,
 ): Value {
   const classNumbers = cast(target, "int32");
-  const counts = notEqual(classNumbers, constant(ignoreIndex, "int32"));
+  const counts = notEqual(classNumbers, ignoreIndex);
   if (weight === null) return cast(counts, "float32");
   const isTarget = equal(spread(classNumbers, classes), iota(classes));
-  const own = sum(where(isTarget, weight, constant(0)), [target.shape.length]);
-  return where(counts, own, constant(0));
+  const own = sum(where(isTarget, weight, 0), [target.shape.length]);
+  return where(counts, own, 0);
 }
 
 /** Σ over rows of −x at the target class, weighted: the loss of given log-probabilities. */
@@ -209,11 +209,7 @@ export function negativeLogLikelihood(
   checkTargets("nllLoss", target, classes, options.ignoreIndex);
   checkClassWeights("nllLoss", options.weight, classes);
   const isTarget = equal(spread(cast(target, "int32"), classes), iota(classes));
-  const chosen = sum(where(isTarget, logProbabilities, constant(0)), [target.shape.length]);
+  const chosen = sum(where(isTarget, logProbabilities, 0), [target.shape.length]);
   const weights = rowWeights(target, classes, options.weight, options.ignoreIndex);
-  return where(
-    equal(weights, constant(0)),
-    constant(0),
-    multiply(subtract(constant(0), chosen), weights),
-  );
+  return where(equal(weights, 0), 0, multiply(subtract(0, chosen), weights));
 }

@@ -11,7 +11,6 @@ import { check } from "../error.js";
 import type {
   BinaryFunction,
   ComparisonFunction,
-  RandomFunction,
   ScalarFunction,
   UnaryFunction,
 } from "../graph/scalar-function.js";
@@ -33,6 +32,12 @@ function broadcast(op: string, inputs: readonly Spec[]): Shape {
   return shape;
 }
 
+/** What a scalar function takes: a value, or a constant of the type of the value it meets. */
+export type Operand = Value | number;
+
+type Unary = (x: Value) => Value;
+type Binary = (a: Operand, b: Operand) => Value;
+
 /** The derivative of a scalar function: from the cotangent of the result to those of the operands. */
 type Derivative = (
   cotangent: Value,
@@ -40,7 +45,7 @@ type Derivative = (
   result: Value,
 ) => readonly (Value | null)[];
 
-function scalarOp(name: ScalarFunction, result: "same" | "bool", derivative?: Derivative): Op {
+function scalarOp(name: ScalarFunction, derivative?: Derivative | null, result?: "bool"): Op {
   const gradient: GradientRule = (node, [cotangent], needed) =>
     derivative!(cotangent!, node.inputs, node.outputs[0]!).map((value, i) =>
       needed[i] === true ? value : null,
@@ -49,214 +54,193 @@ function scalarOp(name: ScalarFunction, result: "same" | "bool", derivative?: De
     name,
     kind: "elementwise",
     infer: (inputs) => [
-      {
-        shape: broadcast(name, inputs),
-        dtype: result === "bool" ? "bool" : inputs[inputs.length - 1]!.dtype,
-      },
+      { shape: broadcast(name, inputs), dtype: result ?? inputs[inputs.length - 1]!.dtype },
     ],
     ...(derivative && { gradient }),
   });
 }
 
-const one = (): Value => constant(1);
-const half = (): Value => constant(0.5);
+/** A function of one element, computed in the type that `typeOf` names for that of the operand. */
+function unary(
+  name: UnaryFunction,
+  typeOf: (dtype: DType) => DType,
+  derivative?: Derivative,
+): Unary {
+  const op = scalarOp(name, derivative);
+  return (x) => applyOne(op, [cast(x, typeOf(x.dtype))]);
+}
 
-const unaryOps: Record<UnaryFunction, Op> = {
-  negate: scalarOp("negate", "same", (g) => [negate(g)]),
-  abs: scalarOp("abs", "same", (g, [x]) => [multiply(g, sign(x!))]),
-  sign: scalarOp("sign", "same", () => [null]),
-  floor: scalarOp("floor", "same", () => [null]),
-  ceil: scalarOp("ceil", "same", () => [null]),
-  round: scalarOp("round", "same", () => [null]),
-  trunc: scalarOp("trunc", "same", () => [null]),
-  sqrt: scalarOp("sqrt", "same", (g, _, y) => [divide(multiply(g, half()), y)]),
-  exp: scalarOp("exp", "same", (g, _, y) => [multiply(g, y)]),
-  expm1: scalarOp("expm1", "same", (g, _, y) => [multiply(g, add(y, one()))]),
-  log: scalarOp("log", "same", (g, [x]) => [divide(g, x!)]),
-  log1p: scalarOp("log1p", "same", (g, [x]) => [divide(g, add(x!, one()))]),
-  sin: scalarOp("sin", "same", (g, [x]) => [multiply(g, cos(x!))]),
-  cos: scalarOp("cos", "same", (g, [x]) => [negate(multiply(g, sin(x!)))]),
-  tanh: scalarOp("tanh", "same", (g, _, y) => [multiply(g, subtract(one(), multiply(y, y)))]),
-  sigmoid: scalarOp("sigmoid", "same", (g, _, y) => [multiply(g, multiply(y, subtract(one(), y)))]),
-  erf: scalarOp("erf", "same", (g, [x]) => [
-    multiply(g, multiply(constant(2 / Math.sqrt(Math.PI)), exp(negate(multiply(x!, x!))))),
-  ]),
-  not: scalarOp("not", "same"),
-};
+/** A rounding function; integers are whole already. */
+function rounding(name: UnaryFunction): Unary {
+  const round = unary(name, arithmeticType, () => [null]);
+  return (x) => (isFloat(x.dtype) ? round(x) : cast(x, arithmeticType(x.dtype)));
+}
 
-/** Where `a` is the extreme the cotangent goes to `a`, at ties half of it to each. */
-function extremeDerivative(isExtreme: (a: Value, b: Value) => Value): Derivative {
-  return (g, [a, b]) => {
-    const share = multiply(g, where(equal(a!, b!), half(), one()));
-    return [where(isExtreme(b!, a!), zero(), share), where(isExtreme(a!, b!), zero(), share)];
+/** A function of two elements, computed in the type that `typeOf` names for those of the operands. */
+function binary(
+  name: BinaryFunction | ComparisonFunction,
+  typeOf: (a: DType, b: DType) => DType,
+  derivative?: Derivative | null,
+  result?: "bool",
+): Binary {
+  const op = scalarOp(name, derivative, result);
+  return (first, second) => {
+    const a = valueOf(first, second);
+    const b = valueOf(second, first);
+    const dtype = typeOf(a.dtype, b.dtype);
+    return applyOne(op, [cast(a, dtype), cast(b, dtype)]);
   };
 }
 
-const binaryOps: Record<BinaryFunction, Op> = {
-  add: scalarOp("add", "same", (g) => [g, g]),
-  subtract: scalarOp("subtract", "same", (g) => [g, negate(g)]),
-  multiply: scalarOp("multiply", "same", (g, [a, b]) => [multiply(g, b!), multiply(g, a!)]),
-  divide: scalarOp("divide", "same", (g, [, b], y) => [
-    divide(g, b!),
-    negate(divide(multiply(g, y), b!)),
-  ]),
-  remainder: scalarOp("remainder", "same", (g, [a, b]) => [
-    g,
-    negate(multiply(g, floor(divide(a!, b!)))),
-  ]),
-  power: scalarOp("power", "same", (g, [a, b], y) => [
-    // 0 exponent: derivative 0 also where a^(b-1) is infinite.
-    where(equal(b!, zero()), zero(), multiply(g, multiply(b!, power(a!, subtract(b!, one()))))),
-    // 0 base: y log a is 0 · -∞; the limit is 0.
-    where(equal(a!, zero()), zero(), multiply(g, multiply(y, log(a!)))),
-  ]),
-  maximum: scalarOp(
-    "maximum",
-    "same",
-    extremeDerivative((a, b) => less(b, a)),
-  ),
-  minimum: scalarOp(
-    "minimum",
-    "same",
-    extremeDerivative((a, b) => less(a, b)),
-  ),
-  and: scalarOp("and", "same"),
-  or: scalarOp("or", "same"),
-  xor: scalarOp("xor", "same"),
-  shiftLeft: scalarOp("shiftLeft", "same"),
-  shiftRight: scalarOp("shiftRight", "same"),
-};
+function arithmetic(name: BinaryFunction, derivative?: Derivative): Binary {
+  return binary(name, arithmeticType, derivative);
+}
 
-const comparisonOps: Record<ComparisonFunction, Op> = {
-  equal: scalarOp("equal", "bool"),
-  notEqual: scalarOp("notEqual", "bool"),
-  less: scalarOp("less", "bool"),
-  lessEqual: scalarOp("lessEqual", "bool"),
-};
+function bitwise(name: BinaryFunction): Binary {
+  return binary(name, (a, b) => {
+    const dtype = promote(a, b);
+    check(
+      !isFloat(dtype),
+      "dtype",
+      () => `${name}: both tensors must be bool or integer, got ${a} and ${b}. Cast them.`,
+    );
+    return dtype;
+  });
+}
 
-const randomOps: Record<RandomFunction, Op> = {
-  threefry0: scalarOp("threefry0", "same"),
-  threefry1: scalarOp("threefry1", "same"),
-};
+function comparison(name: ComparisonFunction): Binary {
+  return binary(name, promote, null, "bool");
+}
 
-const whereOp = scalarOp("where", "same", (g, [condition]) => [
-  null,
-  where(condition!, g, zero()),
-  where(condition!, zero(), g),
-]);
+function arithmeticType(a: DType, b: DType = a): DType {
+  const dtype = promote(a, b);
+  return dtype === "bool" ? "int32" : dtype;
+}
+
+const float = (): DType => "float32";
+
+/** The operand as a value: a whole number takes the type of `other`, the operand that it meets. */
+function valueOf(x: Operand, other: Operand): Value {
+  if (typeof x !== "number") return x;
+  const isFloating = typeof other === "number" || !Number.isInteger(x);
+  return constant(x, isFloating ? "float32" : computeType(other.dtype));
+}
 
 const castOp = makeOp({
   name: "cast",
   kind: "elementwise",
   infer: ([x], { dtype }) => [{ shape: x!.shape, dtype: dtype as DType }],
-  gradient: (node, [g]) => [cast(g!, node.inputs[0]!.dtype)],
+  // Cotangents are float32, also those of float16 values: rounding passes them on as they are.
+  gradient: (_, [g]) => [g!],
 });
-
-function zero(): Value {
-  return constant(0);
-}
-
-function unary(name: UnaryFunction, x: Value): Value {
-  return applyOne(unaryOps[name], [cast(x, arithmeticType(x.dtype, x.dtype))]);
-}
-
-/** A rounding function; integers are whole already. */
-function roundingUnary(name: UnaryFunction, x: Value): Value {
-  return isFloat(x.dtype) ? unary(name, x) : cast(x, arithmeticType(x.dtype, x.dtype));
-}
-
-/** A function that makes sense for floating-point numbers only; others are converted first. */
-function floatUnary(name: UnaryFunction, x: Value): Value {
-  return applyOne(unaryOps[name], [cast(x, "float32")]);
-}
-
-function binary(name: BinaryFunction, a: Value, b: Value): Value {
-  const dtype = arithmeticType(a.dtype, b.dtype);
-  return applyOne(binaryOps[name], [cast(a, dtype), cast(b, dtype)]);
-}
-
-function arithmeticType(a: DType, b: DType): DType {
-  const dtype = promote(a, b);
-  return dtype === "bool" ? "int32" : dtype;
-}
-
-function bitwise(name: "and" | "or" | "xor", a: Value, b: Value): Value {
-  const dtype = promote(a.dtype, b.dtype);
-  check(
-    !isFloat(dtype),
-    "dtype",
-    () =>
-      `${name}: both tensors must be bool or integer, got ${a.dtype} and ${b.dtype}. Cast them.`,
-  );
-  return applyOne(binaryOps[name], [cast(a, dtype), cast(b, dtype)]);
-}
-
-function compare(name: ComparisonFunction, a: Value, b: Value): Value {
-  const dtype = promote(a.dtype, b.dtype);
-  return applyOne(comparisonOps[name], [cast(a, dtype), cast(b, dtype)]);
-}
 
 /** `x` with element type `dtype`; `x` itself if it has it already. */
 export function cast(x: Value, dtype: DType): Value {
   return x.dtype === dtype ? x : applyOne(castOp, [x], { dtype });
 }
 
-export const negate = (x: Value): Value => unary("negate", x);
-export const abs = (x: Value): Value => unary("abs", x);
-export const sign = (x: Value): Value => unary("sign", x);
-export const floor = (x: Value): Value => roundingUnary("floor", x);
-export const ceil = (x: Value): Value => roundingUnary("ceil", x);
-export const round = (x: Value): Value => roundingUnary("round", x);
-export const trunc = (x: Value): Value => roundingUnary("trunc", x);
-export const sqrt = (x: Value): Value => floatUnary("sqrt", x);
-export const exp = (x: Value): Value => floatUnary("exp", x);
-export const expm1 = (x: Value): Value => floatUnary("expm1", x);
-export const log = (x: Value): Value => floatUnary("log", x);
-export const log1p = (x: Value): Value => floatUnary("log1p", x);
-export const sin = (x: Value): Value => floatUnary("sin", x);
-export const cos = (x: Value): Value => floatUnary("cos", x);
-export const tanh = (x: Value): Value => floatUnary("tanh", x);
-export const sigmoid = (x: Value): Value => floatUnary("sigmoid", x);
-export const erf = (x: Value): Value => floatUnary("erf", x);
-export const not = (x: Value): Value => applyOne(unaryOps.not, [cast(x, "bool")]);
+export const negate: Unary = unary("negate", arithmeticType, (g) => [negate(g)]);
+export const abs: Unary = unary("abs", arithmeticType, (g, [x]) => [multiply(g, sign(x!))]);
+export const sign: Unary = unary("sign", arithmeticType, () => [null]);
+export const floor: Unary = rounding("floor");
+export const ceil: Unary = rounding("ceil");
+export const round: Unary = rounding("round");
+export const trunc: Unary = rounding("trunc");
+export const sqrt: Unary = unary("sqrt", float, (g, _, y) => [divide(multiply(g, 0.5), y)]);
+export const exp: Unary = unary("exp", float, (g, _, y) => [multiply(g, y)]);
+export const expm1: Unary = unary("expm1", float, (g, _, y) => [multiply(g, add(y, 1))]);
+export const log: Unary = unary("log", float, (g, [x]) => [divide(g, x!)]);
+export const log1p: Unary = unary("log1p", float, (g, [x]) => [divide(g, add(x!, 1))]);
+export const sin: Unary = unary("sin", float, (g, [x]) => [multiply(g, cos(x!))]);
+export const cos: Unary = unary("cos", float, (g, [x]) => [negate(multiply(g, sin(x!)))]);
+export const tanh: Unary = unary("tanh", float, (g, _, y) => [
+  multiply(g, subtract(1, multiply(y, y))),
+]);
+export const sigmoid: Unary = unary("sigmoid", float, (g, _, y) => [
+  multiply(g, multiply(y, subtract(1, y))),
+]);
+export const erf: Unary = unary("erf", float, (g, [x]) => [
+  multiply(g, multiply(2 / Math.sqrt(Math.PI), exp(negate(multiply(x!, x!))))),
+]);
+export const not: Unary = unary("not", () => "bool");
 
-export const add = (a: Value, b: Value): Value => binary("add", a, b);
-export const subtract = (a: Value, b: Value): Value => binary("subtract", a, b);
-export const multiply = (a: Value, b: Value): Value => binary("multiply", a, b);
-/** a / b in floating point, as PyTorch's true division. */
-export const divide = (a: Value, b: Value): Value =>
-  binary("divide", cast(a, "float32"), cast(b, "float32"));
+export const add: Binary = arithmetic("add", (g) => [g, g]);
+export const subtract: Binary = arithmetic("subtract", (g) => [g, negate(g)]);
+export const multiply: Binary = arithmetic("multiply", (g, [a, b]) => [
+  multiply(g, b!),
+  multiply(g, a!),
+]);
 /** a / b truncated toward zero, for integers. */
-export const integerDivide = (a: Value, b: Value): Value => binary("divide", a, b);
-export const remainder = (a: Value, b: Value): Value => binary("remainder", a, b);
+export const integerDivide: Binary = arithmetic("divide", (g, [, b], y) => [
+  divide(g, b!),
+  negate(divide(multiply(g, y), b!)),
+]);
+/** a / b in floating point, as PyTorch's true division. */
+export const divide: Binary = (a, b) => {
+  const [x, y] = [a, b].map((x) => (typeof x === "number" ? constant(x) : cast(x, "float32")));
+  return integerDivide(x!, y!);
+};
+export const remainder: Binary = arithmetic("remainder", (g, [a, b]) => [
+  g,
+  negate(multiply(g, floor(divide(a!, b!)))),
+]);
 /** a / b rounded toward −∞; integers stay integers. */
 export function floorDivide(a: Value, b: Value): Value {
-  const dtype = arithmeticType(a.dtype, b.dtype);
-  if (isFloat(dtype)) return floor(divide(a, b));
-  return integerDivide(subtract(a, remainder(a, b)), b);
+  return isFloat(promote(a.dtype, b.dtype))
+    ? floor(divide(a, b))
+    : integerDivide(subtract(a, remainder(a, b)), b);
 }
-export const power = (a: Value, b: Value): Value =>
-  binary("power", cast(a, "float32"), cast(b, "float32"));
-export const maximum = (a: Value, b: Value): Value => binary("maximum", a, b);
-export const minimum = (a: Value, b: Value): Value => binary("minimum", a, b);
-export const and = (a: Value, b: Value): Value => bitwise("and", a, b);
-export const or = (a: Value, b: Value): Value => bitwise("or", a, b);
-export const xor = (a: Value, b: Value): Value => bitwise("xor", a, b);
-export const shiftLeft = (a: Value, b: Value): Value => binary("shiftLeft", a, b);
-export const shiftRight = (a: Value, b: Value): Value => binary("shiftRight", a, b);
+export const power: Binary = binary("power", float, (g, [a, b], y) => [
+  // 0 exponent: derivative 0 also where a^(b-1) is infinite.
+  where(equal(b!, 0), 0, multiply(g, multiply(b!, power(a!, subtract(b!, 1))))),
+  // 0 base: y log a is 0 · -∞; the limit is 0.
+  where(equal(a!, 0), 0, multiply(g, multiply(y, log(a!)))),
+]);
+export const maximum: Binary = arithmetic(
+  "maximum",
+  extremeDerivative((a, b) => less(a, b)),
+);
+export const minimum: Binary = arithmetic(
+  "minimum",
+  extremeDerivative((a, b) => less(b, a)),
+);
 
-export const equal = (a: Value, b: Value): Value => compare("equal", a, b);
-export const notEqual = (a: Value, b: Value): Value => compare("notEqual", a, b);
-export const less = (a: Value, b: Value): Value => compare("less", a, b);
-export const lessEqual = (a: Value, b: Value): Value => compare("lessEqual", a, b);
+/** The cotangent goes to the operand that is not beaten, by halves at ties. */
+function extremeDerivative(isBeaten: Binary): Derivative {
+  return (g, [a, b]) => {
+    const share = multiply(g, where(equal(a!, b!), 0.5, 1));
+    return [where(isBeaten(a!, b!), 0, share), where(isBeaten(b!, a!), 0, share)];
+  };
+}
+
+export const and: Binary = bitwise("and");
+export const or: Binary = bitwise("or");
+export const xor: Binary = bitwise("xor");
+export const shiftLeft: Binary = arithmetic("shiftLeft");
+export const shiftRight: Binary = arithmetic("shiftRight");
+
+export const equal: Binary = comparison("equal");
+export const notEqual: Binary = comparison("notEqual");
+export const less: Binary = comparison("less");
+export const lessEqual: Binary = comparison("lessEqual");
+
+const threefryOps = [scalarOp("threefry0"), scalarOp("threefry1")] as const;
 
 /** A word of the Threefry block of (key0, key1, counter0, counter1), all uint32. */
 export function threefry(word: 0 | 1, operands: readonly [Value, Value, Value, Value]): Value {
-  return applyOne(word === 0 ? randomOps.threefry0 : randomOps.threefry1, operands);
+  return applyOne(threefryOps[word], operands);
 }
 
+const whereOp = scalarOp("where", (g, [condition]) => [
+  null,
+  where(condition!, g, 0),
+  where(condition!, 0, g),
+]);
+
 /** `a` where `condition` holds, else `b`. */
-export function where(condition: Value, a: Value, b: Value): Value {
+export function where(condition: Value, first: Operand, second: Operand): Value {
+  const a = valueOf(first, second);
+  const b = valueOf(second, first);
   const dtype = promote(a.dtype, b.dtype);
   return applyOne(whereOp, [cast(condition, "bool"), cast(a, dtype), cast(b, dtype)]);
 }
@@ -264,21 +248,20 @@ export function where(condition: Value, a: Value, b: Value): Value {
 // Composed functions.
 
 export const square = (x: Value): Value => multiply(x, x);
-export const reciprocal = (x: Value): Value => divide(one(), x);
-export const reciprocalSqrt = (x: Value): Value => divide(one(), sqrt(x));
-export const relu = (x: Value): Value => where(lessEqual(x, zeroOf(x)), zeroOf(x), x);
+export const reciprocal = (x: Value): Value => divide(1, x);
+export const reciprocalSqrt = (x: Value): Value => divide(1, sqrt(x));
+export const relu = (x: Value): Value => where(lessEqual(x, 0), 0, x);
 export const silu = (x: Value): Value => multiply(x, sigmoid(x));
 
 /** log(sigmoid(x)) = min(x, 0) − log(1 + e^(−|x|)). */
-export const logSigmoid = (x: Value): Value =>
-  subtract(minimum(x, zeroOf(x)), log1p(exp(negate(abs(x)))));
+export const logSigmoid = (x: Value): Value => subtract(minimum(x, 0), log1p(exp(negate(abs(x)))));
 
 /** x to a power that is better written otherwise, or `null` where it is not. */
 export function constantPower(x: Value, exponent: number): Value | null {
   switch (exponent) {
     case 0:
       // Keeps the shape and the (zero) gradient of x.
-      return where(constant(1, "bool"), constant(1, zeroOf(x).dtype), x);
+      return where(constant(1, "bool"), 1, x);
     case 0.5:
       return sqrt(x);
     case 1:
@@ -302,31 +285,31 @@ export function zeroOf(x: Value): Value {
 /** GELU: x Φ(x), exact (`"none"`) or by its tanh approximation. */
 export function gelu(x: Value, approximate: "none" | "tanh"): Value {
   if (approximate === "none") {
-    const distribution = add(erf(multiply(x, constant(Math.SQRT1_2))), one());
-    return multiply(multiply(x, half()), distribution);
+    const distribution = add(erf(multiply(x, Math.SQRT1_2)), 1);
+    return multiply(multiply(x, 0.5), distribution);
   }
-  const cubic = multiply(constant(0.044715), multiply(x, multiply(x, x)));
-  const inner = multiply(constant(Math.sqrt(2 / Math.PI)), add(x, cubic));
-  return multiply(multiply(x, half()), add(tanh(inner), one()));
+  const cubic = multiply(0.044715, multiply(x, multiply(x, x)));
+  const inner = multiply(Math.sqrt(2 / Math.PI), add(x, cubic));
+  return multiply(multiply(x, 0.5), add(tanh(inner), 1));
 }
 
 /** log(1 + exp(βx)) / β, linear where βx > threshold. */
 export function softplus(x: Value, beta: number, threshold: number): Value {
-  const scaled = multiply(x, constant(beta));
-  const isLinear = less(constant(threshold), scaled);
+  const scaled = multiply(x, beta);
+  const isLinear = less(threshold, scaled);
   // The unused branch must stay finite, or its derivative turns into NaN.
-  const bounded = where(isLinear, zero(), scaled);
-  const value = add(maximum(bounded, zero()), log1p(exp(negate(abs(bounded)))));
-  return where(isLinear, x, divide(value, constant(beta)));
+  const bounded = where(isLinear, 0, scaled);
+  const value = add(maximum(bounded, 0), log1p(exp(negate(abs(bounded)))));
+  return where(isLinear, x, divide(value, beta));
 }
 
 export function leakyRelu(x: Value, negativeSlope: Value): Value {
-  return where(less(zeroOf(x), x), x, multiply(x, negativeSlope));
+  return where(less(0, x), x, multiply(x, negativeSlope));
 }
 
 export function elu(x: Value, alpha: Value): Value {
-  const isPositive = less(zeroOf(x), x);
-  return where(isPositive, x, multiply(alpha, expm1(where(isPositive, zero(), x))));
+  const isPositive = less(0, x);
+  return where(isPositive, x, multiply(alpha, expm1(where(isPositive, 0, x))));
 }
 
 /** `x` limited to [minimum, maximum]; the cotangent passes at the bounds. */

@@ -26,9 +26,9 @@ function polynomial(coefficients: readonly number[], w: Value): Value {
 export function inverseErrorFunction(x: Value): Value {
   const one = constant(1);
   const w = negate(log(multiply(subtract(one, x), add(one, x))));
-  const isCentral = less(w, constant(centralLimit));
-  const inner = polynomial(central, subtract(w, constant(2.5)));
-  const outer = polynomial(tail, subtract(sqrt(w), constant(3)));
+  const isCentral = less(w, centralLimit);
+  const inner = polynomial(central, subtract(w, 2.5));
+  const outer = polynomial(tail, subtract(sqrt(w), 3));
   return multiply(where(isCentral, inner, outer), x);
 }
 

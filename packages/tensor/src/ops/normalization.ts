@@ -11,7 +11,6 @@ import {
 } from "../graph/node.js";
 import { formatShape, sameShape, sizeOf, type Shape } from "../tensor/shape.js";
 import { add, cast, multiply, reciprocalSqrt, square, subtract } from "./elementwise.js";
-import { constant } from "./leaf.js";
 import { expand, reshape } from "./movement.js";
 import { keptShape, mean, sum } from "./reduce.js";
 
@@ -57,7 +56,7 @@ const layerNormOp = makeOp({
     const average = mean(x!, axes);
     const centred = subtract(x!, spread(average, shape, axes));
     const variance = mean(square(centred), axes);
-    const rstd = reciprocalSqrt(add(variance, constant(attributes.eps as number)));
+    const rstd = reciprocalSqrt(add(variance, attributes.eps as number));
     let y = multiply(centred, spread(rstd, shape, axes));
     let next = 0;
     if (attributes.hasWeight === true) y = multiply(y, affine[next++]!);
@@ -83,7 +82,7 @@ const layerNormOp = makeOp({
     }
     // Nobody sees mean and rstd but the backward pass: these appear in second derivatives only.
     const axes = trailing(x.shape.length, attributes);
-    const share = constant(1 / sizeOf(axes.map((axis) => x.shape[axis]!)));
+    const share = 1 / sizeOf(axes.map((axis) => x.shape[axis]!));
     if (gMean) dx = plus(dx, spread(multiply(gMean, share), x.shape, axes));
     if (gRstd) {
       const centred = subtract(x, spread(average, x.shape, axes));
@@ -105,7 +104,7 @@ function plus(a: Value | null, b: Value): Value {
 /** ∂rstd/∂x = −rstd³ (x − mean) / n, times the cotangent already divided by n. */
 function rstdTerm(centred: Value, rstd: Value, share: Value, axes: readonly number[]): Value {
   const factor = multiply(share, multiply(rstd, square(rstd)));
-  return multiply(centred, spread(multiply(factor, constant(-1)), centred.shape, axes));
+  return multiply(centred, spread(multiply(factor, -1), centred.shape, axes));
 }
 
 /**
@@ -163,7 +162,7 @@ const rmsNormGradient: GradientRule = (node, [g, gRstd]) => {
   }
   if (gRstd) {
     const axes = trailing(x.shape.length, attributes);
-    const share = constant(1 / sizeOf(axes.map((axis) => x.shape[axis]!)));
+    const share = 1 / sizeOf(axes.map((axis) => x.shape[axis]!));
     dx = plus(dx, rstdTerm(x, rstd, multiply(gRstd, share), axes));
   }
   return weight === undefined ? [dx] : [dx, dWeight ?? null];
@@ -184,7 +183,7 @@ const rmsNormOp = makeOp({
   compose: ([x, weight], attributes) => {
     const axes = trailing(x!.shape.length, attributes);
     const power = mean(square(x!), axes);
-    const rstd = reciprocalSqrt(add(power, constant(attributes.eps as number)));
+    const rstd = reciprocalSqrt(add(power, attributes.eps as number));
     const y = multiply(x!, spread(rstd, x!.shape, axes));
     return [weight === undefined ? y : multiply(y, weight), rstd];
   },

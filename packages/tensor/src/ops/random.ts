@@ -27,7 +27,7 @@ import {
 } from "./elementwise.js";
 import type { Draw } from "./draw.js";
 import { inverseErrorFunction } from "./error-function.js";
-import { constant, iota, scalar } from "./leaf.js";
+import { iota, scalar } from "./leaf.js";
 import { reshape } from "./movement.js";
 import { argmax } from "./reduce.js";
 import { sort } from "./sort.js";
@@ -56,19 +56,19 @@ function randomBits(draw: DrawScalars, shape: Shape, word: 0 | 1): Value {
 
 /** Evenly distributed in [0, 1), multiples of 2⁻²⁴. */
 export function uniform(draw: DrawScalars, shape: Shape, word: 0 | 1 = 0): Value {
-  const bits = shiftRight(randomBits(draw, shape, word), constant(8, "uint32"));
-  return multiply(cast(bits, "float32"), constant(2 ** -24));
+  const bits = shiftRight(randomBits(draw, shape, word), 8);
+  return multiply(cast(bits, "float32"), 2 ** -24);
 }
 
 /** Standard normal, by the transform of Box and Muller from both words. */
 export function normal(draw: DrawScalars, shape: Shape): Value {
-  const radius = sqrt(multiply(constant(-2), log(subtract(constant(1), uniform(draw, shape, 0)))));
-  return multiply(radius, cos(multiply(constant(2 * Math.PI), uniform(draw, shape, 1))));
+  const radius = sqrt(multiply(-2, log(subtract(1, uniform(draw, shape, 0)))));
+  return multiply(radius, cos(multiply(2 * Math.PI, uniform(draw, shape, 1))));
 }
 
 /** Whether each element is kept when it is dropped with probability `p`. */
 export function keepMask(draw: DrawScalars, shape: Shape, p: number): Value {
-  const threshold = constant(dropThreshold(p), "uint32");
+  const threshold = dropThreshold(p);
   return lessEqual(threshold, randomBits(draw, shape, 0));
 }
 
@@ -81,9 +81,9 @@ export function dropThreshold(p: number): number {
 export function dropout(x: Value, p: number, draw: DrawScalars): Value {
   if (p === 0) return x;
   const values = cast(x, "float32");
-  if (p === 1) return multiply(values, constant(0));
+  if (p === 1) return multiply(values, 0);
   const kept = keepMask(draw, x.shape, p);
-  return where(kept, multiply(values, constant(1 / (1 - p))), constant(0));
+  return where(kept, multiply(values, 1 / (1 - p)), 0);
 }
 
 /** Whole numbers from `low` to before `high`, evenly distributed (up to one part in 2³² / range). */
@@ -95,7 +95,7 @@ export function randomIntegers(draw: DrawScalars, shape: Shape, low: number, hig
 
 /** The numbers 0 … length − 1 in random order. */
 export function permutation(draw: DrawScalars, length: number): Value {
-  const keys = cast(shiftRight(randomBits(draw, [length], 0), constant(1, "uint32")), "int32");
+  const keys = cast(shiftRight(randomBits(draw, [length], 0), 1), "int32");
   return sort(keys, 0, false)[1];
 }
 
@@ -106,7 +106,7 @@ export function exponential(draw: DrawScalars, shape: Shape): Value {
 
 /** Gumbel distributed: −log(−log u), with u in (0, 1). */
 export function gumbel(draw: DrawScalars, shape: Shape): Value {
-  const u = maximum(uniform(draw, shape), constant(2 ** -25));
+  const u = maximum(uniform(draw, shape), 2 ** -25);
   return negate(log(negate(log(u))));
 }
 
@@ -122,7 +122,7 @@ export function truncatedNormal(
 ): Value {
   const range = scalar(high.erf - low.erf);
   const u = add(scalar(low.erf), multiply(range, uniform(draw, shape)));
-  const value = multiply(inverseErrorFunction(u), constant(Math.SQRT2));
+  const value = multiply(inverseErrorFunction(u), Math.SQRT2);
   return minimum(maximum(value, scalar(low.bound)), scalar(high.bound));
 }
 

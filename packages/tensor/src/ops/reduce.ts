@@ -20,10 +20,9 @@ import {
   square,
   subtract,
   where,
-  zeroOf,
 } from "./elementwise.js";
-import { constant } from "./leaf.js";
-import { expand, reshape } from "./movement.js";
+import { expand, flip, permute, reshape } from "./movement.js";
+import { productBefore } from "./scan.js";
 
 const list = (attribute: unknown): readonly number[] => attribute as readonly number[];
 
@@ -69,19 +68,21 @@ const sumOp = reduceOp("sum", (node, [g]) => [
   spread(g!, node.inputs[0]!.shape, list(node.attributes.axes)),
 ]);
 
-/** The derivative of a product is the product of the others, right also where elements are 0. */
+/** The derivative of a product is the product of the others: of those before and those after. */
 const productOp = reduceOp("product", (node, [g]) => {
   const x = node.inputs[0]!;
   const axes = list(node.attributes.axes);
-  const isZero = equal(x, zeroOf(x));
-  const zeros = sum(cast(isZero, "float32"), axes);
-  const others = product(where(isZero, constant(1), x), axes);
-  const zerosSpread = spread(zeros, x.shape, axes);
-  const scaled = spread(multiply(g!, others), x.shape, axes);
-  const withoutZeros = divide(scaled, where(isZero, constant(1), x));
-  const atZero = where(equal(zerosSpread, constant(1)), scaled, constant(0));
-  const elsewhere = where(equal(zerosSpread, constant(0)), withoutZeros, constant(0));
-  return [where(isZero, atZero, elsewhere)];
+  const kept = x.shape.map((_, i) => i).filter((i) => !axes.includes(i));
+  const order = [...kept, ...axes];
+  const sorted = permute(x, order);
+  const size = sizeOf(axes.map((axis) => x.shape[axis]!));
+  const last = kept.length;
+  const rows = reshape(sorted, [...sorted.shape.slice(0, last), size]);
+  const after = flip(productBefore(flip(rows, [last]), last), [last]);
+  const others = multiply(productBefore(rows, last), after);
+  const back = order.map((_, i) => order.indexOf(i));
+  const own = permute(reshape(others, sorted.shape), back);
+  return [multiply(own, spread(g!, x.shape, axes))];
 });
 
 const maxOp = reduceOp("max", extremeGradient);
@@ -146,14 +147,14 @@ function countOver(x: Value, axes: readonly number[]): number {
 
 /** Mean over `axes`. */
 export function mean(x: Value, axes: readonly number[]): Value {
-  return multiply(sum(cast(x, "float32"), axes), constant(1 / countOver(x, axes)));
+  return multiply(sum(cast(x, "float32"), axes), 1 / countOver(x, axes));
 }
 
 /** Variance over `axes`, divided by n − correction, from centred values. */
 export function variance(x: Value, axes: readonly number[], correction: number): Value {
   const centred = subtract(x, spread(mean(x, axes), x.shape, axes));
   const degrees = Math.max(countOver(x, axes) - correction, 0);
-  return multiply(sum(square(centred), axes), constant(1 / degrees));
+  return multiply(sum(square(centred), axes), 1 / degrees);
 }
 
 /** Standard deviation over `axes`. */
@@ -174,8 +175,8 @@ const logSumExpOp = makeOp({
     const axes = list(attributes.axes);
     const largest = max(x!, axes);
     // An infinite maximum would give ∞ − ∞; then the maximum is the answer by itself.
-    const isFinite = equal(subtract(largest, largest), constant(0));
-    const shift = where(isFinite, largest, constant(0));
+    const isFinite = equal(subtract(largest, largest), 0);
+    const shift = where(isFinite, largest, 0);
     const shifted = exp(subtract(x!, spread(shift, x!.shape, axes)));
     return [add(log(sum(shifted, axes)), shift)];
   },
@@ -184,7 +185,7 @@ const logSumExpOp = makeOp({
     const axes = list(node.attributes.axes);
     const y = node.outputs[0]!;
     // A row of −∞ has no weights rather than undefined ones.
-    const shift = where(equal(y, constant(-Infinity)), constant(0), y);
+    const shift = where(equal(y, -Infinity), 0, y);
     const softmax = exp(subtract(x, spread(shift, x.shape, axes)));
     return [multiply(spread(g!, x.shape, axes), softmax)];
   },
@@ -192,8 +193,8 @@ const logSumExpOp = makeOp({
 
 /** √x for a sum of squares: where it is 0 so is the derivative, not infinite. */
 function rootOfSquares(x: Value): Value {
-  const isZero = equal(x, constant(0));
-  return where(isZero, constant(0), sqrt(where(isZero, constant(1), x)));
+  const isZero = equal(x, 0);
+  return where(isZero, 0, sqrt(where(isZero, 1, x)));
 }
 
 /** Euclidean length over `axes`. */
@@ -210,17 +211,17 @@ export function vectorNorm(x: Value, p: number, axes: readonly number[]): Value 
     case 1:
       return sum(abs(values), axes);
     case 0:
-      return sum(cast(notEqual(values, constant(0)), "float32"), axes);
+      return sum(cast(notEqual(values, 0), "float32"), axes);
     case Infinity:
       return max(abs(values), axes);
     case -Infinity:
       return min(abs(values), axes);
     default: {
-      const total = sum(power(abs(values), constant(p)), axes);
+      const total = sum(power(abs(values), p), axes);
       // As for p = 2: the derivative at 0 is 0.
-      const isZero = equal(total, constant(0));
-      const root = power(where(isZero, constant(1), total), constant(1 / p));
-      return where(isZero, constant(p > 0 ? 0 : Infinity), root);
+      const isZero = equal(total, 0);
+      const root = power(where(isZero, 1, total), 1 / p);
+      return where(isZero, p > 0 ? 0 : Infinity, root);
     }
   }
 }

@@ -1,11 +1,31 @@
 /** Scans: every element joined with all before it along an axis. */
 
-import { apply, applyOne, makeOp, type GradientRule, type Op, type Value } from "../graph/node.js";
+import {
+  apply,
+  applyOne,
+  isGradientEnabled,
+  makeOp,
+  type GradientRule,
+  type Op,
+  type Value,
+} from "../graph/node.js";
 import { computeType } from "../tensor/dtype.js";
-import { and, cast, divide, equal, multiply, where, zeroOf } from "./elementwise.js";
+import {
+  and,
+  cast,
+  divide,
+  equal,
+  less,
+  lessEqual,
+  multiply,
+  where,
+  zeroOf,
+} from "./elementwise.js";
 import { scatterAdd } from "./indexing.js";
-import { constant } from "./leaf.js";
-import { flip, full } from "./movement.js";
+import { concatenate } from "./join.js";
+import { constant, iota } from "./leaf.js";
+import { expand, flip, full, narrow, reshape, transpose } from "./movement.js";
+import { sum } from "./reduce.js";
 
 function scanOp(name: string, gradient: GradientRule): Op {
   return makeOp({
@@ -33,15 +53,42 @@ const cumulativeProductOp = scanOp("cumulativeProduct", (node, [g]) => {
   const x = node.inputs[0]!;
   const y = node.outputs[0]!;
   const axis = node.attributes.axis as number;
+  if (x.tracked && isGradientEnabled()) {
+    const last = x.shape.length - 1;
+    const toLast = (value: Value): Value => transpose(value, axis, last);
+    return [toLast(productGradient(toLast(x), toLast(g!)))];
+  }
   const isZero = equal(x, zeroOf(x));
   const zeros = cumulativeSum(cast(isZero, "int32"), axis);
-  const isFirstZero = and(isZero, equal(zeros, constant(1, "int32")));
-  const withoutFirst = where(isFirstZero, constant(1), x);
+  const isFirstZero = and(isZero, equal(zeros, 1));
+  const withoutFirst = where(isFirstZero, 1, x);
   const atZero = reverseSum(multiply(g!, cumulativeProduct(withoutFirst, axis)), axis);
-  const others = divide(reverseSum(multiply(g!, y), axis), where(isZero, constant(1), x));
-  const isBefore = equal(zeros, constant(0, "int32"));
-  return [where(isFirstZero, atZero, where(isBefore, others, constant(0)))];
+  const others = divide(reverseSum(multiply(g!, y), axis), where(isZero, 1, x));
+  const isBefore = equal(zeros, 0);
+  return [where(isFirstZero, atZero, where(isBefore, others, 0))];
 });
+
+/**
+ * The same along the last axis without treating zeros apart, so that it has derivatives of its own
+ * everywhere: Π_{i<j} x_i · Σ_{k≥j} g_k Π_{j<i≤k} x_i, with n² products for n elements.
+ */
+function productGradient(x: Value, g: Value): Value {
+  const last = x.shape.length - 1;
+  const n = x.shape[last]!;
+  const spread = (value: Value): Value =>
+    expand(reshape(value, value.shape.toSpliced(last, 0, 1)), [...value.shape, n]);
+  const place = iota(n);
+  const column = reshape(place, [n, 1]);
+  const between = cumulativeProduct(where(less(column, place), spread(x), 1), last + 1);
+  const weighted = where(lessEqual(column, place), multiply(between, spread(g)), 0);
+  return multiply(productBefore(x, last), sum(weighted, [last + 1]));
+}
+
+/** The product of all elements before each one. */
+export function productBefore(x: Value, axis: number): Value {
+  const one = full(x.shape.with(axis, 1), 1, "float32");
+  return cumulativeProduct(narrow(concatenate([one, x], axis), axis, 0, x.shape[axis]!), axis);
+}
 
 function extremeScanOp(name: string): Op {
   return makeOp({

@@ -6,7 +6,7 @@ import type { Device } from "../device/device.js";
 import type { Value } from "../graph/node.js";
 import { Storage } from "../graph/storage.js";
 import { add, cast, equal, multiply } from "../ops/elementwise.js";
-import { constant, input, iota } from "../ops/leaf.js";
+import { input, iota } from "../ops/leaf.js";
 import { full as fullValue, reshape } from "../ops/movement.js";
 import { flatten, viewAs, type NestedArray } from "./data.js";
 import { bytesPerElement, dtypes, type DataOf, type DType } from "./dtype.js";
@@ -315,8 +315,8 @@ export function arange(
 function progression(start: number, step: number, length: number): Value {
   const dtype = Number.isInteger(start) && Number.isInteger(step) ? "int32" : "float32";
   let value = cast(iota(length), dtype);
-  if (step !== 1) value = multiply(value, constant(step, dtype));
-  return start === 0 ? value : add(value, constant(start, dtype));
+  if (step !== 1) value = multiply(value, step);
+  return start === 0 ? value : add(value, start);
 }
 
 /**

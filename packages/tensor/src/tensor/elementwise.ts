@@ -3,7 +3,7 @@
 import { check } from "../error.js";
 import type { Value } from "../graph/node.js";
 import * as elementwise from "../ops/elementwise.js";
-import { constant, scalar } from "../ops/leaf.js";
+import { scalar } from "../ops/leaf.js";
 import { TensorCore } from "./core.js";
 import { operandValue, type Operand } from "./operand.js";
 import type { Tensor } from "./tensor.js";
@@ -199,12 +199,12 @@ export abstract class ElementwiseTensor extends TensorCore {
 
   /** Logarithm to base 2. */
   log2(): Tensor {
-    return this.wrap(elementwise.multiply(elementwise.log(this.value), constant(Math.LOG2E)));
+    return this.wrap(elementwise.multiply(elementwise.log(this.value), Math.LOG2E));
   }
 
   /** Logarithm to base 10. */
   log10(): Tensor {
-    return this.wrap(elementwise.multiply(elementwise.log(this.value), constant(Math.LOG10E)));
+    return this.wrap(elementwise.multiply(elementwise.log(this.value), Math.LOG10E));
   }
 
   /** Sine, x in radians. */

@@ -259,3 +259,14 @@ describe("defineOp", () => {
     );
   });
 });
+
+test("gradients pass through storage as float16", async () => {
+  const x = tensor([1.0001, -2, 70000], { requiresGrad: true });
+  const half = x.half();
+  expect([half.dtype, half.requiresGrad]).toEqual(["float16", true]);
+  half.reshape([3, 1]).float().square().sum().backward();
+  // Rounding counts as the identity: 2 · round(x), in float32 although the values are float16.
+  expect(await x.grad!.toArray()).toEqual([2, -4, Infinity]);
+  expect(x.grad!.dtype).toBe("float32");
+  expect(x.int().requiresGrad).toBe(false);
+});

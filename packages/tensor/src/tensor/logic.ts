@@ -22,12 +22,12 @@ export abstract class LogicTensor extends ElementwiseTensor {
 
   /** Whether x is ∞ or −∞. */
   isinf(): Tensor {
-    return this.wrap(elementwise.equal(elementwise.abs(this.value), constant(Infinity)));
+    return this.wrap(elementwise.equal(elementwise.abs(this.value), Infinity));
   }
 
   /** Whether x is neither infinite nor NaN. */
   isfinite(): Tensor {
-    return this.wrap(elementwise.less(elementwise.abs(this.value), constant(Infinity)));
+    return this.wrap(elementwise.less(elementwise.abs(this.value), Infinity));
   }
 
   /** Whether x = other; NaN equals nothing. */

@@ -9,7 +9,6 @@ import {
   negativeLogLikelihood,
   rowWeights,
 } from "../ops/cross-entropy.js";
-import { constant } from "../ops/leaf.js";
 import { permute } from "../ops/movement.js";
 import { sum } from "../ops/reduce.js";
 import { logSoftmax } from "../ops/softmax.js";
@@ -145,8 +144,8 @@ function probabilityCrossEntropy(
   checkClassWeights("crossEntropy", weight, classes);
   let goal = target;
   if (smoothing > 0) {
-    const kept = elementwise.multiply(goal, constant(1 - smoothing));
-    goal = elementwise.add(kept, constant(smoothing / classes));
+    const kept = elementwise.multiply(goal, 1 - smoothing);
+    goal = elementwise.add(kept, smoothing / classes);
   }
   if (weight !== null) goal = elementwise.multiply(goal, weight);
   const surprise = elementwise.multiply(goal, elementwise.negate(logSoftmax(rows, axis)));

@@ -252,7 +252,7 @@ export abstract class ReducingTensor extends LogicTensor {
   all(dim?: Axes, options: ReduceOptions = {}): Tensor {
     return this.#reduce("all", dim, options, (x, axes) => {
       const zeros = reduce.sum(elementwise.not(x), axes);
-      return elementwise.equal(zeros, constant(0, "int32"));
+      return elementwise.equal(zeros, 0);
     });
   }
 
@@ -260,7 +260,7 @@ export abstract class ReducingTensor extends LogicTensor {
   any(dim?: Axes, options: ReduceOptions = {}): Tensor {
     return this.#reduce("any", dim, options, (x, axes) => {
       const others = reduce.sum(elementwise.cast(x, "bool"), axes);
-      return elementwise.notEqual(others, constant(0, "int32"));
+      return elementwise.notEqual(others, 0);
     });
   }
 

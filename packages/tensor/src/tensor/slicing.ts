@@ -3,7 +3,7 @@
 import { check } from "../error.js";
 import type { Value } from "../graph/node.js";
 import { add, cast, less, lessEqual, where, zeroOf } from "../ops/elementwise.js";
-import { constant, iota, scalar } from "../ops/leaf.js";
+import { iota, scalar } from "../ops/leaf.js";
 import * as movement from "../ops/movement.js";
 import { isFloat } from "./dtype.js";
 import { MovementTensor } from "./movement.js";
@@ -391,8 +391,8 @@ function padWith(
     const shape = padded.shape.map((_, i) => (i === axis ? n : 1));
     const place = movement.reshape(iota(n), shape);
     const filling = scalar(value, zeroOf(x).dtype);
-    if (low > 0) result = where(less(place, constant(low, "int32")), filling, result);
-    if (high < n) result = where(less(place, constant(high, "int32")), result, filling);
+    if (low > 0) result = where(less(place, low), filling, result);
+    if (high < n) result = where(less(place, high), result, filling);
   });
   return cast(result, x.dtype);
 }

@@ -11,8 +11,6 @@ export interface GradientCase {
   readonly name: string;
   readonly f: Differentiable;
   readonly inputs: readonly Tensor[];
-  /** Whether second derivatives are checked too; they are unless this is false. */
-  readonly second?: boolean;
 }
 
 let seed = 1;
