@@ -53,8 +53,13 @@ export interface Bindings {
 
 /** A graph made ready to run. */
 export interface Executable {
-  /** Runs it. Resolves to the numbers of the outputs bound to `null` (`null` for the others). */
-  run(bindings: Bindings): Promise<readonly (ArrayBuffer | null)[]>;
+  /**
+   * Runs it. Gives the numbers of the outputs bound to `null` (`null` for the others), at once on a
+   * device that has computed them when it returns.
+   */
+  run(
+    bindings: Bindings,
+  ): readonly (ArrayBuffer | null)[] | Promise<readonly (ArrayBuffer | null)[]>;
   /** Gives back what compilation took. */
   release(): void;
 }

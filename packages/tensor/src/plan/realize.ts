@@ -8,29 +8,33 @@
 import { XError } from "../error.js";
 import { getDevice } from "../device/current.js";
 import type { Device, DeviceBuffer, Executable, ProfileSink } from "../device/device.js";
-import {
-  collectGraph,
-  sameKey,
-  topologicalOrder,
-  type Graph,
-  type GraphKey,
-} from "../graph/graph.js";
+import { collectGraph, topologicalOrder, type Graph } from "../graph/graph.js";
 import type { Node, Value, ValueGroup } from "../graph/node.js";
 import { Storage } from "../graph/storage.js";
+import { copyOfWritten, isWritten, writeStructure } from "../graph/structure.js";
 import { becomeLeaf } from "../ops/leaf.js";
 import { bytesPerElement } from "../tensor/dtype.js";
 import { viewAs } from "../tensor/data.js";
 import { sizeOf } from "../tensor/shape.js";
+import { nextTask } from "./next-task.js";
 
 interface CachedPlan {
-  readonly key: GraphKey;
+  readonly structure: Int32Array;
   readonly executable: Executable;
+  lastUse: number;
+}
+
+/** The plans of a device, by the hash of what they compute. */
+interface PlanCache {
+  readonly buckets: Map<number, CachedPlan[]>;
+  size: number;
+  uses: number;
 }
 
 /** Plans kept per device; the least recently used go first. */
 const planLimit = 512;
 
-const caches = new WeakMap<Device, Map<number, CachedPlan[]>>();
+const caches = new WeakMap<Device, PlanCache>();
 let compilations = 0;
 
 /** How many plans were compiled since the program started. */
@@ -47,26 +51,52 @@ export function setProfileSink(sink: ProfileSink | null): ProfileSink | null {
   return before;
 }
 
-async function findPlan(device: Device, graph: Graph): Promise<Executable> {
+/** The plan of a graph: at once if there is one already. */
+function findPlan(device: Device, graph: Graph): Executable | Promise<Executable> {
   let cache = caches.get(device);
-  if (cache === undefined) caches.set(device, (cache = new Map<number, CachedPlan[]>()));
-  const { hash } = graph.key;
-  const bucket = cache.get(hash);
-  const found = bucket?.find((plan) => sameKey(plan.key, graph.key));
-  if (bucket !== undefined && found !== undefined) {
-    cache.delete(hash);
-    cache.set(hash, bucket);
-    return found.executable;
+  if (cache === undefined) {
+    cache = { buckets: new Map<number, CachedPlan[]>(), size: 0, uses: 0 };
+    caches.set(device, cache);
   }
+  const hash = writeStructure(graph);
+  for (const plan of cache.buckets.get(hash) ?? []) {
+    if (!isWritten(plan.structure)) continue;
+    plan.lastUse = ++cache.uses;
+    return plan.executable;
+  }
+  return compilePlan(device, graph, cache, hash, copyOfWritten());
+}
+
+async function compilePlan(
+  device: Device,
+  graph: Graph,
+  cache: PlanCache,
+  hash: number,
+  structure: Int32Array,
+): Promise<Executable> {
   compilations++;
   const executable = await device.compile(graph);
-  cache.set(hash, [...(bucket ?? []), { key: graph.key, executable }]);
-  if (cache.size > planLimit) {
-    const [oldest, plans] = cache.entries().next().value!;
-    cache.delete(oldest);
-    for (const plan of plans) plan.executable.release();
-  }
+  const plan = { structure, executable, lastUse: ++cache.uses };
+  cache.buckets.set(hash, [...(cache.buckets.get(hash) ?? []), plan]);
+  if (++cache.size > planLimit) dropOldest(cache);
   return executable;
+}
+
+function dropOldest(cache: PlanCache): void {
+  let hash = 0;
+  let oldest: CachedPlan | null = null;
+  for (const [candidateHash, plans] of cache.buckets) {
+    for (const plan of plans) {
+      if (oldest !== null && oldest.lastUse < plan.lastUse) continue;
+      oldest = plan;
+      hash = candidateHash;
+    }
+  }
+  const rest = cache.buckets.get(hash)!.filter((plan) => plan !== oldest);
+  if (rest.length === 0) cache.buckets.delete(hash);
+  else cache.buckets.set(hash, rest);
+  cache.size--;
+  oldest!.executable.release();
 }
 
 /** What one plan has to compute. */
@@ -143,7 +173,7 @@ function deviceOf(values: readonly Value[]): Device {
 }
 
 // One plan runs at a time: what a plan computes may turn the inputs of the next into leaves.
-let turn: Promise<unknown> = Promise.resolve();
+let turn: Promise<void> | null = null;
 
 /**
  * Computes values and turns them into leaves.
@@ -153,10 +183,15 @@ let turn: Promise<unknown> = Promise.resolve();
  */
 export function realizeValues(
   requested: readonly Value[],
-  readback: ReadonlySet<Value>,
+  readback: ReadonlySet<Value> = noValues,
 ): Promise<void> {
-  const mine = turn.then(() => compute(requested, readback));
-  turn = mine.catch(() => undefined);
+  const mine =
+    turn === null ? compute(requested, readback) : turn.then(() => compute(requested, readback));
+  const end = (): void => {
+    if (turn === ended) turn = null;
+  };
+  const ended = mine.then(end, end);
+  turn = ended;
   return mine;
 }
 
@@ -173,7 +208,8 @@ async function compute(requested: readonly Value[], readback: ReadonlySet<Value>
   if (values.length === 0) return;
   const device = deviceOf(values);
   const graph = collectGraph(values, nodes);
-  const executable = await findPlan(device, graph);
+  const plan = findPlan(device, graph);
+  const executable = plan instanceof Promise ? await plan : plan;
 
   const bytes = values.map((value) => sizeOf(value.shape) * bytesPerElement(value.dtype));
   const allocated: DeviceBuffer[] = [];
@@ -193,12 +229,13 @@ async function compute(requested: readonly Value[], readback: ReadonlySet<Value>
 
   let results: readonly (ArrayBuffer | null)[];
   try {
-    results = await executable.run({
+    const running = executable.run({
       inputs,
       scalars: graph.scalars.map((node) => node.payload as number),
       outputs,
       profile: profileSink,
     });
+    results = running instanceof Promise ? await running : running;
   } catch (error) {
     for (const buffer of allocated) buffer.release();
     throw error;
@@ -216,17 +253,13 @@ async function compute(requested: readonly Value[], readback: ReadonlySet<Value>
     const host = result ? viewAs(value.dtype, result) : null;
     becomeLeaf(value, new Storage(device, bytes[i]!, host, outputs[i]!));
   });
-  await breathe();
+  if (performance.now() - lastBreath > 25) await breathe();
 }
 
 let lastBreath = 0;
 
 /** Lets timers, signals and rendering happen now and then: awaiting alone would starve them. */
 async function breathe(): Promise<void> {
-  const now = performance.now();
-  if (now - lastBreath < 25) return;
-  await new Promise<void>((resolve) => {
-    setTimeout(resolve, 0);
-  });
+  await new Promise<void>(nextTask);
   lastBreath = performance.now();
 }

@@ -18,11 +18,8 @@ import type { Tensor } from "./tensor.js";
  * console.log(await y.toArray()); // → [ [ 6, 6 ], [ 6, 6 ] ]
  * ```
  */
-export async function realize(...tensors: readonly Tensor[]): Promise<void> {
-  await realizeValues(
-    tensors.map((tensor) => tensor.value),
-    new Set(),
-  );
+export function realize(...tensors: readonly Tensor[]): Promise<void> {
+  return realizeValues(tensors.map((tensor) => tensor.value));
 }
 
 /**

@@ -54,12 +54,18 @@ export class LinearMemory {
     return this.#live;
   }
 
+  /** Bytes handed out at `address`. */
+  sizeAt(address: number): number {
+    return this.#sizes.get(address)!;
+  }
+
   /** The address of `bytes` new bytes, aligned to 64; their contents are undefined. */
   allocate(bytes: number): number {
     const size = Math.max(alignment, Math.ceil(bytes / alignment) * alignment);
-    const position = this.#free.findIndex((block) => block.bytes >= size);
+    let position = 0;
+    while (position < this.#free.length && this.#free[position]!.bytes < size) position++;
     let address: number;
-    if (position >= 0) {
+    if (position < this.#free.length) {
       const block = this.#free[position]!;
       address = block.address;
       if (block.bytes === size) this.#free.splice(position, 1);

@@ -110,29 +110,45 @@ export class WasmPlan implements Executable {
     this.#scalarPatches = scalarPatches;
   }
 
-  run(bindings: Bindings): Promise<readonly (ArrayBuffer | null)[]> {
+  run(bindings: Bindings): readonly (ArrayBuffer | null)[] {
+    const { inputs, outputs } = bindings;
     const runtime = this.#runtime;
-    const staging = this.#stage(bindings);
-    const arena = runtime.arena(this.#arenaBytes + staging.bytes);
+    // Behind the intermediates: data that comes from or goes to JavaScript.
+    let end = this.#arenaBytes;
+    inputs.forEach((input, i) => {
+      if (isHostData(input)) end += align(this.#inputBytes[i]!);
+    });
+    outputs.forEach((output, i) => {
+      if (output === null) end += align(this.#outputBytes[i]!);
+    });
+    const arena = runtime.arena(end);
     runtime.ensureScratch(this.#scratchBytes);
     const { words, floats, bytes } = runtime.memory;
     if (this.#arenaBase.address !== arena) {
       this.#arenaBase.address = arena;
       patch(words, this.#arenaPatches, arena);
     }
-    const staged = arena + this.#arenaBytes;
-    bindings.inputs.forEach((input, i) => {
+    let staged = arena + this.#arenaBytes;
+    inputs.forEach((input, i) => {
+      let address;
       if (isHostData(input)) {
-        const address = staged + staging.inputs[i]!;
+        address = staged;
+        staged += align(this.#inputBytes[i]!);
         bytes.set(new Uint8Array(input.buffer, input.byteOffset, input.byteLength), address);
-        patch(words, this.#inputPatches[i]!, address);
       } else {
-        patch(words, this.#inputPatches[i]!, (input as WasmBuffer).address);
+        ({ address } = input as WasmBuffer);
       }
+      patch(words, this.#inputPatches[i]!, address);
     });
-    bindings.outputs.forEach((output, i) => {
-      const address =
-        output === null ? staged + staging.outputs[i]! : (output as WasmBuffer).address;
+    const results = staged;
+    outputs.forEach((output, i) => {
+      let address;
+      if (output === null) {
+        address = staged;
+        staged += align(this.#outputBytes[i]!);
+      } else {
+        ({ address } = output as WasmBuffer);
+      }
       patch(words, this.#outputPatches[i]!, address);
     });
     for (const { word, scalar } of this.#scalarPatches) {
@@ -151,36 +167,19 @@ export class WasmPlan implements Executable {
       });
     }
 
-    const results = bindings.outputs.map((output, i) => {
+    let result = results;
+    return outputs.map((output, i) => {
       if (output !== null) return null;
       const length = this.#outputBytes[i]!;
-      const result = new ArrayBuffer(length);
-      const address = staged + staging.outputs[i]!;
-      new Uint8Array(result).set(runtime.memory.bytes.subarray(address, address + length));
-      return result;
+      const numbers = new ArrayBuffer(length);
+      new Uint8Array(numbers).set(runtime.memory.bytes.subarray(result, result + length));
+      result += align(length);
+      return numbers;
     });
-    return Promise.resolve(results);
   }
 
   release(): void {
     this.#runtime.memory.release(this.#block);
-  }
-
-  /** Room behind the intermediates for data that comes from or goes to JavaScript. */
-  #stage(bindings: Bindings): { bytes: number; inputs: number[]; outputs: number[] } {
-    let end = 0;
-    const place = (bytes: number): number => {
-      const offset = end;
-      end += align(bytes);
-      return offset;
-    };
-    const inputs = bindings.inputs.map((input, i) =>
-      isHostData(input) ? place(this.#inputBytes[i]!) : -1,
-    );
-    const outputs = bindings.outputs.map((output, i) =>
-      output === null ? place(this.#outputBytes[i]!) : -1,
-    );
-    return { bytes: end, inputs, outputs };
   }
 }
 

@@ -11,24 +11,30 @@ import { Pool } from "./pool.js";
 export class WasmBuffer implements DeviceBuffer {
   readonly address: number;
   readonly byteLength: number;
-  readonly #release: () => void;
-  #isReleased = false;
+  readonly #owner: WasmRuntime;
+  /** Whether the garbage collector gives the memory back when nobody else did. */
+  isWatched = false;
+  isReleased = false;
 
-  constructor(address: number, byteLength: number, release: () => void) {
+  constructor(owner: WasmRuntime, address: number, byteLength: number) {
+    this.#owner = owner;
     this.address = address;
     this.byteLength = byteLength;
-    this.#release = release;
   }
 
   release(): void {
-    if (this.#isReleased) return;
-    this.#isReleased = true;
-    this.#release();
+    if (this.isReleased) return;
+    this.isReleased = true;
+    this.#owner.giveBack(this);
   }
 }
 
 /** Bytes of scratch memory between threads, so that they never share a cache line. */
 const scratchAlignment = 4096;
+
+/** New buffers, and their bytes, up to which nobody asks whether they became unreachable. */
+const mostRecent = 64;
+const mostRecentBytes = 1 << 20;
 
 /** The shared parts of the device. */
 export class WasmRuntime {
@@ -42,10 +48,13 @@ export class WasmRuntime {
   #arena = { address: 0, bytes: 0 };
   #scratch = { address: 0, stride: 0, threads: 0 };
   #tensorBytes = 0;
-  // The backstop for buffers nobody disposed of.
-  readonly #finalizers = new FinalizationRegistry<() => void>((release) => {
-    release();
+  // The backstop for buffers nobody disposed of. Watching costs more than a small product, so that
+  // buffers are watched only when they have not been released soon after they were made.
+  readonly #watched = new FinalizationRegistry<number>((address) => {
+    this.#free(address);
   });
+  #recent: WasmBuffer[] = [];
+  #recentBytes = 0;
 
   constructor(options: { readonly threads: number; readonly revectorized: boolean }) {
     this.memory = new LinearMemory(supportsThreads());
@@ -80,19 +89,34 @@ export class WasmRuntime {
 
   /** Memory for a tensor. */
   allocate(byteLength: number): WasmBuffer {
-    const before = this.memory.live;
     const address = this.memory.allocate(byteLength);
-    const held = this.memory.live - before;
-    this.#tensorBytes += held;
-    const token = {};
-    const giveBack = (): void => {
-      this.#finalizers.unregister(token);
-      this.memory.release(address);
-      this.#tensorBytes -= held;
-    };
-    const buffer = new WasmBuffer(address, byteLength, giveBack);
-    this.#finalizers.register(buffer, giveBack, token);
+    this.#tensorBytes += this.memory.sizeAt(address);
+    const buffer = new WasmBuffer(this, address, byteLength);
+    this.#recent.push(buffer);
+    this.#recentBytes += byteLength;
+    if (this.#recent.length > mostRecent || this.#recentBytes > mostRecentBytes) this.#watch();
     return buffer;
+  }
+
+  #watch(): void {
+    for (const buffer of this.#recent) {
+      if (buffer.isReleased) continue;
+      buffer.isWatched = true;
+      this.#watched.register(buffer, buffer.address, buffer);
+    }
+    this.#recent = [];
+    this.#recentBytes = 0;
+  }
+
+  /** Takes the memory of a tensor back. */
+  giveBack(buffer: WasmBuffer): void {
+    if (buffer.isWatched) this.#watched.unregister(buffer);
+    this.#free(buffer.address);
+  }
+
+  #free(address: number): void {
+    this.#tensorBytes -= this.memory.sizeAt(address);
+    this.memory.release(address);
   }
 
   /** The address of at least `bytes` bytes for one run. */
