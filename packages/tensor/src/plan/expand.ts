@@ -21,8 +21,7 @@ import { Node, withGradient, type Attribute, type Attributes, type Value } from 
  *   they fitted the old one.
  *
  * The result is made of new nodes without storage, payloads or history. It may be kept as long as a
- * plan lives without holding on to anybody's numbers. Outputs may be leaves, and may coincide. The
- * key is that of `graph`.
+ * plan lives without holding on to anybody's numbers. Outputs may be leaves, and may coincide.
  */
 export function expandPrimitives(graph: Graph, isNative: (node: Node) => boolean): Graph {
   return withGradient(false, () => new Expansion(isNative).expand(graph));
@@ -53,7 +52,7 @@ class Expansion {
     this.#rewrite(graph.nodes, replacements);
     const outputs = graph.outputs.map((output) => replacements.get(output)!);
     const nodes = topologicalOrder(outputs);
-    return { nodes, inputs, scalars, outputs, updates: graph.updates, key: graph.key };
+    return { nodes, inputs, scalars, outputs, updates: graph.updates };
   }
 
   /** Adds the replacements of all results of `nodes`, which come inputs before users. */
