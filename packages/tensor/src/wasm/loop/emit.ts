@@ -1,17 +1,19 @@
 /** From a strategy to code. */
 
-import type { Expression } from "../../plan/loop.js";
+import type { InsideExpression } from "../../plan/loop.js";
 import { type I32, i32, i32x4, type V128 } from "../assembler/index.js";
 import { integer, type MathContext } from "../math/index.js";
 import { Accumulator } from "./accumulator.js";
-import { type Block, type Dependence, dependencesOf, Nest, type Values } from "./nest.js";
-import { operandsOf } from "./normalize.js";
+import { type Block, keyOf, Nest, type Part, partOf, type Values } from "./nest.js";
 import type { Strategy } from "./strategy.js";
 import { type Tile, transpose } from "./tile.js";
-import { borderedVectorLoop, plainVectorLoop, type Range } from "./vector-loop.js";
+import { betweenBorders, type Range, vectorLoop } from "./vector-loop.js";
 
 // Rows that are added up in registers before the sum goes through memory.
 const rowBlock = 8;
+
+// From this length of the vector loop on it is worthwhile to go from border to border.
+const borderLength = 64;
 
 /** Writes the items `begin … end - 1` of a kernel into a function. */
 export function emitLoop(
@@ -31,44 +33,39 @@ class LoopEmitter {
   private readonly ranges: Range[];
   /** The innermost loop. */
   private readonly last: number;
-  private readonly dependences: readonly Dependence[];
-  /** Expressions whose values are used where deeper loops turn, or by other blocks. */
-  private readonly outliving = new Set<number>();
-  /** Values computed outside of the current loop: the same for all lanes, or by first lane. */
-  private shared: Values = new Map();
-  private byBlock = new Map<number, Values>();
+  private readonly body: Part;
+  private readonly epilogue: Part;
+  /** Conditions that are the same for all lanes between borders. */
+  private readonly settling: readonly InsideExpression[];
+  /** Values computed outside of the current loop. */
+  private known: Values = new Map();
   /** The blocks of vectors inside of which reduced loops turn. */
   private blocks: readonly Block[] = [];
 
   constructor(c: MathContext, strategy: Strategy, args: I32) {
     const { kernel, vector } = strategy;
+    const { extents, reducer, stores } = kernel;
     this.c = c;
     this.strategy = strategy;
     this.nest = new Nest(c, kernel, vector, args);
-    this.last = kernel.extents.length - 1;
-    this.ranges = kernel.extents.map((extent) => ({ from: 0, to: extent, granule: extent }));
-    this.dependences = dependencesOf(kernel.body, vector);
-    kernel.body.forEach((e, position) => {
-      const own = this.dependences[position]!;
-      for (const operand of operandsOf(e)) {
-        const other = this.dependences[operand]!;
-        const elsewhere = own.level > other.level || own.varying !== other.varying;
-        if (elsewhere || own.dynamic !== other.dynamic) this.outliving.add(operand);
-      }
-    });
-    for (const root of this.roots()) {
-      const { level, dynamic } = this.dependences[root]!;
-      const several = kernel.stores.length > 1 && !kernel.reducer;
-      if (level < this.last || !dynamic || several) this.outliving.add(root);
-    }
-  }
-
-  /** What the body is evaluated for. */
-  private roots(): readonly number[] {
-    const { kernel } = this.strategy;
-    return kernel.reducer
-      ? [kernel.body.length - 1]
-      : kernel.stores.map((store) => store.expression);
+    this.last = extents.length - 1;
+    this.ranges = extents.map((extent) => ({ from: 0, to: extent, granule: extent }));
+    const results = stores.map((store) => store.expression);
+    const several = stores.length > 1 ? results : [];
+    const settles = vector === this.last && extents[vector]! >= borderLength;
+    const plain = partOf(kernel.body, vector, settles);
+    const { levels, varying } = plain;
+    // What is computed outside of the innermost loop is used inside of it.
+    const early = (reducer ? [kernel.body.length - 1] : results).filter(
+      (root) => levels[root]! < this.last || !varying[root],
+    );
+    const outliving = [...plain.outliving, ...early, ...(reducer ? [] : several)];
+    this.body = { ...plain, outliving: new Set(outliving) };
+    this.epilogue = partOf(kernel.epilogue, vector, false, several);
+    this.settling = kernel.body.filter(
+      (e, i): e is InsideExpression =>
+        e.kind === "inside" && levels[i] === vector && !varying[i] && settles,
+    );
   }
 
   /** All items: their numbers are taken apart into counters and ranges of the divided loops. */
@@ -83,16 +80,15 @@ class LoopEmitter {
     const item = f.local(i32);
     f.for(item, begin, end, 1, () => {
       let rest: I32 = item;
-      [...axes].reverse().forEach(({ loop, chunk }, fromLast) => {
+      axes.toReversed().forEach(({ loop, chunk }, fromLast) => {
         const extent = kernel.extents[loop]!;
         const pieces = Math.ceil(extent / chunk);
         const isFirst = fromLast === axes.length - 1;
         const piece = f.let(isFirst ? rest : rest.remainderUnsigned(pieces));
         this.ranges[loop] = this.piece(piece, chunk, extent);
         if (!isFirst) rest = f.let(rest.divideUnsigned(pieces));
-        if (parts && loop === 0) {
-          const { loop: reduced, chunk: turns } = parts;
-          this.ranges[reduced] = this.piece(piece, turns, kernel.extents[reduced]!);
+        else if (parts) {
+          this.ranges[parts.loop] = this.piece(piece, parts.chunk, kernel.extents[parts.loop]!);
         }
       });
       this.item();
@@ -101,8 +97,7 @@ class LoopEmitter {
 
   private piece(piece: I32, chunk: number, extent: number): Range {
     const { f } = this.c;
-    if (chunk === 1) return { from: piece, to: f.let(piece.add(1)), granule: 1 };
-    const from = f.let(piece.multiply(chunk));
+    const from = f.keep(piece.multiply(chunk));
     const end = f.let(from.add(chunk));
     const even = extent % chunk === 0;
     const to = even ? end : f.let(end.minimum(extent));
@@ -110,33 +105,22 @@ class LoopEmitter {
   }
 
   private item(): void {
-    const { form, kernel, vector, parts } = this.strategy;
-    switch (form) {
-      case "map":
-        if (this.strategy.tile) {
-          this.tiles(this.strategy.tile);
-          break;
-        }
-        this.walk(0, vector, () => {
+    const { form, kernel, vector, parts, tile } = this.strategy;
+    if (tile) this.tiles(tile);
+    else if (form === "inner") {
+      this.walk(0, kernel.outputRank, () => {
+        this.reduceInner();
+      });
+    } else {
+      this.walk(0, vector, () => {
+        if (parts) this.reduceRows(parts.loop);
+        else {
           this.vectorLoop(this.ranges[vector]!, (blocks) => {
-            for (const block of blocks) this.mapBlock(block);
+            if (form === "outer") this.reduceBlocks(blocks);
+            else for (const block of blocks) this.mapBlock(block);
           });
-        });
-        break;
-      case "inner":
-        this.walk(0, kernel.outputRank, () => {
-          this.reduceInner();
-        });
-        break;
-      case "outer":
-        this.walk(0, vector, () => {
-          if (parts) this.reduceRows(parts.loop);
-          else {
-            this.vectorLoop(this.ranges[vector]!, (blocks) => {
-              this.reduceBlocks(blocks);
-            });
-          }
-        });
+        }
+      });
     }
   }
 
@@ -146,8 +130,6 @@ class LoopEmitter {
       inner();
       return;
     }
-    const range = this.ranges[loop]!;
-    const single = this.strategy.axes.some((axis) => axis.loop === loop && axis.chunk === 1);
     const turn = (counter: I32): void => {
       this.nest.enter(loop, counter, () => {
         this.scoped(() => {
@@ -156,11 +138,12 @@ class LoopEmitter {
         });
       });
     };
-    if (single) {
+    const range = this.ranges[loop]!;
+    if (this.strategy.axes.some((axis) => axis.loop === loop && axis.chunk === 1)) {
       turn(i32.from(range.from));
       return;
     }
-    this.blocked(loop, range, flush, ({ from, to }) => {
+    this.flushed(loop, range, flush, ({ from, to }) => {
       const { f } = this.c;
       const counter = f.local(i32);
       f.for(counter, from, to, 1, () => {
@@ -170,194 +153,184 @@ class LoopEmitter {
   }
 
   /** Runs a loop's range, in pieces with a flush after each where the strategy wants that. */
-  private blocked(
+  private flushed(
     loop: number,
     range: Range,
     flush: (() => void) | undefined,
     run: (range: Range) => void,
   ): void {
-    const { f } = this.c;
     const plan = this.strategy.flush;
     if (!flush || plan?.loop !== loop) {
       run(range);
       return;
     }
-    const to = f.keep(i32.from(range.to));
-    const [start, stop] = [f.local(i32), f.local(i32)];
-    f.for(start, range.from, to, plan.chunk, () => {
-      f.set(stop, start.add(plan.chunk));
-      f.set(stop, stop.minimum(to));
-      run({ from: start, to: stop, granule: gcd(plan.chunk, range.granule) });
+    this.chunked(range, plan.chunk, (piece) => {
+      run(piece);
       flush();
     });
   }
 
-  /** Restores the known values afterwards. */
+  private chunked({ from, to, granule }: Range, chunk: number, run: (range: Range) => void): void {
+    const { f } = this.c;
+    const end = f.keep(i32.from(to));
+    const [start, stop] = [f.local(i32), f.local(i32)];
+    f.for(start, from, end, chunk, () => {
+      f.set(stop, start.add(chunk));
+      f.set(stop, stop.minimum(end));
+      run({ from: start, to: stop, granule: gcd(chunk, granule) });
+    });
+  }
+
+  /** Forgets afterwards what came to be known. */
   private scoped(body: () => void): void {
-    const [shared, byBlock] = [this.shared, this.byBlock];
-    this.shared = new Map(shared);
-    this.byBlock = new Map(byBlock);
+    const { known } = this;
+    this.known = new Map(known);
     body();
-    this.shared = shared;
-    this.byBlock = byBlock;
+    this.known = known;
   }
 
-  // Positions that are computed at a level and pass a test.
-  private positionsAt(level: number, test: (dependence: Dependence) => boolean): number[] {
-    return this.dependences.flatMap((d, i) => (d.level === level && test(d) ? [i] : []));
-  }
-
-  /** Evaluates what depends on no loop inside of `level`. */
+  /** Evaluates what depends on a loop, and on none inside of it. */
   private hoist(level: number): void {
-    const same = this.positionsAt(level, (d) => !d.varying);
-    this.evaluate(same, null, this.shared);
-    if (level === this.last) return;
-    const varying = this.positionsAt(level, (d) => d.varying);
-    if (varying.length > 0) for (const block of this.blocks) this.evaluate(varying, block);
+    this.evaluate(level, false, null);
+    if (level < this.last) for (const block of this.blocks) this.evaluate(level, true, block);
   }
 
-  private evaluate(which: readonly number[], block: Block | null, into?: Values): void {
-    const { kernel } = this.strategy;
-    let values = into;
-    if (!values) {
-      values = new Map([...this.shared, ...(this.byBlock.get(block!.first) ?? [])]);
-      this.byBlock.set(block!.first, values);
-    }
-    this.nest.evaluate(kernel.body, which, this.dependences, block, values, (position) =>
-      this.outliving.has(position),
+  // The values of a level that are not known yet, of those whose lanes may differ or of the others.
+  private evaluate(level: number, varies: boolean, block: Block | null): void {
+    const { body, known, nest } = this;
+    const which = [...body.list.keys()].filter(
+      (i) =>
+        body.levels[i] === level && body.varying[i] === varies && !known.has(keyOf(body, i, block)),
     );
-  }
-
-  /** The values of the innermost level for a block. */
-  private bodyValues(block: Block): Values {
-    const { shared, byBlock } = this;
-    this.byBlock = new Map(byBlock);
-    const settled = block.states !== null;
-    this.evaluate(
-      this.positionsAt(this.last, (d) => d.varying && !(settled && !d.dynamic)).filter(
-        (position) => !shared.has(position),
-      ),
-      block,
-    );
-    const values = this.byBlock.get(block.first)!;
-    this.byBlock = byBlock;
-    this.shared = shared;
-    return values;
+    nest.evaluate(body, which, block, known);
   }
 
   /** Runs the vector loop, with borders where reads depend on them. */
   private vectorLoop(range: Range, body: (blocks: readonly Block[]) => void): void {
-    const { kernel, vector, unroll } = this.strategy;
-    const insides = new Map<number, Expression & { readonly kind: "inside" }>();
-    if (vector === this.last) {
-      kernel.body.forEach((e, i) => {
-        if (e.kind === "inside" && this.dependences[i]!.varying) insides.set(i, e);
-      });
-    }
-    if (insides.size === 0) {
-      plainVectorLoop(this.nest, range, unroll, (blocks) => {
+    const { nest, settling } = this;
+    const run = (part: Range, unroll: number): void => {
+      vectorLoop(nest, part, unroll, (blocks) => {
         this.scoped(() => {
           body(blocks);
         });
       });
+    };
+    if (settling.length === 0) {
+      run(range, this.strategy.unroll);
       return;
     }
-    this.scoped(() => {
-      const outside = this.byBlock;
-      const enterSegment = (block: Block): void => {
-        this.byBlock = new Map();
-        this.evaluate(
-          this.positionsAt(this.last, (d) => d.varying && !d.dynamic),
-          block,
-        );
-      };
-      borderedVectorLoop(this.nest, range, { insides, enterSegment }, (blocks) => {
-        if (blocks[0]!.states === null) this.byBlock = outside;
-        body(blocks);
+    betweenBorders(nest, range, settling, (part) => {
+      this.scoped(() => {
+        this.hoist(this.last);
+        run(part, 1);
       });
     });
   }
 
+  // The value of an expression for a block in the innermost loop.
+  private bodyValue(position: number, block: Block): V128 {
+    return this.known.get(keyOf(this.body, position, block))!;
+  }
+
   private mapBlock(block: Block): void {
-    const { kernel } = this.strategy;
-    const values = this.bodyValues(block);
-    for (const store of kernel.stores) {
-      const value = values.get(store.expression)!;
-      this.nest.store(store, kernel.body[store.expression]!.dtype, value, block);
+    this.scoped(() => {
+      this.evaluate(this.last, true, block);
+      this.store(this.body, this.known, block);
+    });
+  }
+
+  private store(part: Part, values: Values, block: Block | null): void {
+    for (const store of this.strategy.kernel.stores) {
+      const value = values.get(keyOf(part, store.expression, block))!;
+      this.nest.store(store, part.list[store.expression]!.dtype, value, block);
     }
   }
 
   /** Runs a kernel tile by tile: several turns of a loop at a time, then those that are left. */
   private tiles({ loop, rows, loads }: Tile): void {
     const { kernel, vector } = this.strategy;
+    const { nest } = this;
     const { f } = this.c;
     const extent = kernel.extents[loop]!;
     const even = extent - (extent % rows);
     const counter = f.local(i32);
-    const turn = (distances: readonly number[]): void => {
-      this.nest.enter(loop, counter, () => {
+    const turn = (count: number): void => {
+      nest.enter(loop, counter, () => {
         // What does not depend on lanes is known for each row before the vectors come.
-        const outside = this.shared;
-        const known = distances.map((distance) => {
-          this.shared = new Map(outside);
-          this.nest.atRow(loop, distance, () => {
+        const outside = this.known;
+        const known = Array.from({ length: count }, (_, distance) => {
+          this.known = new Map(outside);
+          nest.atRow(loop, distance, () => {
             this.hoist(loop);
           });
-          return this.shared;
+          return this.known;
         });
-        plainVectorLoop(this.nest, this.ranges[vector]!, 1, ([block]) => {
-          for (let first = 0; first < distances.length; first += 4) {
-            const transposed =
-              distances.length > 1 && !block!.lanes ? this.loadTransposed(loop, first, loads) : [];
-            for (const distance of distances.slice(first, first + 4)) {
-              this.shared = new Map([...known[distance]!, ...(transposed[distance % 4] ?? [])]);
-              this.nest.atRow(loop, distance, () => {
-                this.mapBlock(block!);
-              });
+        vectorLoop(nest, this.ranges[vector]!, 1, ([block]) => {
+          const values = known.map((row) => new Map(row));
+          values.forEach((row, distance) => {
+            // Four rows at a time read what runs along them.
+            if (distance % 4 === 0 && count > 1 && !block!.lanes) {
+              this.loadTransposed(loop, values, distance, loads, block!);
             }
-          }
+            this.known = row;
+            nest.atRow(loop, distance, () => {
+              this.mapBlock(block!);
+            });
+          });
         });
-        this.shared = outside;
+        this.known = outside;
       });
     };
     this.walk(0, loop, () => {
       f.for(counter, 0, even, rows, () => {
-        turn(Array.from({ length: rows }, (_, distance) => distance));
+        turn(rows);
       });
       f.for(counter, even, extent, 1, () => {
-        turn([0]);
+        turn(1);
       });
     });
   }
 
-  // The values of loads that run along a tile's loop, for four rows from `first` on.
-  private loadTransposed(loop: number, first: number, loads: readonly number[]): Values[] {
-    const rows = Array.from({ length: 4 }, (): Values => new Map());
+  // Reads what runs along a tile's loop, for four rows from `first` on.
+  private loadTransposed(
+    loop: number,
+    values: readonly Values[],
+    first: number,
+    loads: readonly number[],
+    block: Block,
+  ): void {
     for (const position of loads) {
-      const e = this.strategy.kernel.body[position]!;
+      const e = this.body.list[position]!;
       if (e.kind !== "load") continue;
       this.nest.atRow(loop, first, () => {
         const vectors = [0, 1, 2, 3].map((lane) => this.nest.loadAlongRows(e, lane));
-        transpose(this.c, vectors).forEach((vector, row) => rows[row]!.set(position, vector));
+        transpose(this.c, vectors).forEach((vector, row) => {
+          values[first + row]!.set(keyOf(this.body, position, block), vector);
+        });
       });
     }
-    return rows;
   }
 
   private accumulators(count: number): Accumulator[] {
     const { kernel, flush } = this.strategy;
-    const dtype = kernel.body.at(-1)!.dtype;
-    const make = (): Accumulator => new Accumulator(this.c, kernel.reducer!, dtype, flush !== null);
-    return Array.from({ length: count }, make);
+    const { dtype } = kernel.body.at(-1)!;
+    return Array.from(
+      { length: count },
+      () => new Accumulator(this.c, kernel.reducer!, dtype, flush !== null),
+    );
   }
 
   /** Adds the body's value for a block to an accumulator. */
   private accumulate(accumulator: Accumulator, block: Block, masked: boolean): void {
-    const { kernel } = this.strategy;
-    const value = this.bodyValues(block).get(kernel.body.length - 1)!;
-    const valid = masked && block.lanes ? this.laneMask(block.lanes) : null;
-    const position = kernel.position && this.nest.indexLanes(kernel.position, block);
-    accumulator.add(value, valid, position);
+    const { position } = this.strategy.kernel;
+    this.scoped(() => {
+      this.evaluate(this.last, true, block);
+      accumulator.add(
+        this.bodyValue(this.body.list.length - 1, block),
+        masked && block.lanes ? this.laneMask(block.lanes) : null,
+        position && this.nest.indexLanes(position, block),
+      );
+    });
   }
 
   // Bits of lanes as a mask.
@@ -369,14 +342,12 @@ class LoopEmitter {
   /** A reduction whose elements lie along the vector loop. */
   private reduceInner(): void {
     const { kernel, vector, unroll } = this.strategy;
-    const { f } = this.c;
     const accumulators = this.accumulators(unroll);
-    for (const accumulator of accumulators) accumulator.reset();
     const flush = (): void => {
       for (const accumulator of accumulators) accumulator.flush();
     };
     const row = (): void => {
-      this.blocked(vector, this.ranges[vector]!, flush, (range) => {
+      this.flushed(vector, this.ranges[vector]!, flush, (range) => {
         this.vectorLoop(range, (blocks) => {
           blocks.forEach((block, u) => {
             this.accumulate(accumulators[u]!, block, true);
@@ -387,26 +358,20 @@ class LoopEmitter {
     this.walk(kernel.outputRank, vector, row, flush);
     const [first, ...others] = accumulators;
     for (const other of others) first!.merge(other);
-    this.finish(f.keep(first!.acrossLanes()), null);
+    this.finish(first!.acrossLanes(), null);
   }
 
   /** Reductions of neighbouring outputs, a lane each. */
   private reduceBlocks(blocks: readonly Block[]): void {
-    const { f } = this.c;
-    const accumulators = this.accumulators(blocks.length);
-    for (const accumulator of accumulators) accumulator.reset();
-    this.reduceLoops(blocks, accumulators, this.strategy.vector + 1);
+    const accumulators = this.reduceLoops(blocks, this.strategy.vector + 1);
     blocks.forEach((block, u) => {
-      this.finish(f.keep(accumulators[u]!.result()), { ...block, states: null });
+      this.finish(accumulators[u]!.result(), block);
     });
   }
 
   // The reduced loops inside the vector loop.
-  private reduceLoops(
-    blocks: readonly Block[],
-    accumulators: readonly Accumulator[],
-    from: number,
-  ): void {
+  private reduceLoops(blocks: readonly Block[], from: number): readonly Accumulator[] {
+    const accumulators = this.accumulators(blocks.length);
     this.blocks = blocks;
     this.hoist(this.strategy.vector);
     const flush = (): void => {
@@ -418,6 +383,7 @@ class LoopEmitter {
       });
     };
     this.walk(from, this.last + 1, add, flush);
+    return accumulators;
   }
 
   /**
@@ -428,23 +394,18 @@ class LoopEmitter {
     const { kernel, vector } = this.strategy;
     const { f } = this.c;
     const range = this.ranges[rows]!;
-    const [start, stop] = [f.local(i32), f.local(i32)];
-    const [from, to] = [f.keep(i32.from(range.from)), f.keep(i32.from(range.to))];
+    const from = i32.from(range.from);
     const partial = kernel.stores[0]!;
-    f.for(start, from, to, rowBlock, () => {
-      f.set(stop, start.add(rowBlock));
-      f.set(stop, stop.minimum(to));
-      this.ranges[rows] = { from: start, to: stop, granule: 1 };
+    this.chunked(range, rowBlock, (piece) => {
+      this.ranges[rows] = piece;
       this.vectorLoop(this.ranges[vector]!, (blocks) => {
-        const accumulators = this.accumulators(blocks.length);
-        for (const accumulator of accumulators) accumulator.reset();
-        this.reduceLoops(blocks, accumulators, rows);
+        const accumulators = this.reduceLoops(blocks, rows);
         blocks.forEach((block, u) => {
-          const sum = f.let(accumulators[u]!.result());
-          f.if(start.notEqual(from), () => {
-            accumulators[u]!.joinInto(sum, this.nest.loadLanes(partial, block, block.lanes));
+          const accumulator = accumulators[u]!;
+          f.if(i32.from(piece.from).notEqual(from), () => {
+            accumulator.add(this.nest.loadLanes(partial, block, block.lanes), null, null);
           });
-          this.nest.store(partial, partial.stored, sum, block);
+          this.nest.store(partial, partial.stored, accumulator.result(), block);
         });
       });
     });
@@ -453,26 +414,15 @@ class LoopEmitter {
 
   /** Evaluates the epilogue on a result and stores. */
   private finish(result: V128, block: Block | null): void {
-    const { kernel, vector } = this.strategy;
-    const { epilogue, stores } = kernel;
+    const { epilogue, c } = this;
+    const kept = c.f.keep(result);
+    const { list } = epilogue;
     const values: Values = new Map();
-    epilogue.forEach((e, i) => {
-      if (e.kind === "reduced") values.set(i, result);
+    list.forEach((e, i) => {
+      if (e.kind === "reduced") values.set(keyOf(epilogue, i, block), kept);
     });
-    const dependences = dependencesOf(epilogue, vector);
-    const stored = new Set(stores.map((store) => store.expression));
-    this.nest.evaluate(
-      epilogue,
-      epilogue.map((_, i) => i),
-      dependences,
-      block,
-      values,
-      (position) => stores.length > 1 && stored.has(position),
-    );
-    for (const store of stores) {
-      const value = values.get(store.expression)!;
-      this.nest.store(store, epilogue[store.expression]!.dtype, value, block);
-    }
+    this.nest.evaluate(epilogue, [...list.keys()], block, values);
+    this.store(epilogue, values, block);
   }
 }
 

@@ -5,7 +5,13 @@
  * advance per loop: at the start of each turn they are the outer loop's plus counter · stride.
  */
 
-import type { Affine, Expression } from "../../plan/loop.js";
+import type {
+  Affine,
+  Expression,
+  InsideExpression,
+  LoadExpression,
+  Store,
+} from "../../plan/loop.js";
 import { bytesPerElement, type DType } from "../../tensor/dtype.js";
 import { type I32, i32, i32x4, type V128 } from "../assembler/index.js";
 import { integer, type MathContext, threefry } from "../math/index.js";
@@ -14,11 +20,10 @@ import { applyScalar } from "./scalar.js";
 import {
   castLanes,
   constantLanes,
-  loadSomeLanes,
+  loadLanes,
   loadSplat,
-  loadStrided,
   loadVector,
-  storeSomeLanes,
+  storeLanes,
   storeVector,
 } from "./storage.js";
 
@@ -28,65 +33,78 @@ export interface Block {
   readonly first: number;
   /** Bits of the lanes that exist, or `null` for all four. */
   readonly lanes: I32 | null;
-  /** `inside` expressions that are the same for all lanes here: 0 or 1. */
-  readonly states: ReadonlyMap<number, I32> | null;
 }
 
-/** Values of expressions, by position in their list. */
-export type Values = Map<number, V128>;
+/** A list of expressions, and what is to be known about them. */
+export interface Part {
+  readonly list: readonly Expression[];
+  /** The innermost loop each depends on, -1 for none. */
+  readonly levels: readonly number[];
+  /** Whether its lanes may differ. */
+  readonly varying: readonly boolean[];
+  /** Expressions whose values are used where deeper loops turn, or by other blocks. */
+  readonly outliving: ReadonlySet<number>;
+}
 
+/** Values of expressions, by `keyOf`. */
+export type Values = Map<string, V128>;
+
+/** Names a value: by its position, and by the block where lanes differ. */
+export function keyOf(part: Part, position: number, block: Block | null): string {
+  return part.varying[position] && block ? `${position} ${block.first}` : `${position}`;
+}
+
+/**
+ * Finds what the expressions of a list depend on. `settles` says that conditions on the vector loop
+ * are found between borders, the same for all lanes.
+ */
+export function partOf(
+  list: readonly Expression[],
+  vector: number,
+  settles: boolean,
+  outliving: Iterable<number> = [],
+): Part {
+  const levels: number[] = [];
+  const varying: boolean[] = [];
+  const outlives = new Set(outliving);
+  for (const e of list) {
+    const affines = affinesOf(e);
+    const operands = operandsOf(e);
+    const own = affines.map(({ strides }) => strides.findLastIndex((stride) => stride !== 0));
+    const level = Math.max(-1, ...own, ...operands.map((operand) => levels[operand]!));
+    const steps = affines.map(({ strides }) => Math.abs(strides[vector]!));
+    const varies =
+      steps.some((step) => step > (settles && e.kind === "inside" ? 1 : 0)) ||
+      operands.some((operand) => varying[operand]);
+    for (const operand of operands) {
+      if (level > levels[operand]! || varies !== varying[operand]) outlives.add(operand);
+    }
+    levels.push(level);
+    varying.push(varies);
+  }
+  return { list, levels, varying, outliving: outlives };
+}
+
+// Memory accesses, or indices (slot -1), that advance together.
 interface Group {
-  readonly slot: number | null;
-  /** Bytes per element; 1 for indices. */
+  readonly slot: number;
   readonly size: number;
   readonly strides: readonly number[];
   /** The smallest offset of the group's members. */
   offset: number;
 }
 
-const groupKey = (slot: number | null, size: number, strides: readonly number[]): string =>
-  `${slot ?? "index"}:${size}:${strides.join()}`;
-
-/** What an expression depends on, found once per list. */
-export interface Dependence {
-  /** The innermost loop it depends on, -1 for none. */
-  readonly level: number;
-  /** Whether it depends on the vector loop. */
-  readonly varying: boolean;
-  /** Whether it does so other than through `inside` expressions. */
-  readonly dynamic: boolean;
-}
-
-/** Finds what each expression of a list depends on. */
-export function dependencesOf(list: readonly Expression[], vector: number): Dependence[] {
-  const result: Dependence[] = [];
-  for (const e of list) {
-    const strides = affinesOf(e).map((affine) => affine.strides);
-    let level = -1;
-    for (const s of strides) {
-      s.forEach((stride, loop) => {
-        if (stride !== 0 && loop > level) level = loop;
-      });
-    }
-    let varying = strides.some((s) => s[vector] !== 0);
-    let dynamic = varying && e.kind !== "inside";
-    for (const operand of operandsOf(e)) {
-      const other = result[operand]!;
-      level = Math.max(level, other.level);
-      varying ||= other.varying;
-      dynamic ||= other.dynamic;
-    }
-    result.push({ level, varying, dynamic });
-  }
-  return result;
-}
+const groupKey = (slot: number, size: number, strides: readonly number[]): string =>
+  `${slot} ${size} ${strides.join()}`;
 
 /** Emission inside a nest of loops. */
 export class Nest {
   readonly c: MathContext;
-  readonly kernel: NormalKernel;
   readonly vector: number;
+  /** Conditions that are the same for all lanes here. */
+  readonly settled: Map<InsideExpression, I32> = new Map();
   private readonly args: I32;
+  private readonly slots: number;
   private readonly groups = new Map<string, Group>();
   // Where each group stands with the counters entered so far.
   private current = new Map<string, I32>();
@@ -97,33 +115,30 @@ export class Nest {
 
   constructor(c: MathContext, kernel: NormalKernel, vector: number, args: I32) {
     this.c = c;
-    this.kernel = kernel;
     this.vector = vector;
     this.args = args;
-    const { f } = c;
+    this.slots = kernel.slots;
     for (const e of [...kernel.body, ...kernel.epilogue]) {
-      if (e.kind === "load") this.register(e.slot, bytesPerElement(e.stored), e.index);
-      else for (const affine of affinesOf(e)) this.register(null, 1, affine);
+      const [slot, size] = e.kind === "load" ? [e.slot, bytesPerElement(e.stored)] : [-1, 1];
+      for (const affine of affinesOf(e)) this.register(slot, size, affine);
     }
-    for (const s of kernel.stores) this.register(s.slot, bytesPerElement(s.stored), s.index);
-    if (kernel.position) this.register(null, 1, kernel.position);
-    const addresses = new Map<number, I32>();
+    for (const { slot, stored, index } of kernel.stores) {
+      this.register(slot, bytesPerElement(stored), index);
+    }
+    if (kernel.position) this.register(-1, 1, kernel.position);
+    const { f } = c;
+    const addresses = new Map([[-1, i32.const(0)]]);
     for (const [key, { slot, size, offset }] of this.groups) {
-      if (slot === null) {
-        this.current.set(key, i32.const(0));
-        continue;
-      }
-      let address = addresses.get(slot);
-      if (!address) addresses.set(slot, (address = f.let(i32.load(args, slot * 4))));
+      const address = addresses.get(slot) ?? f.let(i32.load(args, slot * 4));
+      addresses.set(slot, address);
       this.current.set(key, f.keep(address.add(offset * size)));
     }
   }
 
-  private register(slot: number | null, size: number, affine: Affine): void {
-    const key = groupKey(slot, size, affine.strides);
+  private register(slot: number, size: number, { offset, strides }: Affine): void {
+    const key = groupKey(slot, size, strides);
     const group = this.groups.get(key);
-    const offset = slot === null ? 0 : affine.offset;
-    if (!group) this.groups.set(key, { slot, size, strides: affine.strides, offset });
+    if (!group) this.groups.set(key, { slot, size, strides, offset });
     else group.offset = Math.min(group.offset, offset);
   }
 
@@ -131,12 +146,11 @@ export class Nest {
   enter(loop: number, counter: I32, body: () => void): void {
     const { f } = this.c;
     const outside = this.current;
-    const inside = new Map(outside);
+    this.current = new Map(outside);
     for (const [key, { size, strides }] of this.groups) {
-      const stride = strides[loop]! * size;
-      if (stride !== 0) inside.set(key, f.keep(outside.get(key)!.add(counter.multiply(stride))));
+      const step = counter.multiply(strides[loop]! * size);
+      this.current.set(key, f.keep(outside.get(key)!.add(step)));
     }
-    this.current = inside;
     body();
     this.current = outside;
   }
@@ -149,185 +163,166 @@ export class Nest {
     this.row = outside;
   }
 
-  // What the distance of the row adds to an affine function.
-  private byRow({ strides }: Affine): number {
-    return this.row.distance === 0 ? 0 : strides[this.row.loop]! * this.row.distance;
-  }
-
-  // The address of a memory access and the constant offset to it.
-  private place(slot: number, dtype: DType, index: Affine): { address: I32; offset: number } {
-    const size = bytesPerElement(dtype);
-    const key = groupKey(slot, size, index.strides);
-    const offset = (index.offset - this.groups.get(key)!.offset) * size;
+  // The address of an access and the constant offset to it, which is not negative; `ahead` turns of
+  // the vector loop from here.
+  private place(
+    slot: number,
+    size: number,
+    { offset, strides }: Affine,
+    ahead: number,
+  ): readonly [address: I32, offset: number] {
+    const key = groupKey(slot, size, strides);
+    const { loop, distance } = this.row;
+    const byRow = distance === 0 ? 0 : strides[loop]! * distance;
+    const more = (byRow + ahead * strides[this.vector]!) * size;
     const address = this.current.get(key)!;
-    const more = this.byRow(index) * size;
-    return more < 0 ? { address: address.add(more), offset } : { address, offset: offset + more };
+    const by = (offset - this.groups.get(key)!.offset) * size;
+    return more < 0 ? [address.add(more), by] : [address, by + more];
   }
 
-  /** The value of an affine function with the counters entered so far. */
-  indexAt(affine: Affine): I32 {
-    const here = this.current.get(groupKey(null, 1, affine.strides))!;
-    return here.add(affine.offset + this.byRow(affine));
+  /** The value of an affine function with the counters entered so far, `ahead` turns further. */
+  indexAt(affine: Affine, ahead: number = 0): I32 {
+    const [index, offset] = this.place(-1, 1, affine, ahead);
+    return index.add(offset);
   }
 
-  /** Four elements along the tile's loop, `lane` turns of the vector loop from here. */
-  loadAlongRows(e: Expression & { readonly kind: "load" }, lane: number): V128 {
-    const { address, offset } = this.place(e.slot, e.stored, e.index);
-    const step = e.index.strides[this.vector]! * bytesPerElement(e.stored);
-    return castLanes(
-      this.c,
-      loadVector(this.c, e.stored, address, offset + lane * step),
-      e.stored,
-      e.dtype,
-    );
+  /** Four elements along the tile's loop, `ahead` turns of the vector loop from here. */
+  loadAlongRows({ slot, stored, dtype, index }: LoadExpression, ahead: number): V128 {
+    const { c } = this;
+    const [address, offset] = this.place(slot, bytesPerElement(stored), index, ahead);
+    return castLanes(c, loadVector(c, stored, address, offset), stored, dtype);
   }
 
   /** The values of an affine function in the lanes of a block. */
   indexLanes(affine: Affine, block: Block | null): V128 {
     const stride = affine.strides[this.vector]!;
-    const here = i32x4.splat(this.indexAt(affine).add((block?.first ?? 0) * stride));
+    const here = i32x4.splat(this.indexAt(affine, block?.first));
     if (stride === 0 || !block) return here;
     const ramp = this.c.f.constant(i32x4.const(0, stride, 2 * stride, 3 * stride));
     return i32x4.add(here, ramp);
   }
 
-  /** Whether an `inside` expression holds, where it does not depend on the vector loop. */
-  insideAt(e: Expression & { readonly kind: "inside" }): I32 {
-    return e.conditions
-      .map(({ index, size }) => this.indexAt(index).lessUnsigned(size))
-      .reduce((a, b) => a.and(b));
-  }
-
   /**
-   * Evaluates expressions, given in the order of their list. Values that `outlive` says are used
-   * later, and those used more than once, are kept in locals; the others become part of the
-   * expression that uses them. `block` is `null` where nothing depends on the vector loop.
+   * Evaluates expressions of a part, given in its order. Values that outlive the place and those
+   * used more than once are kept in locals; the others become part of the expression that uses
+   * them. `block` is `null` where nothing depends on the vector loop.
    */
-  evaluate(
-    list: readonly Expression[],
-    which: readonly number[],
-    dependences: readonly Dependence[],
-    block: Block | null,
-    values: Values,
-    outlives: (position: number) => boolean,
-  ): void {
+  evaluate(part: Part, which: readonly number[], block: Block | null, values: Values): void {
     const { f } = this.c;
+    const { list, outliving, varying } = part;
     const uses = new Map<number, number>();
-    for (const position of which) {
-      for (const operand of operandsOf(list[position]!)) {
-        uses.set(operand, (uses.get(operand) ?? 0) + 1);
-      }
+    for (const operand of which.flatMap((position) => operandsOf(list[position]!))) {
+      uses.set(operand, (uses.get(operand) ?? 0) + 1);
     }
     // Long chains are cut into locals: code is nested only so deep.
     const depths = new Map<number, number>();
-    const words = new Map<string, readonly V128[]>();
+    const random = new Map<string, readonly [V128, V128]>();
     for (const position of which) {
       const e = list[position]!;
-      let value = this.compute(e, position, list, dependences, block, values, words);
+      const valueAt = (operand: number): V128 => values.get(keyOf(part, operand, block))!;
+      let value: V128;
+      if (e.kind === "reduced") value = valueAt(position);
+      else if (e.kind === "apply" && e.function.startsWith("threefry")) {
+        const [k0, k1, c0, c1] = e.operands.map(valueAt);
+        const key = e.operands.join();
+        const both = random.get(key) ?? threefry(this.c, k0!, k1!, c0!, c1!);
+        random.set(key, both);
+        value = both[e.function === "threefry0" ? 0 : 1];
+      } else value = this.compute(e, part, block, valueAt);
       const depth = 1 + Math.max(0, ...operandsOf(e).map((operand) => depths.get(operand) ?? 0));
-      const kept = outlives(position) || (uses.get(position) ?? 0) > 1 || depth > 100;
+      const outlives = outliving.has(position);
+      const kept = outlives || (uses.get(position) ?? 0) > 1 || depth > 100;
       if (kept) value = f.keep(value);
-      const guards = !dependences[position]!.dynamic && outlives(position);
-      if (guards && list.some((user) => user.kind === "load" && user.guard === position)) {
+      const guards = (user: Expression): boolean => user.kind === "load" && user.guard === position;
+      if (outlives && !varying[position] && list.some(guards)) {
         this.flags.set(value, f.let(value.anyTrue()));
       }
       depths.set(position, kept ? 0 : depth);
-      values.set(position, value);
+      values.set(keyOf(part, position, block), value);
     }
   }
 
   private compute(
-    e: Expression,
-    position: number,
-    list: readonly Expression[],
-    dependences: readonly Dependence[],
+    e: Exclude<Expression, { kind: "reduced" }>,
+    { list, varying }: Part,
     block: Block | null,
-    values: Values,
-    words: Map<string, readonly V128[]>,
+    valueAt: (position: number) => V128,
   ): V128 {
     const { c } = this;
     switch (e.kind) {
       case "constant":
         return constantLanes(c, e.value, e.dtype);
-      case "scalar":
-        return loadScalar(c, this.args, this.kernel.slots + e.slot, e.dtype);
+      case "scalar": {
+        const bits = loadSplat(c, "int32", this.args, (this.slots + e.slot) * 4);
+        return e.dtype === "bool" ? i32x4.notEqual(bits, integer(c, 0)) : bits;
+      }
       case "index":
         return this.indexLanes(e.index, block);
       case "inside": {
-        const state = block?.states?.get(position);
-        if (state) return i32x4.splat(i32.const(0).subtract(state));
-        if (!block || !dependences[position]!.varying) {
-          return i32x4.splat(i32.const(0).subtract(this.insideAt(e)));
+        const settled = this.settled.get(e);
+        const differs = e.conditions.some(({ index }) => index.strides[this.vector] !== 0);
+        if (block && differs && !settled) {
+          return e.conditions
+            .map(({ index, size }) =>
+              i32x4.lessUnsigned(this.indexLanes(index, block), integer(c, size)),
+            )
+            .reduce((a, b) => a.and(b));
         }
-        return e.conditions
-          .map(({ index, size }) =>
-            i32x4.lessUnsigned(this.indexLanes(index, block), integer(c, size)),
-          )
-          .reduce((a, b) => a.and(b));
+        const holds =
+          settled ??
+          e.conditions
+            .map(({ index, size }) => this.indexAt(index).lessUnsigned(size))
+            .reduce((a, b) => a.and(b));
+        return i32x4.splat(i32.const(0).subtract(holds));
       }
-      case "load":
-        return castLanes(c, this.load(e, dependences, block, values), e.stored, e.dtype);
+      case "load": {
+        const guard = e.guard === undefined ? null : valueAt(e.guard);
+        const bits = guard
+          ? this.loadGuarded(e, block, guard, varying[e.guard!]!)
+          : this.loadLanes(e, block, block?.lanes ?? null);
+        return castLanes(c, bits, e.stored, e.dtype);
+      }
       case "apply": {
-        if (e.function === "threefry0" || e.function === "threefry1") {
-          const key = e.operands.join();
-          let both = words.get(key);
-          if (!both) {
-            const [k0, k1, c0, c1] = e.operands.map((operand) => values.get(operand)!);
-            words.set(key, (both = threefry(c, k0!, k1!, c0!, c1!)));
-          }
-          return both[e.function === "threefry0" ? 0 : 1]!;
-        }
         const operands = e.operands.map((operand) => {
           const source = list[operand]!;
-          return {
-            value: values.get(operand)!,
-            dtype: source.dtype,
-            constant: source.kind === "constant" ? source.value : undefined,
-          };
+          const constant = source.kind === "constant" ? source.value : undefined;
+          return { value: valueAt(operand), dtype: source.dtype, constant };
         });
         return applyScalar(c, e.function, operands, e.dtype);
       }
-      case "reduced":
-        return values.get(position)!;
     }
   }
 
-  private load(
-    e: Expression & { readonly kind: "load" },
-    dependences: readonly Dependence[],
-    block: Block | null,
-    values: Values,
-  ): V128 {
-    const { c } = this;
-    const { f } = c;
-    const guard = e.guard === undefined ? null : values.get(e.guard)!;
-    if (!guard) return this.loadLanes(e, block, block?.lanes ?? null);
-    const dependence = dependences[e.guard!]!;
-    const result = f.let(integer(c, 0));
-    const same = !dependence.varying || (Boolean(block?.states) && !dependence.dynamic);
-    if (same) {
+  private loadGuarded(e: LoadExpression, block: Block | null, guard: V128, differs: boolean): V128 {
+    const { f } = this.c;
+    const result = f.let(integer(this.c, 0));
+    const load = (lanes: I32 | null, mask?: V128): void => {
+      const loaded = this.loadLanes(e, block, lanes);
+      f.set(result, mask ? loaded.and(mask) : loaded);
+    };
+    const exist = block?.lanes ?? null;
+    if (!differs) {
       f.if(this.flags.get(guard) ?? guard.anyTrue(), () => {
-        f.set(result, this.loadLanes(e, block, block?.lanes ?? null));
+        load(exist);
       });
       return result;
     }
-    let lanes: I32 = i32x4.bitmask(guard);
-    if (block?.lanes) lanes = lanes.and(block.lanes);
-    const open = f.let(lanes);
+    const bits = i32x4.bitmask(guard);
+    const open = f.let(exist ? bits.and(exist) : bits);
     if (e.index.strides[this.vector] === 0) {
       f.if(open, () => {
-        f.set(result, this.loadLanes(e, block, null).and(guard));
+        load(null, guard);
       });
       return result;
     }
     f.if(
       open.equal(15),
       () => {
-        f.set(result, this.loadLanes(e, block, null));
+        load(null);
       },
       () => {
         f.if(open, () => {
-          f.set(result, this.loadLanes(e, block, open));
+          load(open);
         });
       },
     );
@@ -336,62 +331,36 @@ export class Nest {
 
   /** Loads the lanes of a block, or those of them whose bits are set. */
   loadLanes(
-    e: Pick<Expression & { readonly kind: "load" }, "slot" | "stored" | "index">,
+    { slot, stored, index }: Pick<LoadExpression, "slot" | "stored" | "index">,
     block: Block | null,
     lanes: I32 | null,
   ): V128 {
     const { c } = this;
-    const { address, offset } = this.place(e.slot, e.stored, e.index);
-    const stride = e.index.strides[this.vector]!;
-    if (stride === 0 || !block) return loadSplat(c, e.stored, address, offset);
-    const step = stride * bytesPerElement(e.stored);
-    const first = block.first * step;
-    if (stride < 0) {
-      // Offsets must not be negative: the lowest address is lane 3's.
-      if (lanes) return loadSomeLanes(c, e.stored, address.add(first), offset, step, lanes);
-      const lowest = address.add(first + 3 * step);
-      const forward =
-        stride === -1
-          ? loadVector(c, e.stored, lowest, offset)
-          : loadStrided(c, e.stored, lowest, offset, -step);
-      const kept = c.f.keep(forward);
-      return i32x4.shuffle(kept, kept, [3, 2, 1, 0]);
+    const size = bytesPerElement(stored);
+    const stride = index.strides[this.vector]!;
+    const place = (lane: number): readonly [address: I32, offset: number] =>
+      this.place(slot, size, index, (block?.first ?? 0) + lane);
+    if (stride === 0 || !block) return loadSplat(c, stored, ...place(0));
+    if (!lanes && stride === 1) return loadVector(c, stored, ...place(0));
+    if (lanes || stride !== -1) {
+      return loadLanes(c, stored, ...place(0), stride * size, lanes ?? 15);
     }
-    if (lanes) return loadSomeLanes(c, e.stored, address, offset + first, step, lanes);
-    return stride === 1
-      ? loadVector(c, e.stored, address, offset + first)
-      : loadStrided(c, e.stored, address, offset + first, step);
+    const forward = c.f.keep(loadVector(c, stored, ...place(3)));
+    return i32x4.shuffle(forward, forward, [3, 2, 1, 0]);
   }
 
   /** Stores the lanes of a block; without one, the single element that lane 0 is. */
-  store(
-    store: NormalKernel["stores"][number],
-    from: DType,
-    value: V128,
-    block: Block | null,
-  ): void {
+  store({ slot, stored, index }: Store, from: DType, value: V128, block: Block | null): void {
     const { c } = this;
     // Storing rounds to float16 by itself.
-    const target = store.stored === "float16" ? "float32" : store.stored;
-    const cast = castLanes(c, value, from, target);
-    const { address, offset } = this.place(store.slot, store.stored, store.index);
-    if (!block) {
-      storeSomeLanes(c, store.stored, address, offset, 0, cast, 1);
-      return;
+    const cast = castLanes(c, value, from, stored === "float16" ? "float32" : stored);
+    const size = bytesPerElement(stored);
+    const stride = index.strides[this.vector]!;
+    const [address, offset] = this.place(slot, size, index, block?.first ?? 0);
+    if (block && !block.lanes && stride === 1) storeVector(c, stored, address, offset, cast);
+    else {
+      const lanes = block ? (block.lanes ?? 15) : 1;
+      storeLanes(c, stored, address, offset, stride * size, cast, lanes);
     }
-    const stride = store.index.strides[this.vector]!;
-    const step = stride * bytesPerElement(store.stored);
-    const first = block.first * step;
-    const at = first < 0 ? address.add(first) : address;
-    const by = first < 0 ? offset : offset + first;
-    if (block.lanes) storeSomeLanes(c, store.stored, at, by, step, cast, block.lanes);
-    else if (stride === 1) storeVector(c, store.stored, at, by, cast);
-    else storeSomeLanes(c, store.stored, at, by, step, cast, 4);
   }
-}
-
-// A scalar argument word in all lanes.
-function loadScalar(c: MathContext, args: I32, word: number, dtype: DType): V128 {
-  const bits = loadSplat(c, "int32", args, word * 4);
-  return dtype === "bool" ? i32x4.notEqual(bits, integer(c, 0)) : bits;
 }

@@ -3,7 +3,7 @@
 import type { LoopKernel } from "../../plan/loop.js";
 import type { KernelCode } from "../launch.js";
 import { codeOf } from "./code.js";
-import { mapKernel, normalize, type NormalKernel } from "./normalize.js";
+import { normalize, withLoops } from "./normalize.js";
 import { mapStrategy } from "./strategy.js";
 
 /**
@@ -11,35 +11,23 @@ import { mapStrategy } from "./strategy.js";
  * `null` where its loops do not fall into rows.
  */
 export function rowCode(kernel: LoopKernel, rows: number): KernelCode | null {
-  const divided = divideAt(normalize(kernel), rows);
-  return divided === null ? null : codeOf(mapStrategy(divided.kernel, divided.rowLoops));
-}
-
-/** The kernel with its first `rowLoops` loops counting rows; a loop over several rows is split. */
-function divideAt(
-  kernel: NormalKernel,
-  rows: number,
-): { kernel: NormalKernel; rowLoops: number } | null {
-  const { extents } = kernel;
+  const normal = normalize(kernel);
+  const { extents, outputRank } = normal;
   let count = 1;
   for (let loop = 0; loop < extents.length; loop++) {
-    if (count === rows) return { kernel, rowLoops: loop };
+    if (count === rows) return codeOf(mapStrategy(normal, loop));
     const extent = extents[loop]!;
     const missing = rows / count;
     if (extent > missing && extent % missing === 0) {
+      // A loop over several rows is split.
       const size = extent / missing;
-      const split = mapKernel(kernel, ({ offset, strides }) => ({
-        offset,
-        strides: strides.flatMap((stride, l) => (l === loop ? [stride * size, stride] : [stride])),
-      }));
-      return {
-        kernel: {
-          ...split,
-          extents: extents.flatMap((n, l) => (l === loop ? [missing, size] : [n])),
-          outputRank: kernel.outputRank + 1,
-        },
-        rowLoops: loop + 1,
-      };
+      const split = withLoops(
+        normal,
+        extents.toSpliced(loop, 1, missing, size),
+        outputRank + 1,
+        (strides) => strides.toSpliced(loop, 1, strides[loop]! * size, strides[loop]!),
+      );
+      return codeOf(mapStrategy(split, loop + 1));
     }
     count *= extent;
   }

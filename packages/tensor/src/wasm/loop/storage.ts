@@ -22,18 +22,9 @@ export type Lanes = "float" | "int" | "uint" | "bool";
 
 /** The register form of a type. */
 export function lanesOf(dtype: DType): Lanes {
-  switch (dtype) {
-    case "float32":
-    case "float16":
-      return "float";
-    case "int32":
-    case "int8":
-      return "int";
-    case "uint32":
-      return "uint";
-    case "bool":
-      return "bool";
-  }
+  if (dtype.startsWith("float")) return "float";
+  if (dtype.startsWith("int")) return "int";
+  return dtype === "bool" ? "bool" : "uint";
 }
 
 /** A vector of equal constants. */
@@ -46,38 +37,31 @@ export function constantLanes(c: MathContext, value: number, dtype: DType): V128
 // 32-bit lanes that hold the stored bits, zero- or sign-extended, as register lanes.
 function decode(c: MathContext, bits: V128, stored: DType): V128 {
   if (stored === "float16") return widenFloat16(c, bits);
-  if (stored === "bool") return i32x4.notEqual(bits, integer(c, 0));
-  return bits;
+  return stored === "bool" ? i32x4.notEqual(bits, integer(c, 0)) : bits;
+}
+
+// Register lanes as 32-bit lanes whose low bits are what is stored.
+function encode(c: MathContext, value: V128, stored: DType): V128 {
+  if (stored === "float16") return narrowToFloat16(c, value);
+  return stored === "bool" ? value.and(integer(c, 1)) : value;
 }
 
 /** Four neighbouring elements. */
 export function loadVector(c: MathContext, stored: DType, address: I32, offset: number): V128 {
-  switch (bytesPerElement(stored)) {
-    case 4:
-      return v128.load(address, offset);
-    case 2:
-      return decode(c, v128.load16x4Unsigned(address, offset), stored);
-    default: {
-      const bytes = v128.load32Zero(address, offset);
-      return stored === "int8"
-        ? i32x4.extendLow(i16x8.extendLow(bytes))
-        : decode(c, i32x4.extendLowUnsigned(i16x8.extendLowUnsigned(bytes)), stored);
-    }
-  }
+  const bytes = bytesPerElement(stored);
+  if (bytes === 4) return v128.load(address, offset);
+  const bits =
+    bytes === 2
+      ? v128.load16x4Unsigned(address, offset)
+      : i32x4.extendLow(i16x8.extendLow(v128.load32Zero(address, offset)));
+  return decode(c, bits, stored);
 }
 
 // The bits of one element as a 32-bit number.
 function loadBits(stored: DType, address: I32, offset: number): I32 {
-  switch (stored) {
-    case "float16":
-      return i32.load16Unsigned(address, offset);
-    case "int8":
-      return i32.load8(address, offset);
-    case "bool":
-      return i32.load8Unsigned(address, offset);
-    default:
-      return i32.load(address, offset);
-  }
+  const bytes = bytesPerElement(stored);
+  const load = bytes === 4 ? i32.load : bytes === 2 ? i32.load16Unsigned : i32.load8;
+  return load(address, offset);
 }
 
 /** One element in all lanes. */
@@ -86,79 +70,59 @@ export function loadSplat(c: MathContext, stored: DType, address: I32, offset: n
   return decode(c, i32x4.splat(loadBits(stored, address, offset)), stored);
 }
 
-/** Four elements at equal distances of `step` bytes, step > 0. */
-export function loadStrided(
+// Does something for lanes `step` bytes apart, only for those whose bit is set in `lanes`.
+function byLane(
   c: MathContext,
-  stored: DType,
-  address: I32,
+  first: I32,
   offset: number,
   step: number,
-): V128 {
-  const at = [0, 1, 2, 3].map((lane) => offset + lane * step);
-  if (bytesPerElement(stored) === 4) {
-    return at
-      .slice(1)
-      .reduce(
-        (vector, place, lane) => v128.load32Lane(address, vector, lane + 1, place),
-        v128.load32Zero(address, offset),
-      );
+  lanes: I32 | number,
+  body: (lane: number, address: I32, offset: number) => void,
+): void {
+  const { f } = c;
+  const [address, kept] = [f.keep(first), f.keep(i32.from(lanes))];
+  for (let lane = 0; lane < 4; lane++) {
+    const by = lane * step;
+    // Offsets of instructions are not negative; backward steps are subtracted from the address.
+    const access = (): void => {
+      body(lane, by < 0 ? address.add(by) : address, offset + Math.max(by, 0));
+    };
+    if (kept.constant === undefined) f.if(kept.and(1 << lane), access);
+    else if (kept.constant & (1 << lane)) access();
   }
-  const bits = at
-    .slice(1)
-    .reduce(
-      (vector, place, lane) =>
-        i32x4.replaceLane(vector, lane + 1, loadBits(stored, address, place)),
-      i32x4.splat(loadBits(stored, address, offset)),
-    );
-  return decode(c, bits, stored);
 }
 
 /**
  * The elements of those lanes whose bit is set in `lanes`, 0 elsewhere; nothing else is read.
  * `address` is lane 0's; lanes are `step` bytes apart.
  */
-export function loadSomeLanes(
+export function loadLanes(
   c: MathContext,
   stored: DType,
   address: I32,
   offset: number,
   step: number,
-  lanes: I32,
+  lanes: I32 | number,
 ): V128 {
   const { f } = c;
-  const vector = f.local(v128);
-  f.set(vector, v128.zero());
-  const [kept, at] = [f.keep(lanes), f.keep(address)];
-  for (let lane = 0; lane < 4; lane++) {
-    const place = laneAddress(at, offset, lane * step);
-    f.if(kept.and(1 << lane), () => {
-      f.set(
-        vector,
-        bytesPerElement(stored) === 4
-          ? v128.load32Lane(place.address, vector, lane, place.offset)
-          : i32x4.replaceLane(vector, lane, loadBits(stored, place.address, place.offset)),
-      );
-    });
-  }
+  const vector = f.let(v128.zero());
+  byLane(c, address, offset, step, lanes, (lane, at, by) => {
+    f.set(
+      vector,
+      bytesPerElement(stored) === 4
+        ? v128.load32Lane(at, vector, lane, by)
+        : i32x4.replaceLane(vector, lane, loadBits(stored, at, by)),
+    );
+  });
   return decode(c, vector, stored);
-}
-
-// Offsets of instructions are not negative; backward steps are subtracted from the address.
-function laneAddress(address: I32, offset: number, by: number): { address: I32; offset: number } {
-  return by >= 0 ? { address, offset: offset + by } : { address: address.add(by), offset };
 }
 
 /** Register lanes of `from` as register lanes of `to`. */
 export function castLanes(c: MathContext, value: V128, from: DType, to: DType): V128 {
-  if (from === to) return value;
   const [a, b] = [lanesOf(from), lanesOf(to)];
-  if (b === "bool") {
-    if (a === "bool") return value;
-    return a === "float"
-      ? f32x4.notEqual(value, float(c, 0))
-      : i32x4.notEqual(value, integer(c, 0));
-  }
-  if (a === "bool") return value.and(b === "float" ? float(c, 1) : integer(c, 1));
+  if (from === to || (a === "bool" && b === "bool")) return value;
+  if (b === "bool") return (a === "float" ? f32x4 : i32x4).notEqual(value, integer(c, 0));
+  if (a === "bool") return value.and(constantLanes(c, 1, to));
   if (to === "float16") {
     return widenFloat16(c, narrowToFloat16(c, castLanes(c, value, from, "float32")));
   }
@@ -166,22 +130,11 @@ export function castLanes(c: MathContext, value: V128, from: DType, to: DType): 
     if (a === "float") return value;
     return a === "int" ? f32x4.convertI32x4(value) : f32x4.convertI32x4Unsigned(value);
   }
-  if (a === "float") {
-    if (to === "uint32") return i32x4.truncateF32x4Unsigned(value);
-    const whole = i32x4.truncateF32x4(value);
-    return to === "int8" ? saturateToInt8(c, whole) : whole;
-  }
-  return to === "int8" ? wrapToInt8(value) : value;
+  if (a !== "float") return to === "int8" ? wrapToInt8(value) : value;
+  if (b === "uint") return i32x4.truncateF32x4Unsigned(value);
+  const whole = i32x4.truncateF32x4(value);
+  return to === "int8" ? saturateToInt8(c, whole) : whole;
 }
-
-// Register lanes as 32-bit lanes whose low bits are what is stored.
-function encode(c: MathContext, value: V128, stored: DType): V128 {
-  if (stored === "float16") return narrowToFloat16(c, value);
-  if (stored === "bool") return value.and(integer(c, 1));
-  return value;
-}
-
-const lowBytes = [0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12];
 
 /** Stores four neighbouring elements. */
 export function storeVector(
@@ -193,24 +146,20 @@ export function storeVector(
 ): void {
   const { f } = c;
   const encoded = encode(c, value, stored);
-  switch (bytesPerElement(stored)) {
-    case 4:
-      f.storeV128(address, encoded, offset);
-      break;
-    case 2: {
-      const lanes = f.keep(encoded);
-      f.storeLane(64, address, i16x8.narrowUnsigned(lanes, lanes), 0, offset);
-      break;
-    }
-    default: {
-      const lanes = f.keep(encoded);
-      f.storeLane(32, address, i8x16.shuffle(lanes, lanes, lowBytes), 0, offset);
-    }
+  const bytes = bytesPerElement(stored);
+  if (bytes === 4) {
+    f.storeV128(address, encoded, offset);
+    return;
   }
+  // The low bytes of each lane, side by side.
+  const order = [0, 4, 8, 12].flatMap((lane) => (bytes === 2 ? [lane, lane + 1] : [lane]));
+  const all = Array.from({ length: 16 }, (_, i) => order[i % order.length]!);
+  const lanes = f.keep(encoded);
+  f.storeLane(bytes === 2 ? 64 : 32, address, i8x16.shuffle(lanes, lanes, all), 0, offset);
 }
 
-/** Stores those lanes whose bit is set in `lanes`, or the first `lanes` (a number) of them. */
-export function storeSomeLanes(
+/** Stores those lanes whose bit is set in `lanes`; they come `step` bytes apart. */
+export function storeLanes(
   c: MathContext,
   stored: DType,
   address: I32,
@@ -221,17 +170,9 @@ export function storeSomeLanes(
 ): void {
   const { f } = c;
   const encoded = f.keep(encode(c, value, stored));
-  const at = f.keep(address);
   const bits = (8 * bytesPerElement(stored)) as 8 | 16 | 32;
-  // A narrow lane lies at the bottom of its 32-bit lane.
-  const part = 32 / bits;
-  const kept = typeof lanes === "number" ? null : f.keep(lanes);
-  for (let lane = 0; lane < (typeof lanes === "number" ? lanes : 4); lane++) {
-    const place = laneAddress(at, offset, lane * step);
-    const store = (): void => {
-      f.storeLane(bits, place.address, encoded, lane * part, place.offset);
-    };
-    if (kept) f.if(kept.and(1 << lane), store);
-    else store();
-  }
+  byLane(c, address, offset, step, lanes, (lane, at, by) => {
+    // A narrow lane lies at the bottom of its 32-bit lane.
+    f.storeLane(bits, at, encoded, (lane * 32) / bits, by);
+  });
 }

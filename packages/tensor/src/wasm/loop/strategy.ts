@@ -1,10 +1,10 @@
 /** How a loop kernel is run: along which loop it is vectorised, and how it is cut into work items. */
 
-import type { Affine, Expression, LoopKernel } from "../../plan/loop.js";
+import type { Expression, LoopKernel } from "../../plan/loop.js";
 import { bytesPerElement, computeType, type DType } from "../../tensor/dtype.js";
 import { stridesOf } from "../../tensor/shape.js";
 import { isArgReducer } from "./accumulator.js";
-import { mapKernel, type NormalKernel, reordered } from "./normalize.js";
+import { type NormalKernel, reordered, withLoops } from "./normalize.js";
 import { scalarCost } from "./scalar.js";
 import { type Tile, tileLoads, tileLoop } from "./tile.js";
 
@@ -152,8 +152,7 @@ function chooseVector(kernel: NormalKernel): number {
 // A kernel without loops gets one of a single turn.
 function withLoop(kernel: NormalKernel): NormalKernel {
   if (kernel.extents.length > 0) return kernel;
-  const looped = mapKernel(kernel, ({ offset }) => ({ offset, strides: [0] }));
-  return { ...looped, extents: [1], outputRank: 1 };
+  return withLoops(kernel, [1], 1, () => [0]);
 }
 
 // The loops in the order of emission: the vector loop last among its kind, `beside` next to it.
@@ -349,12 +348,13 @@ function partialKernel(kernel: NormalKernel, parts: number): NormalKernel {
   const { extents, outputRank, slots } = kernel;
   const dtype = computeType(kernel.body.at(-1)!.dtype);
   const outputs = extents.slice(0, outputRank);
-  const stored = mapKernel(kernel, ({ offset, strides }) => ({ offset, strides: [0, ...strides] }));
+  const stored = withLoops(kernel, [parts, ...extents], outputRank + 1, (strides) => [
+    0,
+    ...strides,
+  ]);
   const dense = [count(outputs), ...stridesOf(outputs), ...extents.slice(outputRank).map(() => 0)];
   return {
     ...stored,
-    extents: [parts, ...extents],
-    outputRank: outputRank + 1,
     epilogue: [{ kind: "reduced", dtype }],
     stores: [{ slot: slots, index: { offset: 0, strides: dense }, expression: 0, stored: dtype }],
     slots: slots + 1,
@@ -368,15 +368,9 @@ export function joiningKernel(strategy: Strategy, normal: NormalKernel): LoopKer
   // Of the partial kernel's loops the outputs stay, and the parts are what is reduced.
   const rank = kernel.outputRank - 1;
   const original = inOrder(withLoop(normal), strategy.source);
-  const change = ({ offset, strides }: Affine): Affine => ({
-    offset,
-    strides: [...strides.slice(0, rank), 0],
-  });
-  const { epilogue, stores } = mapKernel(original, change);
+  const extents = [...kernel.extents.slice(1, rank + 1), kernel.extents[0]!];
   return {
-    ...original,
-    extents: [...kernel.extents.slice(1, rank + 1), kernel.extents[0]!],
-    outputRank: rank,
+    ...withLoops(original, extents, rank, (strides) => [...strides.slice(0, rank), 0]),
     body: [
       {
         kind: "load",
@@ -386,8 +380,6 @@ export function joiningKernel(strategy: Strategy, normal: NormalKernel): LoopKer
         dtype: stored,
       },
     ],
-    epilogue,
-    stores,
     slots: kernel.slots,
   };
 }

@@ -1,12 +1,11 @@
 /**
  * The vector loop: whole blocks of vectors, then single vectors, then the lanes that are left.
  *
- * Where a kernel reads with padding, the conditions that depend on the loop hold on intervals of
- * it. The loop then goes from one border to the next; between borders the conditions are the same
- * for all lanes, and vectors across borders are done by lanes.
+ * Where a kernel reads with padding, conditions that depend on the loop hold on intervals of it. A
+ * long loop goes from one border to the next: in between they are the same for all lanes.
  */
 
-import type { Affine, Expression } from "../../plan/loop.js";
+import type { InsideExpression } from "../../plan/loop.js";
 import { type I32, type I32Like, i32 } from "../assembler/index.js";
 import type { Block, Nest } from "./nest.js";
 
@@ -18,16 +17,8 @@ export interface Range {
   readonly granule: number;
 }
 
-/** A condition on the vector loop's counter: it holds from `begin` to before `end`. */
-interface Interval {
-  readonly begin: I32;
-  readonly end: I32;
-}
-
-const wholeBlock = (first: number): Block => ({ first, lanes: null, states: null });
-
 /** Runs `body` for blocks of `unroll` vectors, single vectors, and what is left. */
-export function plainVectorLoop(
+export function vectorLoop(
   nest: Nest,
   range: Range,
   unroll: number,
@@ -46,123 +37,62 @@ export function plainVectorLoop(
   };
   const whole = (vectors: number): void => {
     const step = 4 * vectors;
-    const blocks = Array.from({ length: vectors }, (_, u) => wholeBlock(4 * u));
+    const blocks = Array.from({ length: vectors }, (_, u) => ({ first: 4 * u, lanes: null }));
     const advance = (): void => {
       turn(blocks);
       f.increment(i, step);
     };
     const more = i.less(f.keep(to.subtract(step - 1)));
-    if (size !== null && size >= step && vectors === unroll) f.doWhile(advance, more);
+    if (size !== null && vectors === unroll) f.doWhile(advance, more);
     else f.while(more, advance);
   };
   if (size === null || size >= 4 * unroll) whole(unroll);
-  const rest = size === null ? range.granule % (4 * unroll) : size % (4 * unroll);
+  const rest = (size ?? range.granule) % (4 * unroll);
   if (unroll > 1 && (size === null ? rest !== 0 : rest >= 4)) whole(1);
   if (rest % 4 === 0) return;
   const tail = (): void => {
     const lanes = f.let(i32.const(1).shiftLeft(to.subtract(i)).subtract(1));
-    turn([{ first: 0, lanes, states: null }]);
+    turn([{ first: 0, lanes }]);
   };
   if (size === null) f.if(i.less(to), tail);
   else tail();
 }
 
-/** The smallest i with stride · i + value ≥ 0 (stride > 0). */
-function firstAtLeastZero(nest: Nest, value: I32, stride: number): I32 {
-  const { f } = nest.c;
-  if (stride === 1) return i32.const(0).subtract(value);
-  // Rounded up; the division truncates.
-  const negated = f.let(i32.const(0).subtract(value));
-  const up = negated.add(stride - 1).divide(i32.const(stride));
-  return negated.greater(0).select(up, negated.divide(i32.const(stride)));
-}
-
-function intervalOf(nest: Nest, index: Affine, size: number): Interval {
-  const { f } = nest.c;
-  const stride = index.strides[nest.vector]!;
-  const value = f.keep(nest.indexAt(index));
-  if (stride > 0) {
-    // 0 ≤ value + stride i, and value + stride i < size.
-    return {
-      begin: f.let(firstAtLeastZero(nest, value, stride)),
-      end: f.let(firstAtLeastZero(nest, value.subtract(size), stride)),
-    };
-  }
-  // With i negative the same: value - |stride| i.
-  return {
-    begin: f.let(firstAtLeastZero(nest, i32.const(size - 1).subtract(value), -stride)),
-    end: f.let(firstAtLeastZero(nest, i32.const(-1).subtract(value), -stride)),
-  };
-}
-
-type Inside = Expression & { readonly kind: "inside" };
-
-/** What a vector loop with borders needs besides its body. */
-export interface Bordered {
-  /** The `inside` expressions that depend on the vector loop, by position. */
-  readonly insides: ReadonlyMap<number, Inside>;
-  /** Called between borders, before vectors are run, with the states of the expressions. */
-  readonly enterSegment: (block: Block) => void;
-}
-
-/** Runs `body` vector by vector, with conditions settled between borders. */
-export function borderedVectorLoop(
+/** Runs `body` for the parts of a range on each of which the conditions all hold or do not. */
+export function betweenBorders(
   nest: Nest,
   range: Range,
-  { insides, enterSegment }: Bordered,
-  body: (blocks: readonly Block[]) => void,
+  insides: readonly InsideExpression[],
+  body: (part: Range) => void,
 ): void {
   const { f } = nest.c;
   const to = f.keep(i32.from(range.to));
   const i = f.let(i32.from(range.from));
-  const intervals = new Map<number, (Interval | I32)[]>();
-  for (const [position, e] of insides) {
-    intervals.set(
-      position,
-      e.conditions.map(({ index, size }) =>
-        index.strides[nest.vector] === 0
-          ? f.let(nest.indexAt(index).lessUnsigned(size))
-          : intervalOf(nest, index, size),
-      ),
-    );
-  }
   const limit = f.local(i32);
+  // Where each condition begins to hold, or whether it does where that is all the same.
+  const places = insides.map(({ conditions }) =>
+    conditions.map(({ index, size }) => {
+      const stride = index.strides[nest.vector]!;
+      const value = nest.indexAt(index);
+      if (stride === 0) return f.let(value.lessUnsigned(size));
+      return f.let(stride > 0 ? i32.const(0).subtract(value) : value.add(1 - size));
+    }),
+  );
   f.while(i.less(to), () => {
     f.set(limit, to);
-    const states = new Map<number, I32>();
-    for (const [position, parts] of intervals) {
-      const holds = parts.map((part) => {
-        if ("code" in part) return part;
-        for (const border of [part.begin, part.end]) {
+    insides.forEach((inside, e) => {
+      const holds = inside.conditions.map(({ index, size }, n): I32 => {
+        const place = places[e]![n]!;
+        if (index.strides[nest.vector] === 0) return place;
+        for (const border of [place, place.add(size)]) {
           const comes = border.greater(i).and(border.less(limit));
           f.set(limit, comes.select(border, limit));
         }
-        return part.begin.lessEqual(i).and(i.less(part.end));
+        return i.subtract(place).lessUnsigned(size);
       });
-      states.set(position, f.let(holds.reduce((a, b) => a.and(b))));
-    }
-    f.set(limit, limit.subtract(3));
-    f.if(
-      i.less(limit),
-      () => {
-        const block: Block = { first: 0, lanes: null, states };
-        enterSegment(block);
-        f.doWhile(() => {
-          nest.enter(nest.vector, i, () => {
-            body([block]);
-          });
-          f.increment(i, 4);
-        }, i.less(limit));
-      },
-      () => {
-        const left = f.let(to.subtract(i));
-        const lanes = i32.const(1).shiftLeft(left.minimum(4)).subtract(1);
-        const block: Block = { first: 0, lanes: f.let(lanes), states: null };
-        nest.enter(nest.vector, i, () => {
-          body([block]);
-        });
-        f.increment(i, 4);
-      },
-    );
+      nest.settled.set(inside, f.let(holds.reduce((a, b) => a.and(b))));
+    });
+    body({ from: i, to: limit, granule: 1 });
+    f.set(i, limit);
   });
 }
