@@ -18,7 +18,7 @@ const packageArrows = {
 /** Files of `tensor/` about numbers and shapes, below everything. */
 const facts = [
   "error.ts",
-  ...["dtype", "shape", "data", "half"].map((name) => `tensor/${name}.ts`),
+  ...["dtype", "shape", "arguments", "data", "half"].map((name) => `tensor/${name}.ts`),
 ];
 
 /**

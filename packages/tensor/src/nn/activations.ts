@@ -1,8 +1,8 @@
 /** Functions between layers, as modules and by name. */
 
 import { XError } from "../error.js";
+import { checkChoice, checkNumbers, finite, positive, whole } from "../tensor/arguments.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkNumber } from "./checks.js";
 import { Module } from "./module.js";
 
 /** A function that is applied to every element. */
@@ -74,7 +74,7 @@ export class LeakyReLU extends Module {
   /** @param negativeSlope the slope below 0 */
   constructor(negativeSlope: number = 0.01) {
     super();
-    checkNumber("LeakyReLU", "negativeSlope", negativeSlope, "any");
+    checkNumbers("LeakyReLU", finite, { negativeSlope });
     this.negativeSlope = negativeSlope;
   }
 
@@ -92,7 +92,7 @@ export class ELU extends Module {
   /** @param alpha the limit at −∞ is `−alpha` */
   constructor(alpha: number = 1) {
     super();
-    checkNumber("ELU", "alpha", alpha, "any");
+    checkNumbers("ELU", finite, { alpha });
     this.alpha = alpha;
   }
 
@@ -117,21 +117,13 @@ export class GELU extends Module {
   constructor(options: GELUOptions = {}) {
     super();
     this.approximate = options.approximate ?? "none";
-    checkApproximation(this.approximate);
+    checkChoice("GELU", "approximate", this.approximate, ["none", "tanh"]);
   }
 
   /** The function of every element. */
   forward(x: Tensor): Tensor {
     return x.gelu({ approximate: this.approximate });
   }
-}
-
-function checkApproximation(approximate: string): void {
-  if (approximate === "none" || approximate === "tanh") return;
-  throw new XError(
-    "argument",
-    `GELU: approximate must be "none" or "tanh", got "${approximate}". Choose one of them.`,
-  );
 }
 
 /** `x · sigmoid(x)`, also called swish. */
@@ -186,8 +178,8 @@ export class Softplus extends Module {
     super();
     this.beta = options.beta ?? 1;
     this.threshold = options.threshold ?? 20;
-    checkNumber("Softplus", "beta", this.beta, "above 0");
-    checkNumber("Softplus", "threshold", this.threshold, "any");
+    checkNumbers("Softplus", positive, { beta: this.beta });
+    checkNumbers("Softplus", finite, { threshold: this.threshold });
   }
 
   /** The function of every element. */
@@ -204,6 +196,7 @@ export class Softmax extends Module {
   /** @param dim the axis along which the result adds up to 1 */
   constructor(dim: number = -1) {
     super();
+    checkNumbers("Softmax", whole, { dim });
     this.dim = dim;
   }
 
@@ -221,6 +214,7 @@ export class LogSoftmax extends Module {
   /** @param dim the axis along which the probabilities add up to 1 */
   constructor(dim: number = -1) {
     super();
+    checkNumbers("LogSoftmax", whole, { dim });
     this.dim = dim;
   }
 

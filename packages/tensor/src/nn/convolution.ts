@@ -2,10 +2,10 @@
 
 import { check } from "../error.js";
 import { uniform } from "../random/index.js";
-import { conv1d, conv2d, type PerAxis } from "../tensor/convolution.js";
+import { checkChoice, checkNumbers, count } from "../tensor/arguments.js";
+import { conv1d, conv2d, perAxis, type PerAxis } from "../tensor/convolution.js";
 import { formatShape, sizeOf } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkChoice, checkWhole } from "./checks.js";
 import { Module } from "./module.js";
 import { Parameter } from "./parameter.js";
 
@@ -54,14 +54,11 @@ abstract class Convolution extends Module {
     super();
     const owner = this.constructor.name;
     const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
-    checkWhole(owner, "inChannels", inChannels);
-    checkWhole(owner, "outChannels", outChannels);
-    checkWhole(owner, "groups", groups);
-    checkPerAxis(owner, "kernelSize", kernelSize, axes, 1);
-    checkPerAxis(owner, "stride", stride, axes, 1);
-    checkPerAxis(owner, "dilation", dilation, axes, 1);
+    checkNumbers(owner, count, { inChannels, outChannels, groups });
+    perAxis(owner, "stride", stride, axes, 1);
+    perAxis(owner, "dilation", dilation, axes, 1);
     if (typeof padding === "string") checkChoice(owner, "padding", padding, ["valid", "same"]);
-    else checkPerAxis(owner, "padding", padding, axes, 0);
+    else perAxis(owner, "padding", padding, axes, 0);
     check(
       inChannels % groups === 0 && outChannels % groups === 0,
       "argument",
@@ -70,8 +67,7 @@ abstract class Convolution extends Module {
     );
     this.inChannels = inChannels;
     this.outChannels = outChannels;
-    this.kernelSize =
-      typeof kernelSize === "number" ? new Array<number>(axes).fill(kernelSize) : [...kernelSize];
+    this.kernelSize = [...perAxis(owner, "kernelSize", kernelSize, axes, 1)];
     this.stride = stride;
     this.padding = padding;
     this.dilation = dilation;
@@ -94,26 +90,6 @@ abstract class Convolution extends Module {
     );
     return convolution(x, weight, { bias, stride, padding, dilation, groups });
   }
-}
-
-function checkPerAxis(
-  owner: string,
-  name: string,
-  value: PerAxis,
-  axes: number,
-  least: number,
-): void {
-  if (typeof value === "number") {
-    checkWhole(owner, name, value, least);
-    return;
-  }
-  check(
-    value.length === axes,
-    "argument",
-    () =>
-      `${owner}: ${name} must be one number or ${axes}, got [${value.join(", ")}]. Give one for each axis.`,
-  );
-  for (const number of value) checkWhole(owner, name, number, least);
 }
 
 /**

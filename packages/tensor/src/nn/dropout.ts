@@ -1,8 +1,8 @@
 /** Dropout as a module. */
 
+import { checkNumbers, probability } from "../tensor/arguments.js";
 import { dropout } from "../tensor/dropout.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkProbability } from "./checks.js";
 import { Module } from "./module.js";
 
 /**
@@ -24,7 +24,7 @@ export class Dropout extends Module {
   /** @throws XError `argument` if `p` is not between 0 and 1 */
   constructor(p: number = 0.5) {
     super();
-    checkProbability("Dropout", "p", p);
+    checkNumbers("Dropout", probability, { p });
     this.p = p;
   }
 

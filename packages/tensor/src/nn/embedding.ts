@@ -2,10 +2,10 @@
 
 import { check } from "../error.js";
 import { randn } from "../random/index.js";
+import { checkNumbers, count } from "../tensor/arguments.js";
 import { arange } from "../tensor/creation.js";
 import { embedding } from "../tensor/embedding.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkWhole } from "./checks.js";
 import { Module } from "./module.js";
 import { Parameter } from "./parameter.js";
 
@@ -52,8 +52,7 @@ export class Embedding extends Module {
   /** @throws XError `argument` if a size is not a whole number of at least 1 */
   constructor(numEmbeddings: number, embeddingDim: number, options: EmbeddingModuleOptions = {}) {
     super();
-    checkWhole("Embedding", "numEmbeddings", numEmbeddings);
-    checkWhole("Embedding", "embeddingDim", embeddingDim);
+    checkNumbers("Embedding", count, { numEmbeddings, embeddingDim });
     this.numEmbeddings = numEmbeddings;
     this.embeddingDim = embeddingDim;
     const { paddingIdx = null } = options;

@@ -9,10 +9,10 @@
 import { check } from "../error.js";
 import * as random from "../random/index.js";
 import { hostNormal } from "../random/host.js";
+import { checkChoice, checkNumbers, finite } from "../tensor/arguments.js";
 import { eye as identity, fromData, full } from "../tensor/creation.js";
 import { formatShape, sizeOf, type Shape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkChoice, checkNumber } from "./checks.js";
 import { orthonormalRows } from "./orthonormal.js";
 
 /** Options of the functions that draw random numbers. */
@@ -72,7 +72,7 @@ const gains: Readonly<Record<Nonlinearity, number | null>> = {
  */
 export function calculateGain(nonlinearity: Nonlinearity, slope: number = 0.01): number {
   checkChoice("calculateGain", "the nonlinearity", nonlinearity, Object.keys(gains));
-  checkNumber("calculateGain", "the slope", slope, "any");
+  checkNumbers("calculateGain", finite, { "the slope": slope });
   return gains[nonlinearity] ?? Math.sqrt(2 / (1 + slope ** 2));
 }
 
@@ -166,7 +166,7 @@ export function xavierNormal(target: Tensor, options: XavierOptions = {}): Tenso
 }
 
 function xavierDeviation(op: string, target: Tensor, { gain = 1 }: XavierOptions): number {
-  checkNumber(op, "gain", gain, "any");
+  checkNumbers(op, finite, { gain });
   const { fanIn, fanOut } = calculateFans(target.shape);
   return gain * Math.sqrt(2 / (fanIn + fanOut));
 }
@@ -220,7 +220,7 @@ function kaimingDeviation(op: string, target: Tensor, options: KaimingOptions): 
  */
 export function orthogonal(target: Tensor, options: XavierOptions = {}): Tensor {
   const { gain = 1, generator = random.getDefaultGenerator() } = options;
-  checkNumber("orthogonal", "gain", gain, "any");
+  checkNumbers("orthogonal", finite, { gain });
   check(
     target.rank >= 2,
     "shape",
@@ -230,7 +230,7 @@ export function orthogonal(target: Tensor, options: XavierOptions = {}): Tensor 
   const rows = target.shape[0]!;
   const columns = sizeOf(target.shape.slice(1));
   const [few, many] = rows < columns ? [rows, columns] : [columns, rows];
-  const drawn = hostNormal(generator.draw(), rows * columns, 0, 1);
+  const drawn = hostNormal(generator.draw(), rows * columns);
   const matrix = fromData(orthonormalRows(drawn, few, many), [few, many]);
   const oriented = rows < columns ? matrix : matrix.t();
   return target.initialize(oriented.mul(gain).reshape(target.shape).cast(target.dtype));

@@ -163,7 +163,7 @@ const refused: [string, () => unknown][] = [
   ],
   ["LeakyReLU: negativeSlope must be a finite number, got NaN.", () => new nn.LeakyReLU(NaN)],
   [
-    'GELU: approximate must be "none" or "tanh", got "erf".',
+    'GELU: approximate must be one of "none", "tanh", got "erf".',
     () => new nn.GELU({ approximate: "erf" as "tanh" }),
   ],
   ["Softplus: beta must be a finite number above 0, got 0.", () => new nn.Softplus({ beta: 0 })],

@@ -1,9 +1,10 @@
 /** Affine maps of the last axis. */
 
 import { uniform } from "../random/index.js";
+import { checkNumbers, count } from "../tensor/arguments.js";
 import { linear } from "../tensor/embedding.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkLastAxis, checkWhole } from "./checks.js";
+import { checkLastAxis } from "./checks.js";
 import { Module } from "./module.js";
 import { Parameter } from "./parameter.js";
 
@@ -37,8 +38,7 @@ export class Linear extends Module {
   /** @throws XError `argument` if a size is not a whole number of at least 1 */
   constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();
-    checkWhole("Linear", "inFeatures", inFeatures);
-    checkWhole("Linear", "outFeatures", outFeatures);
+    checkNumbers("Linear", count, { inFeatures, outFeatures });
     this.inFeatures = inFeatures;
     this.outFeatures = outFeatures;
     const bound = 1 / Math.sqrt(inFeatures);

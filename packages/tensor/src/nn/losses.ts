@@ -1,8 +1,10 @@
 /** Losses as modules; as functions they are in `@x/tensor`. */
 
 import {
+  batchReductions,
   binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
+  checkLossOptions,
   crossEntropy,
   huberLoss,
   klDiv,
@@ -20,18 +22,28 @@ import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
 /** What the modules of losses have in common: a loss of an input and a target. */
-abstract class Loss<Options> extends Module {
+abstract class Loss<Options extends object> extends Module {
   /** What the loss was made with. */
   readonly options: Options;
+  private readonly loss: (input: Tensor, target: Tensor, options: Options) => Tensor;
 
-  /** @param options as for the function */
-  constructor(options: Options) {
+  /** @throws XError `argument` if an option is out of its range */
+  constructor(
+    owner: string,
+    loss: (input: Tensor, target: Tensor, options: Options) => Tensor,
+    options: Options,
+    reductions?: readonly string[],
+  ) {
     super();
+    checkLossOptions(owner, options, reductions);
     this.options = options;
+    this.loss = loss;
   }
 
   /** The loss of an input for a target. */
-  abstract forward(input: Tensor, target: Tensor): Tensor;
+  forward(input: Tensor, target: Tensor): Tensor {
+    return this.loss(input, target, this.options);
+  }
 }
 
 /**
@@ -48,12 +60,7 @@ abstract class Loss<Options> extends Module {
 export class CrossEntropyLoss extends Loss<CrossEntropyOptions> {
   /** @param options as for `crossEntropy` */
   constructor(options: CrossEntropyOptions = {}) {
-    super(options);
-  }
-
-  /** The loss of logits for class numbers or probabilities. */
-  forward(input: Tensor, target: Tensor): Tensor {
-    return crossEntropy(input, target, this.options);
+    super("CrossEntropyLoss", crossEntropy, options);
   }
 }
 
@@ -61,12 +68,7 @@ export class CrossEntropyLoss extends Loss<CrossEntropyOptions> {
 export class NLLLoss extends Loss<NllLossOptions> {
   /** @param options as for `nllLoss` */
   constructor(options: NllLossOptions = {}) {
-    super(options);
-  }
-
-  /** The loss of log-probabilities for class numbers. */
-  forward(input: Tensor, target: Tensor): Tensor {
-    return nllLoss(input, target, this.options);
+    super("NLLLoss", nllLoss, options);
   }
 }
 
@@ -74,12 +76,7 @@ export class NLLLoss extends Loss<NllLossOptions> {
 export class MSELoss extends Loss<LossOptions> {
   /** @param options how the elements are joined */
   constructor(options: LossOptions = {}) {
-    super(options);
-  }
-
-  /** The loss of an input for a target. */
-  forward(input: Tensor, target: Tensor): Tensor {
-    return mseLoss(input, target, this.options);
+    super("MSELoss", mseLoss, options);
   }
 }
 
@@ -87,12 +84,7 @@ export class MSELoss extends Loss<LossOptions> {
 export class L1Loss extends Loss<LossOptions> {
   /** @param options how the elements are joined */
   constructor(options: LossOptions = {}) {
-    super(options);
-  }
-
-  /** The loss of an input for a target. */
-  forward(input: Tensor, target: Tensor): Tensor {
-    return l1Loss(input, target, this.options);
+    super("L1Loss", l1Loss, options);
   }
 }
 
@@ -106,12 +98,7 @@ export interface SmoothL1LossOptions extends LossOptions {
 export class SmoothL1Loss extends Loss<SmoothL1LossOptions> {
   /** @param options as for `smoothL1Loss` */
   constructor(options: SmoothL1LossOptions = {}) {
-    super(options);
-  }
-
-  /** The loss of an input for a target. */
-  forward(input: Tensor, target: Tensor): Tensor {
-    return smoothL1Loss(input, target, this.options);
+    super("SmoothL1Loss", smoothL1Loss, options);
   }
 }
 
@@ -125,12 +112,7 @@ export interface HuberLossOptions extends LossOptions {
 export class HuberLoss extends Loss<HuberLossOptions> {
   /** @param options as for `huberLoss` */
   constructor(options: HuberLossOptions = {}) {
-    super(options);
-  }
-
-  /** The loss of an input for a target. */
-  forward(input: Tensor, target: Tensor): Tensor {
-    return huberLoss(input, target, this.options);
+    super("HuberLoss", huberLoss, options);
   }
 }
 
@@ -144,12 +126,7 @@ export interface BCELossOptions extends LossOptions {
 export class BCELoss extends Loss<BCELossOptions> {
   /** @param options as for `binaryCrossEntropy` */
   constructor(options: BCELossOptions = {}) {
-    super(options);
-  }
-
-  /** The loss of probabilities for targets between 0 and 1. */
-  forward(input: Tensor, target: Tensor): Tensor {
-    return binaryCrossEntropy(input, target, this.options);
+    super("BCELoss", binaryCrossEntropy, options);
   }
 }
 
@@ -157,12 +134,7 @@ export class BCELoss extends Loss<BCELossOptions> {
 export class BCEWithLogitsLoss extends Loss<BinaryCrossEntropyOptions> {
   /** @param options as for `binaryCrossEntropyWithLogits` */
   constructor(options: BinaryCrossEntropyOptions = {}) {
-    super(options);
-  }
-
-  /** The loss of logits for targets between 0 and 1. */
-  forward(input: Tensor, target: Tensor): Tensor {
-    return binaryCrossEntropyWithLogits(input, target, this.options);
+    super("BCEWithLogitsLoss", binaryCrossEntropyWithLogits, options);
   }
 }
 
@@ -170,11 +142,6 @@ export class BCEWithLogitsLoss extends Loss<BinaryCrossEntropyOptions> {
 export class KLDivLoss extends Loss<KlDivOptions> {
   /** @param options as for `klDiv` */
   constructor(options: KlDivOptions = {}) {
-    super(options);
-  }
-
-  /** The divergence of target probabilities from log-probabilities. */
-  forward(input: Tensor, target: Tensor): Tensor {
-    return klDiv(input, target, this.options);
+    super("KLDivLoss", klDiv, options, batchReductions);
   }
 }

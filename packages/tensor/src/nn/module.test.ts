@@ -19,6 +19,7 @@ import {
   ReLU,
   Sequential,
 } from "./index.js";
+import * as nn from "./index.js";
 import { stateName } from "./names.js";
 
 beforeAll(() => {
@@ -355,7 +356,7 @@ const configurations: [string, () => unknown][] = [
     () => new Embedding(3, 1, { paddingIdx: 3 }),
   ],
   [
-    "LayerNorm: eps must be a finite number at least 0, got NaN.",
+    "LayerNorm: eps must be a finite number of at least 0, got NaN.",
     () => new LayerNorm(3, { eps: NaN }),
   ],
   [
@@ -385,4 +386,38 @@ test("a padding row starts as zeros and gets no gradient", async () => {
     [0, 0],
     [0, 0],
   ]);
+});
+
+test("private properties and methods of subclasses are cloned", async () => {
+  class Scaled extends Module {
+    private readonly factor: number;
+    readonly weight = new Parameter(ones([1]));
+
+    constructor(factor: number) {
+      super();
+      this.factor = factor;
+    }
+
+    private scale(x: Tensor): Tensor {
+      return x.mul(this.factor);
+    }
+
+    forward(x: Tensor): Tensor {
+      return this.scale(x.mul(this.weight));
+    }
+  }
+  expect(
+    await new Scaled(3)
+      .clone()
+      .forward(tensor([2]))
+      .toArray(),
+  ).toEqual([6]);
+});
+
+test("no class of this package has #private members that a clone would lack", () => {
+  for (const name of Object.keys(nn)) {
+    const value = nn[name as keyof typeof nn];
+    if (typeof value !== "function" || !(value.prototype instanceof Module)) continue;
+    expect(String(value), name).not.toMatch(/\bthis\.#/);
+  }
 });

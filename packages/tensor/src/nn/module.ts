@@ -20,10 +20,13 @@ interface Members {
  * also in arrays of them, and computes in a method that is usually called `forward`.
  *
  * Properties are found by their type, in the order in which they were set: a {@link Parameter} is a
- * parameter, a {@link Buffer} a buffer, a `Module` a submodule. Other tensors, and `#private`
- * properties, are not part of the module. The names in the state dictionary are those that PyTorch
- * would give: `selfAttn.inProjWeight` is `self_attn.in_proj_weight`, the first of an array `layers`
- * is `layers.0`.
+ * parameter, a {@link Buffer} a buffer, a `Module` a submodule. Other tensors are not part of the
+ * module. The names in the state dictionary are those that PyTorch would give:
+ * `selfAttn.inProjWeight` is `self_attn.in_proj_weight`, the first of an array `layers` is
+ * `layers.0`.
+ *
+ * Mark private properties and methods `private`, not with a `#`: {@link Module.clone} copies the
+ * properties without calling the constructor, and what has a `#` is there only after it was called.
  *
  * @example
  * ```ts
@@ -191,7 +194,7 @@ export abstract class Module {
    * A module of the same kind with copies of all parameters and buffers. Parts that are used twice
    * in this module are used twice in the copy; functions are shared.
    *
-   * A subclass with `#private` properties must override it.
+   * The constructor is not called: subclasses mark what is private `private`, not with a `#`.
    */
   clone(): this {
     return cloneOf(this, new Map()) as this;
@@ -266,7 +269,7 @@ function checkNotInside(module: Module, outer: readonly Module[]): void {
   if (!outer.includes(module)) return;
   throw new XError(
     "argument",
-    `${module.constructor.name}: a module must not contain itself, got it again inside of ${outer.at(-1)!.constructor.name}. Keep references to outer modules in #private properties.`,
+    `${module.constructor.name}: a module must not contain itself, got it again inside of ${outer.at(-1)!.constructor.name}. Refer to outer modules through a function, such as () => outer.`,
   );
 }
 

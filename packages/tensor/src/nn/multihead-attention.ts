@@ -1,6 +1,7 @@
 /** Multi-head attention as `torch.nn.MultiheadAttention` has it. */
 
 import { check } from "../error.js";
+import { checkNumbers, count, probability } from "../tensor/arguments.js";
 import { attentionWeights, scaledDotProductAttention } from "../tensor/attention.js";
 import { zeros } from "../tensor/creation.js";
 import { dropout } from "../tensor/dropout.js";
@@ -9,7 +10,7 @@ import { cat } from "../tensor/joining.js";
 import { formatShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { attentionGuide, type MaskSizes } from "./attention-masks.js";
-import { checkLastAxis, checkProbability, checkWhole } from "./checks.js";
+import { checkLastAxis } from "./checks.js";
 import * as init from "./init.js";
 import { Linear } from "./linear.js";
 import { Module } from "./module.js";
@@ -118,8 +119,7 @@ export class MultiheadAttention extends Module {
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super();
     const { bias = true, kdim = embedDim, vdim = embedDim } = options;
-    const sizes = { embedDim, numHeads, kdim, vdim };
-    for (const [name, size] of Object.entries(sizes)) checkWhole("MultiheadAttention", name, size);
+    checkNumbers("MultiheadAttention", count, { embedDim, numHeads, kdim, vdim });
     check(
       embedDim % numHeads === 0,
       "argument",
@@ -131,7 +131,7 @@ export class MultiheadAttention extends Module {
     this.kdim = kdim;
     this.vdim = vdim;
     this.dropout = options.dropout ?? 0;
-    checkProbability("MultiheadAttention", "dropout", this.dropout);
+    checkNumbers("MultiheadAttention", probability, { dropout: this.dropout });
     this.batchFirst = options.batchFirst ?? false;
     this.addZeroAttn = options.addZeroAttn ?? false;
 

@@ -1,11 +1,11 @@
 /** Normalization of trailing axes. */
 
 import { check } from "../error.js";
+import { checkNumbers, count, nonNegative } from "../tensor/arguments.js";
 import { ones, zeros } from "../tensor/creation.js";
 import { layerNorm, rmsNorm } from "../tensor/normalization.js";
 import type { Shape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkNumber, checkWhole } from "./checks.js";
 import { Module } from "./module.js";
 import { Parameter } from "./parameter.js";
 
@@ -16,7 +16,7 @@ function checkedShape(owner: string, shape: number | Shape): Shape {
     "argument",
     () => `${owner}: normalizedShape must name at least one axis, got none. Pass the last sizes.`,
   );
-  for (const size of sizes) checkWhole(owner, "normalizedShape", size);
+  checkNumbers(owner, count, { normalizedShape: sizes });
   return sizes;
 }
 
@@ -58,7 +58,7 @@ export class LayerNorm extends Module {
     super();
     const { eps = 1e-5, elementwiseAffine = true, bias = true } = options;
     this.normalizedShape = checkedShape("LayerNorm", normalizedShape);
-    checkNumber("LayerNorm", "eps", eps, "at least 0");
+    checkNumbers("LayerNorm", nonNegative, { eps });
     this.eps = eps;
     this.weight = elementwiseAffine ? new Parameter(ones(this.normalizedShape)) : null;
     this.bias = elementwiseAffine && bias ? new Parameter(zeros(this.normalizedShape)) : null;
@@ -97,7 +97,7 @@ export class RMSNorm extends Module {
     super();
     const { eps = 2 ** -23, elementwiseAffine = true } = options;
     this.normalizedShape = checkedShape("RMSNorm", normalizedShape);
-    checkNumber("RMSNorm", "eps", eps, "at least 0");
+    checkNumbers("RMSNorm", nonNegative, { eps });
     this.eps = eps;
     this.weight = elementwiseAffine ? new Parameter(ones(this.normalizedShape)) : null;
   }

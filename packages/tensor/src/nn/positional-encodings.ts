@@ -2,11 +2,12 @@
 
 import { check } from "../error.js";
 import { randn } from "../random/index.js";
+import { checkNumbers, count, positive } from "../tensor/arguments.js";
 import { fromData } from "../tensor/creation.js";
 import { stack } from "../tensor/joining.js";
 import { formatShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkLastAxis, checkNumber, checkWhole } from "./checks.js";
+import { checkLastAxis } from "./checks.js";
 import { Module } from "./module.js";
 import { Buffer, Parameter } from "./parameter.js";
 import { positionsOf, type PositionOptions } from "./positions.js";
@@ -31,8 +32,7 @@ export class LearnedPositionalEncoding extends Module {
   /** @throws XError `argument` if a size is not a whole number of at least 1 */
   constructor(maxLength: number, size: number) {
     super();
-    checkWhole("LearnedPositionalEncoding", "maxLength", maxLength);
-    checkWhole("LearnedPositionalEncoding", "size", size);
+    checkNumbers("LearnedPositionalEncoding", count, { maxLength, size });
     this.maxLength = maxLength;
     this.weight = new Parameter(randn([maxLength, size]).mul(0.02));
   }
@@ -89,8 +89,8 @@ export class SinusoidalPositionalEncoding extends Module {
   constructor(size: number, options: SinusoidalOptions = {}) {
     super();
     const { base = 10000 } = options;
-    checkWhole("SinusoidalPositionalEncoding", "size", size);
-    checkNumber("SinusoidalPositionalEncoding", "base", base, "above 0");
+    checkNumbers("SinusoidalPositionalEncoding", count, { size });
+    checkNumbers("SinusoidalPositionalEncoding", positive, { base });
     this.size = size;
     this.base = base;
     this.frequencies = frequencies(size, base);

@@ -1,10 +1,10 @@
 /** Rotary position embedding. */
 
 import { check } from "../error.js";
+import { checkChoice, checkNumbers, positive, wholeFrom } from "../tensor/arguments.js";
 import { cat, stack } from "../tensor/joining.js";
 import { formatShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkChoice, checkNumber, checkWhole } from "./checks.js";
 import { Module } from "./module.js";
 import type { Buffer } from "./parameter.js";
 import { frequencies } from "./positional-encodings.js";
@@ -64,13 +64,13 @@ export class RotaryEmbedding extends Module {
   constructor(dim: number, options: RotaryOptions = {}) {
     super();
     const { base = 10000, layout = "interleaved" } = options;
-    checkWhole("RotaryEmbedding", "dim", dim, 2);
+    checkNumbers("RotaryEmbedding", wholeFrom(2), { dim });
     check(
       dim % 2 === 0,
       "argument",
       () => `RotaryEmbedding: dim must be even, got ${dim}. Rotate one element less.`,
     );
-    checkNumber("RotaryEmbedding", "base", base, "above 0");
+    checkNumbers("RotaryEmbedding", positive, { base });
     checkChoice("RotaryEmbedding", "layout", layout, ["interleaved", "half"]);
     this.dim = dim;
     this.base = base;

@@ -2,6 +2,7 @@
 
 import { check } from "../error.js";
 import { getDevice } from "../device/current.js";
+import { checkNumbers, count, finite } from "../tensor/arguments.js";
 import { scaledDotProductAttention } from "../tensor/attention.js";
 import { arange, fromData, ones, zeros } from "../tensor/creation.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
@@ -15,7 +16,6 @@ import {
   type StateOptions,
   type StepOptions,
 } from "./attention-mechanism.js";
-import { checkNumber, checkWhole } from "./checks.js";
 
 /** Keys and values of the tokens so far. */
 export interface SoftmaxState extends AttentionState {
@@ -61,7 +61,7 @@ export class SoftmaxAttention implements AttentionMechanism<SoftmaxState> {
   /** @throws XError `argument` if the scale is not a finite number */
   constructor(options: SoftmaxAttentionOptions = {}) {
     const { scale = null } = options;
-    if (scale !== null) checkNumber("SoftmaxAttention", "scale", scale, "any");
+    if (scale !== null) checkNumbers("SoftmaxAttention", finite, { scale });
     this.scale = scale;
   }
 
@@ -74,16 +74,14 @@ export class SoftmaxAttention implements AttentionMechanism<SoftmaxState> {
       checkKeyMask(keyMask, [key.shape[0]!, key.shape[2]!]);
       mask = keyMask.unsqueeze(1).unsqueeze(1);
     }
-    return this.#attend(query, key, value, { mask, isCausal, dropoutP: dropout });
+    return this.attend(query, key, value, { mask, isCausal, dropoutP: dropout });
   }
 
   /** A cache for `capacity` tokens. */
   initState(options: StateOptions): SoftmaxState {
     const { batch, heads, headDim, valueDim = headDim, capacity, masked = false } = options;
     const { device = getDevice() } = options;
-    for (const [name, size] of Object.entries({ batch, heads, headDim, valueDim, capacity })) {
-      checkWhole("SoftmaxAttention", name, size);
-    }
+    checkNumbers("SoftmaxAttention", count, { batch, heads, headDim, valueDim, capacity });
     const state = {
       keys: zeros([batch, heads, capacity, headDim], { device }),
       values: zeros([batch, heads, capacity, valueDim], { device }),
@@ -133,14 +131,14 @@ export class SoftmaxAttention implements AttentionMechanism<SoftmaxState> {
     const first = state.length.sub(tokens);
     const place = arange(tokens, { dtype: "int32" }).unsqueeze(-1).add(first);
     const isPast = arange(capacity, { dtype: "int32" }).le(place);
-    const mask = this.#remember(state, batch, tokens, start, options.keyMask ?? null);
-    return this.#attend(query, state.keys, state.values, {
+    const mask = this.remember(state, batch, tokens, start, options.keyMask ?? null);
+    return this.attend(query, state.keys, state.values, {
       mask: mask === null ? isPast : isPast.logicalAnd(mask.unsqueeze(1).unsqueeze(1)),
     });
   }
 
   /** The mask of all places, with that of the new tokens added; `null` where the state has none. */
-  #remember(
+  private remember(
     state: SoftmaxState,
     batch: number,
     tokens: number,
@@ -161,7 +159,7 @@ export class SoftmaxAttention implements AttentionMechanism<SoftmaxState> {
     return mask.assign(mask.dynamicUpdate(1, part, start));
   }
 
-  #attend(
+  private attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,

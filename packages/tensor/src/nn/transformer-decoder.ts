@@ -1,8 +1,8 @@
 /** The decoder of the transformer. */
 
+import { checkNumbers, count } from "../tensor/arguments.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { activationByName, type Activation } from "./activations.js";
-import { checkWhole } from "./checks.js";
 import type { ModuleList } from "./containers.js";
 import { Dropout } from "./dropout.js";
 import { Linear } from "./linear.js";
@@ -78,9 +78,7 @@ export class TransformerDecoderLayer extends Module {
     super();
     const { dModel, nHead, dimFeedforward = 2048, dropout = 0.1, layerNormEps = 1e-5 } = options;
     const { batchFirst = false, normFirst = false, bias = true, activation = "relu" } = options;
-    checkWhole("TransformerDecoderLayer", "dModel", dModel);
-    checkWhole("TransformerDecoderLayer", "nHead", nHead);
-    checkWhole("TransformerDecoderLayer", "dimFeedforward", dimFeedforward);
+    checkNumbers("TransformerDecoderLayer", count, { dModel, nHead, dimFeedforward });
     const norm = (): LayerNorm => new LayerNorm(dModel, { eps: layerNormEps, bias });
     this.selfAttn = new MultiheadAttention(dModel, nHead, { dropout, bias, batchFirst });
     this.multiheadAttn = new MultiheadAttention(dModel, nHead, { dropout, bias, batchFirst });
@@ -167,7 +165,7 @@ export class TransformerDecoder<L extends DecoderLayer = TransformerDecoderLayer
    */
   constructor(layer: L, options: TransformerStackOptions) {
     super();
-    checkWhole("TransformerDecoder", "numLayers", options.numLayers);
+    checkNumbers("TransformerDecoder", count, { numLayers: options.numLayers });
     this.layers = copies(layer, options.numLayers);
     this.norm = options.norm ?? null;
   }

@@ -1,8 +1,8 @@
 /** The encoder of the transformer. */
 
+import { checkNumbers, count } from "../tensor/arguments.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { activationByName, type Activation, type ActivationName } from "./activations.js";
-import { checkWhole } from "./checks.js";
 import { ModuleList } from "./containers.js";
 import { Dropout } from "./dropout.js";
 import { Linear } from "./linear.js";
@@ -81,9 +81,7 @@ export class TransformerEncoderLayer extends Module {
     super();
     const { dModel, nHead, dimFeedforward = 2048, dropout = 0.1, layerNormEps = 1e-5 } = options;
     const { batchFirst = false, normFirst = false, bias = true, activation = "relu" } = options;
-    checkWhole("TransformerEncoderLayer", "dModel", dModel);
-    checkWhole("TransformerEncoderLayer", "nHead", nHead);
-    checkWhole("TransformerEncoderLayer", "dimFeedforward", dimFeedforward);
+    checkNumbers("TransformerEncoderLayer", count, { dModel, nHead, dimFeedforward });
     this.selfAttn = new MultiheadAttention(dModel, nHead, { dropout, bias, batchFirst });
     this.linear1 = new Linear(dModel, dimFeedforward, { bias });
     this.dropout = new Dropout(dropout);
@@ -173,7 +171,7 @@ export class TransformerEncoder<L extends EncoderLayer = TransformerEncoderLayer
    */
   constructor(layer: L, options: TransformerStackOptions) {
     super();
-    checkWhole("TransformerEncoder", "numLayers", options.numLayers);
+    checkNumbers("TransformerEncoder", count, { numLayers: options.numLayers });
     this.layers = copies(layer, options.numLayers);
     this.norm = options.norm ?? null;
   }

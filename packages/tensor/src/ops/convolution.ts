@@ -116,18 +116,6 @@ export function convolution(
     () =>
       `${op}: the weight must have ${channels / groups} input channels a group, got ${formatShape(weight.shape)} for input ${formatShape(x.shape)}. Correct the weight or groups.`,
   );
-  for (const [name, values, least] of [
-    ["stride", stride, 1],
-    ["padding", padding, 0],
-    ["dilation", dilation, 1],
-  ] as const) {
-    check(
-      values.every((n) => Number.isInteger(n) && n >= least),
-      "argument",
-      () =>
-        `${op}: ${name} must be whole numbers of at least ${least}, got [${values.join(", ")}]. Correct it.`,
-    );
-  }
   for (let i = 0; i < rank; i++) {
     const room = x.shape[i + 2]! + 2 * padding[i]!;
     const span = dilation[i]! * (weight.shape[i + 2]! - 1) + 1;

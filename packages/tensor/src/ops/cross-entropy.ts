@@ -1,9 +1,20 @@
 /** Cross entropy between rows of logits and classes. */
 
-import { check, XError } from "../error.js";
-import { apply, applyOne, makeOp, type Attributes, type Value } from "../graph/node.js";
+import { check } from "../error.js";
+import { apply, applyOne, makeOp, type Value } from "../graph/node.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
-import { add, cast, equal, exp, multiply, notEqual, subtract, where } from "./elementwise.js";
+import {
+  add,
+  cast,
+  equal,
+  exp,
+  multiply,
+  negate,
+  notEqual,
+  subtract,
+  where,
+} from "./elementwise.js";
+import { checkedIndex } from "./indexing.js";
 import { iota } from "./leaf.js";
 import { expand, reshape } from "./movement.js";
 import { logSumExp, sum } from "./reduce.js";
@@ -20,10 +31,10 @@ interface Rows {
   readonly targetWeight: Value | null;
 }
 
-function rowsOf(logits: Value, target: Value, weight: Value | null, attributes: Attributes): Rows {
+function rowsOf(logits: Value, target: Value, weight: Value | null, ignoreIndex: number): Rows {
   const axis = logits.shape.length - 1;
   const classes = logits.shape[axis]!;
-  const counts = notEqual(target, attributes.ignoreIndex as number);
+  const counts = notEqual(target, ignoreIndex);
   const isTarget = equal(spread(target, classes), iota(classes));
   const targetWeight = weight === null ? null : sum(where(isTarget, weight, 0), [axis]);
   return { classes, axis, counts, isTarget, targetWeight };
@@ -49,7 +60,7 @@ const crossEntropyOp = makeOp({
     return [rows, rows];
   },
   compose: ([logits, target, weight = null], attributes) => {
-    const rows = rowsOf(logits!, target!, weight, attributes);
+    const rows = rowsOf(logits!, target!, weight, attributes.ignoreIndex as number);
     const { classes, axis, isTarget, targetWeight } = rows;
     const smoothing = attributes.labelSmoothing as number;
     const lse = logSumExp(logits!, [axis]);
@@ -97,7 +108,12 @@ const crossEntropyBackwardOp = makeOp({
     const [logits, target] = inputs as [Value, Value];
     const weight = attributes.hasWeight === true ? inputs[2]! : null;
     const [lse, g] = inputs.slice(-2) as [Value, Value];
-    const { classes, counts, isTarget, targetWeight } = rowsOf(logits, target, weight, attributes);
+    const { classes, counts, isTarget, targetWeight } = rowsOf(
+      logits,
+      target,
+      weight,
+      attributes.ignoreIndex as number,
+    );
     const smoothing = attributes.labelSmoothing as number;
     const probabilities = exp(subtract(logits, spread(lse, classes)));
     const hit = 1 - smoothing;
@@ -120,52 +136,38 @@ const crossEntropyBackwardOp = makeOp({
   },
 });
 
-/** What `crossEntropy` is asked for. */
-export interface CrossEntropyOptions {
+/** How rows count. */
+export interface RowOptions {
   /** One weight a class. */
   readonly weight: Value | null;
+  /** Rows with this target do not count. */
   readonly ignoreIndex: number;
-  readonly labelSmoothing: number;
 }
 
-function checkTargets(op: string, target: Value, classes: number, ignoreIndex: number): void {
+/** Checks rows of classes [..., C] with targets [...]; gives the targets as int32. */
+function checkRows(op: string, rows: Value, target: Value, options: RowOptions): Value {
+  const classes = rows.shape.at(-1) ?? 0;
   check(
-    target.dtype === "int32" || target.dtype === "uint32" || target.dtype === "int8",
-    "dtype",
-    () => `${op}: targets must be class numbers (integers), got ${target.dtype}. Cast to int32.`,
+    classes > 0 && sameShape(target.shape, rows.shape.slice(0, -1)),
+    "shape",
+    () =>
+      `${op}: there must be one target for every row, got targets ${formatShape(target.shape)} for ${formatShape(rows.shape)} (classes last). Reshape one of them.`,
   );
-  const numbers = target.storage?.host;
-  if (!numbers) return;
-  for (let i = 0; i < numbers.length; i++) {
-    const number = numbers[i]!;
-    if ((number < 0 || number >= classes) && number !== ignoreIndex) {
-      throw new XError(
-        "argument",
-        `${op}: targets must lie between 0 and ${classes - 1} or be ignored (${ignoreIndex}), got ${number}. Correct the targets.`,
-      );
-    }
-  }
+  checkClassWeights(op, options.weight, classes);
+  return checkedIndex(op, target, classes, "targets", options.ignoreIndex);
 }
 
 /** The loss of every row of logits [..., C] with targets [...]; 0 where the target is ignored. */
-export function crossEntropy(logits: Value, target: Value, options: CrossEntropyOptions): Value {
+export function crossEntropy(
+  logits: Value,
+  target: Value,
+  options: RowOptions & { readonly labelSmoothing: number },
+): Value {
   const { weight, ignoreIndex, labelSmoothing } = options;
-  const classes = logits.shape.at(-1) ?? 0;
-  check(
-    logits.shape.length > 0 && classes > 0 && sameShape(target.shape, logits.shape.slice(0, -1)),
-    "shape",
-    () =>
-      `crossEntropy: there must be one target for every row of logits, got targets ${formatShape(target.shape)} for logits ${formatShape(logits.shape)} (classes last). Reshape one of them.`,
-  );
-  checkTargets("crossEntropy", target, classes, ignoreIndex);
-  checkClassWeights("crossEntropy", weight, classes);
-  const inputs = [cast(logits, "float32"), cast(target, "int32")];
+  const inputs = [cast(logits, "float32"), checkRows("crossEntropy", logits, target, options)];
   if (weight !== null) inputs.push(cast(weight, "float32"));
-  return apply(crossEntropyOp, inputs, {
-    ignoreIndex,
-    labelSmoothing,
-    hasWeight: weight !== null,
-  })[0]!;
+  const hasWeight = weight !== null;
+  return apply(crossEntropyOp, inputs, { ignoreIndex, labelSmoothing, hasWeight })[0]!;
 }
 
 /** Checks that there is one weight a class. */
@@ -179,37 +181,18 @@ export function checkClassWeights(op: string, weight: Value | null, classes: num
 }
 
 /** How much every row counts in a mean: 0 where ignored, else the weight of its class. */
-export function rowWeights(
-  target: Value,
-  classes: number,
-  weight: Value | null,
-  ignoreIndex: number,
-): Value {
-  const classNumbers = cast(target, "int32");
-  const counts = notEqual(classNumbers, ignoreIndex);
-  if (weight === null) return cast(counts, "float32");
-  const isTarget = equal(spread(classNumbers, classes), iota(classes));
-  const own = sum(where(isTarget, weight, 0), [target.shape.length]);
-  return where(counts, own, 0);
+export function rowWeights(rows: Value, target: Value, options: RowOptions): Value {
+  const own = rowsOf(rows, cast(target, "int32"), options.weight, options.ignoreIndex);
+  return own.targetWeight === null
+    ? cast(own.counts, "float32")
+    : where(own.counts, own.targetWeight, 0);
 }
 
-/** Σ over rows of −x at the target class, weighted: the loss of given log-probabilities. */
-export function negativeLogLikelihood(
-  logProbabilities: Value,
-  target: Value,
-  options: Omit<CrossEntropyOptions, "labelSmoothing">,
-): Value {
-  const classes = logProbabilities.shape.at(-1) ?? 0;
-  check(
-    sameShape(target.shape, logProbabilities.shape.slice(0, -1)),
-    "shape",
-    () =>
-      `nllLoss: there must be one target for every row, got targets ${formatShape(target.shape)} for ${formatShape(logProbabilities.shape)} (classes last). Reshape one of them.`,
-  );
-  checkTargets("nllLoss", target, classes, options.ignoreIndex);
-  checkClassWeights("nllLoss", options.weight, classes);
-  const isTarget = equal(spread(cast(target, "int32"), classes), iota(classes));
-  const chosen = sum(where(isTarget, logProbabilities, 0), [target.shape.length]);
-  const weights = rowWeights(target, classes, options.weight, options.ignoreIndex);
-  return where(equal(weights, 0), 0, multiply(subtract(0, chosen), weights));
+/** −x at the target class of every row, weighted: the loss of given log-probabilities. */
+export function negativeLogLikelihood(rows: Value, target: Value, options: RowOptions): Value {
+  const classNumbers = checkRows("nllLoss", rows, target, options);
+  const { axis, isTarget } = rowsOf(rows, classNumbers, null, options.ignoreIndex);
+  const chosen = sum(where(isTarget, rows, 0), [axis]);
+  const weights = rowWeights(rows, classNumbers, options);
+  return where(equal(weights, 0), 0, multiply(negate(chosen), weights));
 }

@@ -31,12 +31,3 @@ export function inverseErrorFunction(x: Value): Value {
   const outer = polynomial(tail, subtract(sqrt(w), 3));
   return multiply(where(isCentral, inner, outer), x);
 }
-
-/** The same of one number on the JavaScript side. */
-export function inverseErrorFunctionOf(x: number): number {
-  const w = -Math.log((1 - x) * (1 + x));
-  const isCentral = w < centralLimit;
-  const variable = isCentral ? w - 2.5 : Math.sqrt(w) - 3;
-  const coefficients = isCentral ? central : tail;
-  return coefficients.reduce((sum, coefficient) => sum * variable + coefficient) * x;
-}

@@ -5,16 +5,16 @@
  * tensor's numbers are at hand when the operation is recorded, a wrong one is an error at once.
  */
 
-import { check, XError } from "../error.js";
+import { check } from "../error.js";
 import { applyOne, makeOp, type Op, type Spec, type Value } from "../graph/node.js";
-import { computeType, promote } from "../tensor/dtype.js";
+import { computeType, isFloat, promote } from "../tensor/dtype.js";
 import { formatShape, sameShape, type Shape } from "../tensor/shape.js";
 import { cast, equal, where } from "./elementwise.js";
 import { constant, iota } from "./leaf.js";
 import { expand, full, reshape, slice } from "./movement.js";
 
 function takenShape(x: Shape, axis: number, index: Shape): number[] {
-  return [...x.slice(0, axis), ...index, ...x.slice(axis + 1)];
+  return x.toSpliced(axis, 1, ...index);
 }
 
 /** Inputs x, index (int32, any shape): the axis of `x` is replaced by the axes of `index`. */
@@ -34,7 +34,7 @@ const takeOp: Op = makeOp({
 const indexAddOp: Op = makeOp({
   name: "indexAdd",
   kind: "kernel",
-  infer: ([base]) => [{ shape: base!.shape, dtype: base!.dtype }],
+  infer: ([base]) => [base!],
   gradient: (node, [g], [, , needsSource]) => [
     g!,
     null,
@@ -57,7 +57,7 @@ const gatherOp: Op = makeOp({
 const scatterOp: Op = makeOp({
   name: "scatter",
   kind: "kernel",
-  infer: ([base]) => [{ shape: base!.shape, dtype: base!.dtype }],
+  infer: ([base]) => [base!],
   gradient: (node, [g], [needsBase, , needsSource]) => {
     const axis = node.attributes.axis as number;
     const index = node.inputs[1]!;
@@ -74,7 +74,7 @@ const scatterOp: Op = makeOp({
 const scatterAddOp: Op = makeOp({
   name: "scatterAdd",
   kind: "kernel",
-  infer: ([base]) => [{ shape: base!.shape, dtype: base!.dtype }],
+  infer: ([base]) => [base!],
   gradient: (node, [g], [, , needsSource]) => [
     g!,
     null,
@@ -87,7 +87,7 @@ const dynamicSliceOp: Op = makeOp({
   name: "dynamicSlice",
   kind: "kernel",
   infer: ([x], { axis, length }) => [
-    { shape: x!.shape.map((n, i) => (i === axis ? (length as number) : n)), dtype: x!.dtype },
+    { shape: x!.shape.with(axis as number, length as number), dtype: x!.dtype },
   ],
   gradient: (node, [g]) => {
     const [x, start] = node.inputs as [Value, Value];
@@ -99,7 +99,7 @@ const dynamicSliceOp: Op = makeOp({
 const dynamicUpdateOp: Op = makeOp({
   name: "dynamicUpdate",
   kind: "kernel",
-  infer: ([x]) => [{ shape: x!.shape, dtype: x!.dtype }],
+  infer: ([x]) => [x!],
   inPlace: () => [0],
   gradient: (node, [g], [needsX, needsSource]) => {
     const axis = node.attributes.axis as number;
@@ -116,25 +116,31 @@ function zeros(like: Spec): Value {
   return full(like.shape, 0, "float32");
 }
 
-/** `index` as int32, and in range as far as that can be seen now. */
-function checkedIndex(op: string, index: Value, limit: number): Value {
+/**
+ * `index` as int32, after a check that it is whole, and of its numbers where they are at hand: from
+ * 0 to `limit` − 1, or `ignored`.
+ */
+export function checkedIndex(
+  op: string,
+  index: Value,
+  limit: number,
+  name: string = "indices",
+  ignored?: number,
+): Value {
   check(
-    index.dtype === "int32" || index.dtype === "uint32" || index.dtype === "int8",
+    index.dtype !== "bool" && !isFloat(index.dtype),
     "dtype",
-    () => `${op}: indices must be integers, got ${index.dtype}. Cast them to int32.`,
+    () => `${op}: ${name} must be integers, got ${index.dtype}. Cast them to int32.`,
   );
-  const numbers = index.storage?.host;
-  if (numbers) {
-    for (let i = 0; i < numbers.length; i++) {
-      const number = numbers[i]!;
-      if (number < 0 || number >= limit) {
-        throw new XError(
-          "argument",
-          `${op}: indices must lie between 0 and ${limit - 1}, got ${number}. Correct the index or the axis.`,
-        );
-      }
-    }
-  }
+  const wrong = index.storage?.host?.find(
+    (number) => (number < 0 || number >= limit) && number !== ignored,
+  );
+  check(
+    wrong === undefined,
+    "argument",
+    () =>
+      `${op}: ${name} must lie between 0 and ${limit - 1}${ignored === undefined ? "" : ` or be ignored (${ignored})`}, got ${wrong}. Correct them.`,
+  );
   return cast(index, "int32");
 }
 

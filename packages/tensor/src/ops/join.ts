@@ -64,7 +64,7 @@ export function stack(inputs: readonly Value[], axis: number): Value {
         `stack: all tensors must have one shape, got ${formatShape(first.shape)} and ${formatShape(input.shape)}. Use cat() or reshape them.`,
     );
   }
-  const shape = [...first.shape.slice(0, axis), 1, ...first.shape.slice(axis)];
+  const shape = first.shape.toSpliced(axis, 0, 1);
   return concatenate(
     inputs.map((input) => reshape(input, shape)),
     axis,

@@ -75,7 +75,7 @@ const padOp: Op = makeOp({
 const flipOp: Op = makeOp({
   name: "flip",
   kind: "movement",
-  infer: ([x]) => [{ shape: x!.shape, dtype: x!.dtype }],
+  infer: ([x]) => [x!],
   gradient: (node, [g]) => [flip(g!, list(node.attributes.axes))],
 });
 
@@ -231,14 +231,14 @@ export function diagonal(x: Value): Value {
 function dilate(x: Value, axis: number, step: number): Value {
   const n = x.shape[axis]!;
   if (step === 1 || n === 0) return x;
-  const split = [...x.shape.slice(0, axis + 1), 1, ...x.shape.slice(axis + 1)];
+  const split = x.shape.toSpliced(axis + 1, 0, 1);
   const after = split.map((_, i) => (i === axis + 1 ? step - 1 : 0));
   const padded = pad(
     reshape(x, split),
     split.map(() => 0),
     after,
   );
-  const merged = x.shape.map((size, i) => (i === axis ? n * step : size));
+  const merged = x.shape.with(axis, n * step);
   return narrow(reshape(padded, merged), axis, 0, (n - 1) * step + 1);
 }
 

@@ -25,13 +25,12 @@ import { scatterAdd } from "./indexing.js";
 import { concatenate } from "./join.js";
 import { constant, iota } from "./leaf.js";
 import { expand, flip, full, narrow, reshape, transpose } from "./movement.js";
-import { sum } from "./reduce.js";
 
 function scanOp(name: string, gradient: GradientRule): Op {
   return makeOp({
     name,
     kind: "kernel",
-    infer: ([x]) => [{ shape: x!.shape, dtype: x!.dtype }],
+    infer: ([x]) => [x!],
     gradient,
   });
 }
@@ -53,7 +52,7 @@ const cumulativeProductOp = scanOp("cumulativeProduct", (node, [g]) => {
   const x = node.inputs[0]!;
   const y = node.outputs[0]!;
   const axis = node.attributes.axis as number;
-  if (x.tracked && isGradientEnabled()) {
+  if (x.tracked && isGradientEnabled() && !x.shape.includes(0)) {
     const last = x.shape.length - 1;
     const toLast = (value: Value): Value => transpose(value, axis, last);
     return [toLast(productGradient(toLast(x), toLast(g!)))];
@@ -81,7 +80,9 @@ function productGradient(x: Value, g: Value): Value {
   const column = reshape(place, [n, 1]);
   const between = cumulativeProduct(where(less(column, place), spread(x), 1), last + 1);
   const weighted = where(lessEqual(column, place), multiply(between, spread(g)), 0);
-  return multiply(productBefore(x, last), sum(weighted, [last + 1]));
+  // The sum is the last of the running sums.
+  const total = narrow(cumulativeSum(weighted, last + 1), last + 1, n - 1, 1);
+  return multiply(productBefore(x, last), reshape(total, x.shape));
 }
 
 /** The product of all elements before each one. */

@@ -30,7 +30,7 @@ const topkOp = makeOp({
   name: "topk",
   kind: "primitive",
   infer: ([x], { axis, k }) => {
-    const shape = x!.shape.map((n, i) => (i === axis ? (k as number) : n));
+    const shape = x!.shape.with(axis as number, k as number);
     return [
       { shape, dtype: x!.dtype },
       { shape, dtype: "int32" },

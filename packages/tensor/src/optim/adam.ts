@@ -2,9 +2,9 @@
 
 import { check } from "../error.js";
 import type { Value } from "../graph/node.js";
+import { checkNumbers, nonNegative } from "../tensor/arguments.js";
 import { fromData } from "../tensor/creation.js";
 import {
-  checkOption,
   Optimizer,
   type Batch,
   type OptimizerParameters,
@@ -55,8 +55,7 @@ abstract class AdamBase extends Optimizer<AdamOptions> {
     owner: string,
     { betas, eps, weightDecay }: AdamOptions & ParameterGroup,
   ): void {
-    checkOption(owner, "eps", eps);
-    checkOption(owner, "weightDecay", weightDecay);
+    checkNumbers(owner, nonNegative, { eps, weightDecay });
     const fits =
       Array.isArray(betas) && betas.length === 2 && betas.every((beta) => beta >= 0 && beta < 1);
     check(

@@ -1,7 +1,7 @@
 /** Limiting gradients before a step. */
 
-import { check } from "../error.js";
 import { joinGroup, withGradient, type ValueGroup } from "../graph/node.js";
+import { checkNumbers, type Rule } from "../tensor/arguments.js";
 import { zeros } from "../tensor/creation.js";
 import { stack } from "../tensor/joining.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -10,6 +10,9 @@ function withGradients(parameters: Iterable<Tensor> | Tensor): Tensor[] {
   const given = parameters instanceof Tensor ? [parameters] : [...parameters];
   return given.filter(({ grad }) => grad !== null);
 }
+
+// Infinity too: no limit.
+const atLeast0: Rule = ["be at least 0", (limit) => limit >= 0];
 
 /** Options of `clipGradNorm`. */
 export interface ClipGradNormOptions {
@@ -41,23 +44,12 @@ export function clipGradNorm(
   options: ClipGradNormOptions = {},
 ): Tensor {
   const { normType = 2 } = options;
-  check(
-    typeof maxNorm === "number" && maxNorm >= 0,
-    "argument",
-    () => `clipGradNorm: maxNorm must be at least 0, got ${String(maxNorm)}. Correct it.`,
-  );
-  check(
-    typeof normType === "number" && normType > 0,
-    "argument",
-    () => `clipGradNorm: normType must be above 0, got ${String(normType)}. Use 2.`,
-  );
+  checkNumbers("clipGradNorm", atLeast0, { maxNorm });
+  checkNumbers("clipGradNorm", ["be above 0", (p) => p > 0], { normType });
   const owners = withGradients(parameters);
   if (owners.length === 0) return zeros([]);
   return withGradient(false, () => {
-    const norm = totalNorm(
-      owners.map(({ grad }) => grad!),
-      normType,
-    );
+    const norm = stack(owners.map(({ grad }) => grad!.norm(normType))).norm(normType);
     const factor = norm.add(1e-6).reciprocal().mul(maxNorm).clamp(null, 1);
     // Whoever reads the norm first has everything computed that belongs to it.
     const pending = owners.find(({ grad }) => grad!.value.group !== null);
@@ -71,30 +63,13 @@ export function clipGradNorm(
   });
 }
 
-/** The p-norm of all tensors taken as one vector. */
-function totalNorm(tensors: readonly Tensor[], p: number): Tensor {
-  if (p === Infinity) return stack(tensors.map((x) => x.abs().amax())).amax();
-  if (p === 2)
-    return stack(tensors.map((x) => x.square().sum()))
-      .sum()
-      .sqrt();
-  if (p === 1) return stack(tensors.map((x) => x.abs().sum())).sum();
-  return stack(tensors.map((x) => x.abs().pow(p).sum()))
-    .sum()
-    .pow(1 / p);
-}
-
 /**
  * Limits every element of all gradients to [−clipValue, clipValue]. Nothing runs yet.
  *
  * @throws XError `argument` if the limit is not a number of at least 0
  */
 export function clipGradValue(parameters: Iterable<Tensor> | Tensor, clipValue: number): void {
-  check(
-    typeof clipValue === "number" && clipValue >= 0,
-    "argument",
-    () => `clipGradValue: the limit must be at least 0, got ${String(clipValue)}. Correct it.`,
-  );
+  checkNumbers("clipGradValue", atLeast0, { "the limit": clipValue });
   withGradient(false, () => {
     for (const owner of withGradients(parameters)) {
       owner.grad = owner.grad!.clamp(-clipValue, clipValue);

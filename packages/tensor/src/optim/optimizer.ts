@@ -4,6 +4,7 @@ import { check, XError } from "../error.js";
 import type { Device } from "../device/device.js";
 import { withGradient, type Value } from "../graph/node.js";
 import { realizeValues } from "../plan/realize.js";
+import { checkNumbers, nonNegative } from "../tensor/arguments.js";
 import { fromData } from "../tensor/creation.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -140,7 +141,7 @@ export abstract class Optimizer<Options extends object = object> {
   }
 
   #checkGroup(group: Options & ParameterGroup): void {
-    checkRate(this.#name, group.lr);
+    checkNumbers(this.#name, nonNegative, { "the learning rate": group.lr });
     this.checkOptions(this.#name, group);
   }
 
@@ -306,24 +307,4 @@ function loadedState(
     tensors[name] = tensor.dtype === "float32" ? tensor : tensor.cast("float32");
   }
   return { step, tensors };
-}
-
-/** Checks a learning rate. */
-function checkRate(owner: string, lr: number): void {
-  check(
-    Number.isFinite(lr) && lr >= 0,
-    "argument",
-    () =>
-      `${owner}: the learning rate must be a finite number of at least 0, got ${String(lr)}. Correct lr.`,
-  );
-}
-
-/** Checks an option that must be a finite number of at least 0. */
-export function checkOption(owner: string, name: string, value: number): void {
-  check(
-    Number.isFinite(value) && value >= 0,
-    "argument",
-    () =>
-      `${owner}: ${name} must be a finite number of at least 0, got ${String(value)}. Correct it.`,
-  );
 }

@@ -2,9 +2,9 @@
 
 import { check } from "../error.js";
 import type { Value } from "../graph/node.js";
+import { checkNumbers, finite, nonNegative } from "../tensor/arguments.js";
 import { fromData } from "../tensor/creation.js";
 import {
-  checkOption,
   Optimizer,
   type Batch,
   type OptimizerParameters,
@@ -70,10 +70,10 @@ export class SGD extends Optimizer<SGDOptions> {
   /** Checks the options of a group. */
   protected override checkOptions(owner: string, group: SGDOptions & ParameterGroup): void {
     const { momentum, dampening, weightDecay, nesterov } = group;
-    checkOption(owner, "momentum", momentum);
-    checkOption(owner, "weightDecay", weightDecay);
+    checkNumbers(owner, nonNegative, { momentum, weightDecay });
+    checkNumbers(owner, finite, { dampening });
     check(
-      Number.isFinite(dampening) && (!nesterov || (momentum > 0 && dampening === 0)),
+      !nesterov || (momentum > 0 && dampening === 0),
       "argument",
       () =>
         `${owner}: nesterov needs momentum and no dampening, got momentum ${momentum} and dampening ${dampening}. Correct them.`,

@@ -7,12 +7,13 @@ import { add, cast, less, log, multiply } from "../ops/elementwise.js";
 import { scalar } from "../ops/leaf.js";
 import * as random from "../ops/random.js";
 import { errorFunction } from "../reference/error-function.js";
-import { fromData, type TensorOptions } from "../tensor/creation.js";
-import type { DType } from "../tensor/dtype.js";
-import { checkShape, formatShape, normalizeAxis, sizeOf, type Shape } from "../tensor/shape.js";
+import { checkNumbers, finite, nonNegative, positive } from "../tensor/arguments.js";
+import type { TensorOptions } from "../tensor/creation.js";
+import { isFloat } from "../tensor/dtype.js";
+import { reserve } from "../tensor/reserve.js";
+import { checkShape, formatShape, normalizeAxis, type Shape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import { getDefaultGenerator, type Generator } from "./generator.js";
-import { hostNormal, hostTruncatedNormal, hostUniform } from "./host.js";
 
 /** Options of the functions that draw random numbers. */
 export interface RandomOptions extends TensorOptions {
@@ -25,32 +26,29 @@ function drawFrom(options: RandomOptions): Draw {
 }
 
 /**
- * A random float tensor: numbers of its own where it must be a leaf, else a function of the draw
- * that is computed where it is needed.
+ * `location + scale · x` for random x: in memory of its own where it must be a leaf, else a function
+ * of the draw that is computed where it is needed.
  */
 function drawn(
   op: string,
   shape: Shape,
   options: RandomOptions,
-  onHost: (draw: Draw, size: number) => Float32Array,
-  inGraph: (draw: random.DrawScalars) => Value,
+  { location, scale }: { location: number; scale: number },
+  standard: (draw: random.DrawScalars) => Value,
 ): Tensor {
   checkShape(op, shape);
-  const { dtype = "float32" } = options;
-  checkFloat(op, dtype);
-  const draw = drawFrom(options);
-  if (options.requiresGrad !== true && options.device === undefined) {
-    return new Tensor(cast(inGraph(random.drawScalars(draw)), dtype));
-  }
-  return fromData(onHost(draw, sizeOf(shape)), shape, { ...options, dtype });
-}
-
-function checkFloat(op: string, dtype: DType): void {
+  const { dtype = "float32", device = null, requiresGrad = false } = options;
   check(
-    dtype === "float32" || dtype === "float16",
+    isFloat(dtype),
     "dtype",
     () => `${op}: the numbers are floating-point numbers, got type ${dtype}. Use randint().`,
   );
+  let value = standard(random.drawScalars(drawFrom(options)));
+  if (location !== 0 || scale !== 1) value = add(multiply(value, scalar(scale)), scalar(location));
+  const result = new Tensor(cast(value, dtype));
+  if (!requiresGrad && device === null) return result;
+  const leaf = new Tensor(reserve({ shape, dtype, device })).initialize(result);
+  return requiresGrad ? leaf.setRequiresGrad() : leaf;
 }
 
 /**
@@ -100,17 +98,9 @@ export function uniform(
   shape: Shape,
   options: RandomOptions = {},
 ): Tensor {
-  checkNumbers("uniform", { low, high });
-  return drawn(
-    "uniform",
-    shape,
-    options,
-    (draw, size) => hostUniform(draw, size, low, high),
-    (draw) => {
-      const unit = random.uniform(draw, shape);
-      if (low === 0 && high === 1) return unit;
-      return add(multiply(unit, scalar(high - low)), scalar(low));
-    },
+  checkNumbers("uniform", finite, { low, high });
+  return drawn("uniform", shape, options, { location: low, scale: high - low }, (draw) =>
+    random.uniform(draw, shape),
   );
 }
 
@@ -130,22 +120,10 @@ export function normal(
   shape: Shape,
   options: RandomOptions = {},
 ): Tensor {
-  checkNumbers("normal", { mean, std });
-  check(
-    std >= 0,
-    "argument",
-    () => `normal: the standard deviation must not be negative, got ${std}. Use its size.`,
-  );
-  return drawn(
-    "normal",
-    shape,
-    options,
-    (draw, size) => hostNormal(draw, size, mean, std),
-    (draw) => {
-      const standard = random.normal(draw, shape);
-      if (mean === 0 && std === 1) return standard;
-      return add(multiply(standard, scalar(std)), scalar(mean));
-    },
+  checkNumbers("normal", finite, { mean });
+  checkNumbers("normal", nonNegative, { std });
+  return drawn("normal", shape, options, { location: mean, scale: std }, (draw) =>
+    random.normal(draw, shape),
   );
 }
 
@@ -174,30 +152,19 @@ export interface TruncatedNormalOptions extends RandomOptions {
  */
 export function truncatedNormal(shape: Shape, options: TruncatedNormalOptions = {}): Tensor {
   const { mean = 0, std = 1, low = -2, high = 2 } = options;
-  checkNumbers("truncatedNormal", { mean, std, low, high });
+  checkNumbers("truncatedNormal", finite, { mean, low, high });
+  checkNumbers("truncatedNormal", positive, { std });
   check(
-    std > 0 && low < high,
+    low < high,
     "argument",
-    () =>
-      `truncatedNormal: std must be above 0 and low below high, got std ${std}, low ${low} and high ${high}. Correct them.`,
+    () => `truncatedNormal: low must lie below high, got ${low} and ${high}. Swap them.`,
   );
-  const standardLow = (low - mean) / std;
-  const standardHigh = (high - mean) / std;
-  const end = (bound: number): { bound: number; erf: number } => ({
-    bound,
-    erf: errorFunction(bound * Math.SQRT1_2),
-  });
-  return drawn(
-    "truncatedNormal",
-    shape,
-    options,
-    (draw, size) =>
-      hostTruncatedNormal(draw, size, { mean, std, low: standardLow, high: standardHigh }),
-    (draw) => {
-      const value = random.truncatedNormal(draw, shape, end(standardLow), end(standardHigh));
-      if (mean === 0 && std === 1) return value;
-      return add(multiply(value, scalar(std)), scalar(mean));
-    },
+  const end = (limit: number): { bound: number; erf: number } => {
+    const bound = (limit - mean) / std;
+    return { bound, erf: errorFunction(bound * Math.SQRT1_2) };
+  };
+  return drawn("truncatedNormal", shape, options, { location: mean, scale: std }, (draw) =>
+    random.truncatedNormal(draw, shape, end(low), end(high)),
   );
 }
 
@@ -212,12 +179,7 @@ export function truncatedNormal(shape: Shape, options: TruncatedNormalOptions = 
  * ```
  */
 export function exponential(rate: number, shape: Shape, options: RandomOptions = {}): Tensor {
-  checkNumbers("exponential", { rate });
-  check(
-    rate > 0,
-    "argument",
-    () => `exponential: the rate must be above 0, got ${rate}. Use a positive number.`,
-  );
+  checkNumbers("exponential", positive, { rate });
   checkShape("exponential", shape);
   const value = random.exponential(random.drawScalars(drawFrom(options)), shape);
   return new Tensor(cast(multiply(value, scalar(1 / rate)), options.dtype ?? "float32"));
@@ -392,14 +354,4 @@ export function multinomial(
   const draw = random.drawScalars(drawFrom(options));
   const noisy = logits.add(new Tensor(random.gumbel(draw, weights.shape)));
   return noisy.topk(numSamples).indices;
-}
-
-function checkNumbers(op: string, numbers: Readonly<Record<string, number>>): void {
-  for (const [name, number] of Object.entries(numbers)) {
-    check(
-      Number.isFinite(number),
-      "argument",
-      () => `${op}: ${name} must be a finite number, got ${String(number)}. Pass a number.`,
-    );
-  }
 }

@@ -2,6 +2,7 @@
 
 import { check } from "../error.js";
 import { convolution } from "../ops/convolution.js";
+import { checkNumbers, wholeFrom } from "./arguments.js";
 import { formatShape, sameShape } from "./shape.js";
 import { Tensor } from "./tensor.js";
 
@@ -25,15 +26,25 @@ export interface ConvolutionOptions {
   readonly groups?: number;
 }
 
-function perAxis(op: string, name: string, value: PerAxis, rank: number): readonly number[] {
-  if (typeof value === "number") return new Array<number>(rank).fill(value);
+/** One number for every spatial axis, each a whole number of at least `least`. */
+export function perAxis(
+  op: string,
+  name: string,
+  value: PerAxis,
+  rank: number,
+  least: number,
+): readonly number[] {
+  const numbers: readonly number[] = Array.isArray(value)
+    ? (value as readonly number[])
+    : new Array<number>(rank).fill(value as number);
   check(
-    value.length === rank,
+    numbers.length === rank,
     "argument",
     () =>
-      `${op}: ${name} must be one number or ${rank}, got [${value.join(", ")}]. Give one for each axis.`,
+      `${op}: ${name} must be one number or ${rank}, got [${numbers.join(", ")}]. Give one for each axis.`,
   );
-  return value;
+  checkNumbers(op, wholeFrom(least), { [name]: numbers });
+  return numbers;
 }
 
 function convolve(
@@ -44,8 +55,8 @@ function convolve(
   options: ConvolutionOptions,
 ): Tensor {
   const { bias, groups = 1, padding = 0 } = options;
-  const stride = perAxis(op, "stride", options.stride ?? 1, rank);
-  const dilation = perAxis(op, "dilation", options.dilation ?? 1, rank);
+  const stride = perAxis(op, "stride", options.stride ?? 1, rank, 1);
+  const dilation = perAxis(op, "dilation", options.dilation ?? 1, rank, 1);
   const isUnbatched = input.rank === rank + 1;
   let x = isUnbatched ? input.unsqueeze(0) : input;
   let amounts: readonly number[];
@@ -60,7 +71,7 @@ function convolve(
     // An odd total leaves one element more at the end.
     x = x.pad(totals.reverse().flatMap((total) => [0, total % 2]));
   } else {
-    amounts = perAxis(op, "padding", padding === "valid" ? 0 : padding, rank);
+    amounts = perAxis(op, "padding", padding === "valid" ? 0 : padding, rank, 0);
   }
   let y = new Tensor(
     convolution(op, x.value, weight.value, { stride, padding: amounts, dilation, groups }),

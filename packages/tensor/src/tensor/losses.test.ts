@@ -158,7 +158,7 @@ test("cosines", async () => {
 test("what does not fit is refused", () => {
   const x = ones([2, 3]);
   expect(() => losses.crossEntropy(x, classes(0, 3))).toThrow(
-    "crossEntropy: targets must lie between 0 and 2 or be ignored (-100), got 3. Correct the targets.",
+    "crossEntropy: targets must lie between 0 and 2 or be ignored (-100), got 3. Correct them.",
   );
   expect(codeOf(() => losses.crossEntropy(x, classes(0)))).toBe("shape");
   expect(codeOf(() => losses.crossEntropy(x, tensor([true, false])))).toBe("dtype");

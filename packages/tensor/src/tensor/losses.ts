@@ -2,16 +2,26 @@
 
 import { check } from "../error.js";
 import type { Value } from "../graph/node.js";
-import * as elementwise from "../ops/elementwise.js";
+import { add, divide, multiply, negate } from "../ops/elementwise.js";
 import {
   checkClassWeights,
   crossEntropy as crossEntropyRows,
   negativeLogLikelihood,
   rowWeights,
+  type RowOptions,
 } from "../ops/cross-entropy.js";
 import { permute } from "../ops/movement.js";
 import { sum } from "../ops/reduce.js";
 import { logSoftmax } from "../ops/softmax.js";
+import {
+  checkChoice,
+  checkNumbers,
+  finite,
+  nonNegative,
+  positive,
+  probability,
+  whole,
+} from "./arguments.js";
 import { isFloat } from "./dtype.js";
 import { formatShape, sameShape } from "./shape.js";
 import { Tensor } from "./tensor.js";
@@ -27,20 +37,55 @@ export interface LossOptions {
 
 const reductions: readonly string[] = ["mean", "sum", "none"] satisfies Reduction[];
 
-function reduced(op: string, losses: Tensor, options: LossOptions): Tensor {
-  const { reduction = "mean" } = options;
-  checkReduction(op, reduction, reductions);
+/** The reductions of `klDiv`. */
+export const batchReductions: readonly string[] = [...reductions, "batchmean"];
+
+/** The options that some losses have. */
+interface AnyLossOptions {
+  readonly reduction?: string;
+  readonly ignoreIndex?: number;
+  readonly labelSmoothing?: number;
+  readonly beta?: number;
+  readonly delta?: number;
+  readonly margin?: number;
+}
+
+/** Checks the options of a loss, whichever it is. */
+export function checkLossOptions(
+  op: string,
+  options: AnyLossOptions,
+  allowed: readonly string[] = reductions,
+): void {
+  const { reduction = "mean", ignoreIndex = 0, labelSmoothing = 0 } = options;
+  const { beta = 0, delta = 1, margin = 0 } = options;
+  checkChoice(op, "reduction", reduction, allowed);
+  checkNumbers(op, whole, { ignoreIndex });
+  checkNumbers(op, probability, { labelSmoothing });
+  checkNumbers(op, nonNegative, { beta });
+  checkNumbers(op, positive, { delta });
+  checkNumbers(op, finite, { margin });
+}
+
+function reduced(losses: Tensor, reduction: string = "mean"): Tensor {
   if (reduction === "none") return losses;
   return reduction === "sum" ? losses.sum() : losses.mean();
 }
 
-function checkReduction(op: string, reduction: string, allowed: readonly string[]): void {
-  check(
-    allowed.includes(reduction),
-    "argument",
-    () =>
-      `${op}: reduction must be one of ${allowed.join(", ")}, got ${reduction}. Choose one of them.`,
-  );
+/** A loss whose input and target have one shape: the single losses, then their reduction. */
+function pairwise(
+  op: string,
+  input: Tensor,
+  target: Tensor,
+  options: LossOptions & { readonly weight?: Tensor | null },
+  losses: () => Tensor,
+): Tensor {
+  checkLossOptions(op, options);
+  checkSame(op, input, target);
+  return reduced(weighted(losses(), options.weight), options.reduction);
+}
+
+function weighted(losses: Tensor, weight: Tensor | null | undefined): Tensor {
+  return weight ? losses.mul(weight) : losses;
 }
 
 function checkSame(op: string, input: Tensor, target: Tensor): void {
@@ -96,77 +141,44 @@ export function crossEntropy(
   target: Tensor,
   options: CrossEntropyOptions = {},
 ): Tensor {
-  const { weight, ignoreIndex = -100, labelSmoothing = 0, reduction = "mean" } = options;
-  checkReduction("crossEntropy", reduction, reductions);
-  check(
-    labelSmoothing >= 0 && labelSmoothing <= 1,
-    "argument",
-    () =>
-      `crossEntropy: labelSmoothing must lie between 0 and 1, got ${labelSmoothing}. Correct it.`,
-  );
-  check(
-    Number.isInteger(ignoreIndex),
-    "argument",
-    () => `crossEntropy: ignoreIndex must be a whole number, got ${ignoreIndex}. Correct it.`,
-  );
-  const rows = classesLast("crossEntropy", logits);
-  const weights = weight?.value ?? null;
-  if (isFloat(target.dtype)) {
-    checkSame("crossEntropy", logits, target);
-    const targets = classesLast("crossEntropy", target);
-    return probabilityCrossEntropy(rows, targets, weights, labelSmoothing, reduction);
+  const { labelSmoothing = 0 } = options;
+  if (!isFloat(target.dtype)) {
+    return classLoss("crossEntropy", logits, target, options, (rows, classes, own) =>
+      crossEntropyRows(rows, classes, { ...own, labelSmoothing }),
+    );
   }
-  const losses = crossEntropyRows(rows, target.value, {
-    weight: weights,
-    ignoreIndex,
-    labelSmoothing,
-  });
-  return weightedReduction(
-    losses,
-    target.value,
-    rows.shape.at(-1)!,
-    weights,
-    ignoreIndex,
-    reduction,
-  );
-}
-
-/** Cross entropy with given class probabilities. */
-function probabilityCrossEntropy(
-  rows: Value,
-  target: Value,
-  weight: Value | null,
-  smoothing: number,
-  reduction: Reduction,
-): Tensor {
+  checkLossOptions("crossEntropy", options);
+  checkSame("crossEntropy", logits, target);
+  const rows = classesLast("crossEntropy", logits);
   const axis = rows.shape.length - 1;
   const classes = rows.shape[axis]!;
+  const weight = options.weight?.value ?? null;
   checkClassWeights("crossEntropy", weight, classes);
-  let goal = target;
-  if (smoothing > 0) {
-    const kept = elementwise.multiply(goal, 1 - smoothing);
-    goal = elementwise.add(kept, smoothing / classes);
+  let goal = classesLast("crossEntropy", target);
+  if (labelSmoothing > 0) {
+    goal = add(multiply(goal, 1 - labelSmoothing), labelSmoothing / classes);
   }
-  if (weight !== null) goal = elementwise.multiply(goal, weight);
-  const surprise = elementwise.multiply(goal, elementwise.negate(logSoftmax(rows, axis)));
-  return reduced("crossEntropy", new Tensor(sum(surprise, [axis])), { reduction });
+  if (weight !== null) goal = multiply(goal, weight);
+  const surprise = multiply(goal, negate(logSoftmax(rows, axis)));
+  return reduced(new Tensor(sum(surprise, [axis])), options.reduction);
 }
 
-/** The sum of row losses, for a mean divided by how much the rows count. */
-function weightedReduction(
-  losses: Value,
-  target: Value,
-  classes: number,
-  weight: Value | null,
-  ignoreIndex: number,
-  reduction: Reduction,
+/** A loss of rows for class numbers: its mean is divided by how much the rows count. */
+function classLoss(
+  op: string,
+  input: Tensor,
+  target: Tensor,
+  options: NllLossOptions,
+  losses: (rows: Value, target: Value, options: RowOptions) => Value,
 ): Tensor {
-  if (reduction === "none") return new Tensor(losses);
-  const axes = losses.shape.map((_, i) => i);
-  const total = sum(losses, axes);
-  if (reduction === "sum") return new Tensor(total);
-  const count = sum(rowWeights(target, classes, weight, ignoreIndex), axes);
-  return new Tensor(elementwise.divide(total, count));
+  checkLossOptions(op, options);
+  const rows = classesLast(op, input);
+  const own = { weight: options.weight?.value ?? null, ignoreIndex: options.ignoreIndex ?? -100 };
+  const each = losses(rows, target.value, own);
+  const { reduction = "mean" } = options;
+  if (reduction !== "mean") return reduced(new Tensor(each), reduction);
+  const axes = each.shape.map((_, i) => i);
+  return new Tensor(divide(sum(each, axes), sum(rowWeights(rows, target.value, own), axes)));
 }
 
 /** Options of `nllLoss`. */
@@ -192,19 +204,7 @@ export function nllLoss(
   target: Tensor,
   options: NllLossOptions = {},
 ): Tensor {
-  const { weight, ignoreIndex = -100, reduction = "mean" } = options;
-  checkReduction("nllLoss", reduction, reductions);
-  const rows = classesLast("nllLoss", logProbabilities);
-  const weights = weight?.value ?? null;
-  const losses = negativeLogLikelihood(rows, target.value, { weight: weights, ignoreIndex });
-  return weightedReduction(
-    losses,
-    target.value,
-    rows.shape.at(-1)!,
-    weights,
-    ignoreIndex,
-    reduction,
-  );
+  return classLoss("nllLoss", logProbabilities, target, options, negativeLogLikelihood);
 }
 
 /**
@@ -218,8 +218,7 @@ export function nllLoss(
  * ```
  */
 export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  checkSame("mseLoss", input, target);
-  return reduced("mseLoss", input.sub(target).square(), options);
+  return pairwise("mseLoss", input, target, options, () => input.sub(target).square());
 }
 
 /**
@@ -233,8 +232,7 @@ export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}
  * ```
  */
 export function l1Loss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  checkSame("l1Loss", input, target);
-  return reduced("l1Loss", input.sub(target).abs(), options);
+  return pairwise("l1Loss", input, target, options, () => input.sub(target).abs());
 }
 
 /**
@@ -254,15 +252,9 @@ export function smoothL1Loss(
   options: LossOptions & { readonly beta?: number } = {},
 ): Tensor {
   const { beta = 1 } = options;
-  checkSame("smoothL1Loss", input, target);
-  check(
-    beta >= 0,
-    "argument",
-    () => `smoothL1Loss: beta must not be negative, got ${beta}. Use 0 or more.`,
+  return pairwise("smoothL1Loss", input, target, options, () =>
+    beta === 0 ? input.sub(target).abs() : huber(input, target, beta).div(beta),
   );
-  if (beta === 0) return l1Loss(input, target, options);
-  const losses = huber(input, target, beta).div(beta);
-  return reduced("smoothL1Loss", losses, options);
 }
 
 /**
@@ -281,14 +273,9 @@ export function huberLoss(
   target: Tensor,
   options: LossOptions & { readonly delta?: number } = {},
 ): Tensor {
-  const { delta = 1 } = options;
-  checkSame("huberLoss", input, target);
-  check(
-    delta > 0,
-    "argument",
-    () => `huberLoss: delta must be above 0, got ${delta}. Use a positive number.`,
+  return pairwise("huberLoss", input, target, options, () =>
+    huber(input, target, options.delta ?? 1),
   );
-  return reduced("huberLoss", huber(input, target, delta), options);
 }
 
 function huber(input: Tensor, target: Tensor, delta: number): Tensor {
@@ -315,15 +302,11 @@ export function binaryCrossEntropy(
   target: Tensor,
   options: LossOptions & { readonly weight?: Tensor | null } = {},
 ): Tensor {
-  checkSame("binaryCrossEntropy", input, target);
-  const hit = input.log().clamp(-100);
-  const miss = input.neg().log1p().clamp(-100);
-  const losses = target.mul(hit).add(target.neg().add(1).mul(miss)).neg();
-  return reduced("binaryCrossEntropy", weighted(losses, options.weight), options);
-}
-
-function weighted(losses: Tensor, weight: Tensor | null | undefined): Tensor {
-  return weight ? losses.mul(weight) : losses;
+  return pairwise("binaryCrossEntropy", input, target, options, () => {
+    const hit = input.log().clamp(-100);
+    const miss = input.neg().log1p().clamp(-100);
+    return target.mul(hit).add(target.neg().add(1).mul(miss)).neg();
+  });
 }
 
 /** Options of `binaryCrossEntropyWithLogits`. */
@@ -350,11 +333,11 @@ export function binaryCrossEntropyWithLogits(
   target: Tensor,
   options: BinaryCrossEntropyOptions = {},
 ): Tensor {
-  checkSame("binaryCrossEntropyWithLogits", input, target);
-  const positive = weighted(target.mul(input.logSigmoid()), options.posWeight);
-  const negative = target.neg().add(1).mul(input.neg().logSigmoid());
-  const losses = positive.add(negative).neg();
-  return reduced("binaryCrossEntropyWithLogits", weighted(losses, options.weight), options);
+  return pairwise("binaryCrossEntropyWithLogits", input, target, options, () => {
+    const positive = weighted(target.mul(input.logSigmoid()), options.posWeight);
+    const negative = target.neg().add(1).mul(input.neg().logSigmoid());
+    return positive.add(negative).neg();
+  });
 }
 
 /** Options of `klDiv`. */
@@ -378,7 +361,7 @@ export interface KlDivOptions {
  */
 export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {}): Tensor {
   const { reduction = "mean", logTarget = false } = options;
-  checkReduction("klDiv", reduction, [...reductions, "batchmean"]);
+  checkLossOptions("klDiv", options, batchReductions);
   checkSame("klDiv", input, target);
   let losses: Tensor;
   if (logTarget) losses = target.exp().mul(target.sub(input));
@@ -388,7 +371,7 @@ export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {})
     const certain = target.maskedFill(isZero, 1);
     losses = target.mul(certain.log().sub(input)).maskedFill(isZero, 0);
   }
-  if (reduction !== "batchmean") return reduced("klDiv", losses, { reduction });
+  if (reduction !== "batchmean") return reduced(losses, reduction);
   return losses.sum().div(input.shape[0] ?? 1);
 }
 
@@ -432,8 +415,9 @@ export function cosineEmbeddingLoss(
   target: Tensor,
   options: LossOptions & { readonly margin?: number } = {},
 ): Tensor {
+  checkLossOptions("cosineEmbeddingLoss", options);
   const cosine = cosineSimilarity(x, y, { dim: -1 });
   const alike = cosine.neg().add(1);
   const different = cosine.sub(options.margin ?? 0).relu();
-  return reduced("cosineEmbeddingLoss", alike.where(target.gt(0), different), options);
+  return reduced(alike.where(target.gt(0), different), options.reduction);
 }

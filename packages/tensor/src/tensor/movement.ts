@@ -78,7 +78,7 @@ export abstract class MovementTensor extends ReducingTensor {
     const { shape } = this.value;
     const axis = this.#axis("unflatten", dim);
     const parts = inferredShape("unflatten", sizes, shape[axis]!);
-    return this.reshape([...shape.slice(0, axis), ...parts, ...shape.slice(axis + 1)]);
+    return this.reshape(shape.toSpliced(axis, 1, ...parts));
   }
 
   /**
@@ -163,9 +163,7 @@ export abstract class MovementTensor extends ReducingTensor {
   unsqueeze(dim: number): Tensor {
     const { shape } = this.value;
     const axis = normalizeAxis("unsqueeze", dim, shape.length + 1);
-    return this.wrap(
-      movement.reshape(this.value, [...shape.slice(0, axis), 1, ...shape.slice(axis)]),
-    );
+    return this.wrap(movement.reshape(this.value, shape.toSpliced(axis, 0, 1)));
   }
 
   /**

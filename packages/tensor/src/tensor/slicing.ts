@@ -93,7 +93,7 @@ export abstract class SlicingTensor extends MovementTensor {
     const axis = this.#axis("select", dim);
     const start = checkedPosition("select", index, shape[axis]!, axis);
     const part = movement.narrow(this.value, axis, start, 1);
-    return this.wrap(movement.reshape(part, [...shape.slice(0, axis), ...shape.slice(axis + 1)]));
+    return this.wrap(movement.reshape(part, shape.toSpliced(axis, 1)));
   }
 
   /**
@@ -341,7 +341,7 @@ function withoutEllipsis(
   );
   if (ellipsis < 0) return named;
   const rest = new Array<null>(rank - named.length).fill(null);
-  return [...named.slice(0, ellipsis), ...rest, ...named.slice(ellipsis)];
+  return named.toSpliced(ellipsis, 0, ...rest);
 }
 
 function checkedPosition(op: string, position: number, n: number, axis: number): number {

@@ -1,11 +1,7 @@
 /** Schedules along a cosine. */
 
-import {
-  checkFactor,
-  checkSteps,
-  LearningRateSchedule,
-  type ScheduledOptimizer,
-} from "./schedule.js";
+import { checkNumbers, count, nonNegative } from "../../tensor/arguments.js";
+import { FormulaSchedule, type ScheduledOptimizer } from "./schedule.js";
 
 /** From `high` at share 0 to `low` at share 1, along half a cosine. */
 export function cosineBetween(high: number, low: number, share: number): number {
@@ -34,23 +30,12 @@ export interface CosineOptions {
  *
  * @see Loshchilov, Hutter: SGDR (2017)
  */
-export class CosineAnnealingLR extends LearningRateSchedule {
-  readonly #tMax: number;
-  readonly #etaMin: number;
-
+export class CosineAnnealingLR extends FormulaSchedule {
   /** @throws XError `argument` if an option is out of range */
   constructor(optimizer: ScheduledOptimizer, { tMax, etaMin = 0 }: CosineOptions) {
-    super(optimizer);
-    checkSteps("CosineAnnealingLR", "tMax", tMax);
-    checkFactor("CosineAnnealingLR", "etaMin", etaMin);
-    this.#tMax = tMax;
-    this.#etaMin = etaMin;
-    this.apply(0);
-  }
-
-  /** The learning rate after `step` steps. */
-  rateAt(step: number, baseRate: number): number {
-    return cosineBetween(baseRate, this.#etaMin, step / this.#tMax);
+    checkNumbers("CosineAnnealingLR", count, { tMax });
+    checkNumbers("CosineAnnealingLR", nonNegative, { etaMin });
+    super(optimizer, (step, baseRate) => cosineBetween(baseRate, etaMin, step / tMax));
   }
 }
 
@@ -70,35 +55,23 @@ export interface WarmRestartsOptions {
  *
  * @see Loshchilov, Hutter: SGDR (2017)
  */
-export class CosineAnnealingWarmRestarts extends LearningRateSchedule {
-  readonly #t0: number;
-  readonly #tMult: number;
-  readonly #etaMin: number;
-
+export class CosineAnnealingWarmRestarts extends FormulaSchedule {
   /** @throws XError `argument` if an option is out of range */
   constructor(optimizer: ScheduledOptimizer, options: WarmRestartsOptions) {
-    super(optimizer);
     const { t0, tMult = 1, etaMin = 0 } = options;
-    checkSteps("CosineAnnealingWarmRestarts", "t0", t0);
-    checkSteps("CosineAnnealingWarmRestarts", "tMult", tMult);
-    checkFactor("CosineAnnealingWarmRestarts", "etaMin", etaMin);
-    this.#t0 = t0;
-    this.#tMult = tMult;
-    this.#etaMin = etaMin;
-    this.apply(0);
-  }
-
-  /** The learning rate after `step` steps. */
-  rateAt(step: number, baseRate: number): number {
-    let period = this.#t0;
-    let place = step;
-    if (this.#tMult === 1) place %= period;
-    else {
-      while (place >= period) {
-        place -= period;
-        period *= this.#tMult;
+    checkNumbers("CosineAnnealingWarmRestarts", count, { t0, tMult });
+    checkNumbers("CosineAnnealingWarmRestarts", nonNegative, { etaMin });
+    super(optimizer, (step, baseRate) => {
+      let period = t0;
+      let place = step;
+      if (tMult === 1) place %= period;
+      else {
+        while (place >= period) {
+          place -= period;
+          period *= tMult;
+        }
       }
-    }
-    return cosineBetween(baseRate, this.#etaMin, place / period);
+      return cosineBetween(baseRate, etaMin, place / period);
+    });
   }
 }

@@ -1,13 +1,16 @@
 /** The one-cycle policy. */
 
 import { check } from "../../error.js";
-import { cosineBetween } from "./cosine.js";
 import {
-  checkFactor,
-  checkSteps,
-  LearningRateSchedule,
-  type ScheduledOptimizer,
-} from "./schedule.js";
+  checkChoice,
+  checkNumbers,
+  count,
+  nonNegative,
+  positive,
+  probability,
+} from "../../tensor/arguments.js";
+import { cosineBetween } from "./cosine.js";
+import { LearningRateSchedule, type ScheduledOptimizer } from "./schedule.js";
 
 /** Options of `OneCycleLR`. */
 export interface OneCycleOptions {
@@ -33,14 +36,10 @@ export interface OneCycleOptions {
   readonly threePhase?: boolean;
 }
 
-/** A part of the cycle: the step it ends with, and which levels it leads from and to. */
-interface Phase {
-  readonly end: number;
-  readonly rate: readonly [Level, Level];
-  readonly momentum: readonly ["base" | "max", "base" | "max"];
-}
+/** A part of the cycle: the step it ends with, and the rates and momenta it leads from and to. */
+type Phase = readonly [end: number, from: Level, to: Level, before: Level, after: Level];
 
-type Level = "first" | "max" | "last";
+type Level = "first" | "highest" | "last" | "baseMomentum" | "maxMomentum";
 
 /**
  * A learning rate that rises from a low value to a high one and falls to a very low one, over
@@ -57,12 +56,12 @@ type Level = "first" | "max" | "last";
  */
 export class OneCycleLR extends LearningRateSchedule {
   readonly #totalSteps: number;
-  readonly #phases: readonly Phase[];
   readonly #maxRates: readonly number[];
-  readonly #divFactor: number;
-  readonly #finalDivFactor: number;
-  readonly #momenta: Readonly<Record<"base" | "max", number>> | null;
-  readonly #isLinear: boolean;
+  readonly #at: (
+    step: number,
+    maxRate: number,
+  ) => { readonly rate: number; readonly momentum: number };
+  readonly #cycleMomentum: boolean;
 
   /** @throws XError `argument` if an option is out of range */
   constructor(optimizer: ScheduledOptimizer, options: OneCycleOptions) {
@@ -77,38 +76,37 @@ export class OneCycleLR extends LearningRateSchedule {
       () =>
         `OneCycleLR: maxLr must be one number or one for each of the ${groups} parameter groups, got ${maxRates.length}. Correct it.`,
     );
-    for (const rate of maxRates) checkFactor("OneCycleLR", "maxLr", rate);
-    checkSteps("OneCycleLR", "totalSteps", totalSteps);
-    const factors = { divFactor, finalDivFactor, baseMomentum, maxMomentum };
-    for (const [name, factor] of Object.entries(factors)) checkFactor("OneCycleLR", name, factor);
-    check(
-      pctStart >= 0 && pctStart <= 1,
-      "argument",
-      () => `OneCycleLR: pctStart must lie between 0 and 1, got ${pctStart}. Correct it.`,
-    );
-    check(
-      ["cos", "linear"].includes(annealStrategy),
-      "argument",
-      () =>
-        `OneCycleLR: annealStrategy must be "cos" or "linear", got "${annealStrategy}". Choose one of them.`,
-    );
+    checkNumbers("OneCycleLR", nonNegative, { maxLr: maxRates });
+    checkNumbers("OneCycleLR", count, { totalSteps });
+    checkNumbers("OneCycleLR", nonNegative, { baseMomentum, maxMomentum });
+    checkNumbers("OneCycleLR", positive, { divFactor, finalDivFactor });
+    checkNumbers("OneCycleLR", probability, { pctStart });
+    checkChoice("OneCycleLR", "annealStrategy", annealStrategy, ["cos", "linear"]);
+    const phases = phasesOf(totalSteps, pctStart, options.threePhase === true);
     this.#totalSteps = totalSteps;
     this.#maxRates = maxRates;
-    this.#divFactor = divFactor;
-    this.#finalDivFactor = finalDivFactor;
-    this.#momenta =
-      options.cycleMomentum === false ? null : { base: baseMomentum, max: maxMomentum };
-    this.#isLinear = annealStrategy === "linear";
-    this.#phases = phasesOf(totalSteps, pctStart, options.threePhase === true);
+    this.#cycleMomentum = options.cycleMomentum !== false;
+    this.#at = (step, highest) => {
+      const first = highest / divFactor;
+      const last = first / finalDivFactor;
+      const levels = { first, highest, last, baseMomentum, maxMomentum };
+      const found = phases.findIndex(([end]) => step <= end);
+      const place = found < 0 ? phases.length - 1 : found;
+      const [end, from, to, before, after] = phases[place]!;
+      const start = phases[place - 1]?.[0] ?? 0;
+      const share = end === start ? 1 : (step - start) / (end - start);
+      const between = (low: Level, high: Level): number =>
+        annealStrategy === "linear"
+          ? levels[low] + (levels[high] - levels[low]) * share
+          : cosineBetween(levels[low], levels[high], share);
+      return { rate: between(from, to), momentum: between(before, after) };
+    };
     this.apply(0);
   }
 
   /** The learning rate after `step` steps of a group whose largest rate is `maxRate`. */
   rateAt(step: number, maxRate: number): number {
-    const first = maxRate / this.#divFactor;
-    const levels = { first, max: maxRate, last: first / this.#finalDivFactor };
-    const { phase, share } = this.#phaseAt(step);
-    return this.#between(levels[phase.rate[0]], levels[phase.rate[1]], share);
+    return this.#at(step, maxRate).rate;
   }
 
   /** Sets the rates and momenta for `step` steps. */
@@ -119,45 +117,22 @@ export class OneCycleLR extends LearningRateSchedule {
       () =>
         `OneCycleLR: the cycle has ${this.#totalSteps} steps, got step ${step + 1}. Make it longer or stop calling step().`,
     );
-    const { phase, share } = this.#phaseAt(step);
-    const momenta = this.#momenta;
     this.optimizer.paramGroups.forEach((group, i) => {
-      group.lr = this.rateAt(step, this.#maxRates[i]!);
-      if (momenta === null) return;
-      const [from, to] = phase.momentum;
-      this.optimizer.setMomentum(group, this.#between(momenta[from], momenta[to], share));
+      const { rate, momentum } = this.#at(step, this.#maxRates[i]!);
+      group.lr = rate;
+      if (this.#cycleMomentum) this.optimizer.setMomentum(group, momentum);
     });
-  }
-
-  #between(from: number, to: number, share: number): number {
-    return this.#isLinear ? from + (to - from) * share : cosineBetween(from, to, share);
-  }
-
-  /** The phase that a step belongs to, and which share of it is over. */
-  #phaseAt(step: number): { phase: Phase; share: number } {
-    let start = 0;
-    for (const [i, phase] of this.#phases.entries()) {
-      if (step <= phase.end || i === this.#phases.length - 1) {
-        return { phase, share: (step - start) / (phase.end - start) };
-      }
-      start = phase.end;
-    }
-    return { phase: this.#phases.at(-1)!, share: 1 };
   }
 }
 
 function phasesOf(totalSteps: number, pctStart: number, threePhase: boolean): Phase[] {
-  const rise: Phase = {
-    end: pctStart * totalSteps - 1,
-    rate: ["first", "max"],
-    momentum: ["max", "base"],
-  };
-  if (!threePhase) {
-    return [rise, { end: totalSteps - 1, rate: ["max", "last"], momentum: ["base", "max"] }];
-  }
+  const top = pctStart * totalSteps - 1;
+  const end = totalSteps - 1;
+  const rise: Phase = [top, "first", "highest", "maxMomentum", "baseMomentum"];
+  if (!threePhase) return [rise, [end, "highest", "last", "baseMomentum", "maxMomentum"]];
   return [
     rise,
-    { end: 2 * pctStart * totalSteps - 2, rate: ["max", "first"], momentum: ["base", "max"] },
-    { end: totalSteps - 1, rate: ["first", "last"], momentum: ["max", "max"] },
+    [2 * top, "highest", "first", "baseMomentum", "maxMomentum"],
+    [end, "first", "last", "maxMomentum", "maxMomentum"],
   ];
 }

@@ -1,6 +1,6 @@
 /** Learning rates that change from step to step. */
 
-import { check, XError } from "../../error.js";
+import { XError } from "../../error.js";
 import type { Optimizer } from "../optimizer.js";
 
 /** What has to be saved of a schedule. */
@@ -92,22 +92,18 @@ function areRates(rates: unknown, groups: number): boolean {
   return Array.isArray(rates) && rates.length === groups && rates.every(isRate);
 }
 
-/** Checks a number of steps. */
-export function checkSteps(owner: string, name: string, steps: number, least = 1): void {
-  check(
-    Number.isSafeInteger(steps) && steps >= least,
-    "argument",
-    () =>
-      `${owner}: ${name} must be a whole number of at least ${least}, got ${String(steps)}. Correct it.`,
-  );
-}
+/** A schedule whose rates follow from the number of steps done and the rate at first. */
+export abstract class FormulaSchedule extends LearningRateSchedule {
+  readonly #formula: (step: number, baseRate: number) => number;
 
-/** Checks a number that a rate is computed from. */
-export function checkFactor(owner: string, name: string, factor: number): void {
-  check(
-    Number.isFinite(factor) && factor >= 0,
-    "argument",
-    () =>
-      `${owner}: ${name} must be a finite number of at least 0, got ${String(factor)}. Correct it.`,
-  );
+  constructor(optimizer: ScheduledOptimizer, formula: (step: number, baseRate: number) => number) {
+    super(optimizer);
+    this.#formula = formula;
+    this.apply(0);
+  }
+
+  /** The learning rate after `step` steps. */
+  override rateAt(step: number, baseRate: number): number {
+    return this.#formula(step, baseRate);
+  }
 }

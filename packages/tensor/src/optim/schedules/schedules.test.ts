@@ -233,3 +233,8 @@ test("a state that does not fit is refused", () => {
   }
   expect(code).toBe("checkpoint");
 });
+
+test("a cycle whose rise has no length begins at the top", () => {
+  const schedule = new OneCycleLR(makeOptimizer(), { maxLr: 2, totalSteps: 4, pctStart: 0.25 });
+  expect(schedule.currentRates()).toEqual([2]);
+});

@@ -1,12 +1,8 @@
 /** Schedules that multiply the learning rate by a simple factor. */
 
 import { check } from "../../error.js";
-import {
-  checkFactor,
-  checkSteps,
-  LearningRateSchedule,
-  type ScheduledOptimizer,
-} from "./schedule.js";
+import { checkNumbers, count, nonNegative, wholeFrom } from "../../tensor/arguments.js";
+import { FormulaSchedule, LearningRateSchedule, type ScheduledOptimizer } from "./schedule.js";
 
 /**
  * Multiplies the learning rate by a factor that a function gives for the number of steps done.
@@ -19,19 +15,10 @@ import {
  * console.log(schedule.currentRates()); // → [ 0.25 ]
  * ```
  */
-export class LambdaLR extends LearningRateSchedule {
-  readonly #factor: (step: number) => number;
-
+export class LambdaLR extends FormulaSchedule {
   /** @param factor the factor after a number of steps */
   constructor(optimizer: ScheduledOptimizer, factor: (step: number) => number) {
-    super(optimizer);
-    this.#factor = factor;
-    this.apply(0);
-  }
-
-  /** The learning rate after `step` steps. */
-  rateAt(step: number, baseRate: number): number {
-    return baseRate * this.#factor(step);
+    super(optimizer, (step, baseRate) => baseRate * factor(step));
   }
 }
 
@@ -44,24 +31,13 @@ export interface ConstantOptions {
 }
 
 /** A reduced learning rate for some steps, then the whole one. */
-export class ConstantLR extends LearningRateSchedule {
-  readonly #factor: number;
-  readonly #totalIters: number;
-
+export class ConstantLR extends FormulaSchedule {
   /** @throws XError `argument` if an option is out of range */
   constructor(optimizer: ScheduledOptimizer, options: ConstantOptions = {}) {
-    super(optimizer);
     const { factor = 1 / 3, totalIters = 5 } = options;
-    checkFactor("ConstantLR", "factor", factor);
-    checkSteps("ConstantLR", "totalIters", totalIters, 0);
-    this.#factor = factor;
-    this.#totalIters = totalIters;
-    this.apply(0);
-  }
-
-  /** The learning rate after `step` steps. */
-  rateAt(step: number, baseRate: number): number {
-    return step < this.#totalIters ? baseRate * this.#factor : baseRate;
+    checkNumbers("ConstantLR", nonNegative, { factor });
+    checkNumbers("ConstantLR", wholeFrom(0), { totalIters });
+    super(optimizer, (step, baseRate) => (step < totalIters ? baseRate * factor : baseRate));
   }
 }
 
@@ -91,28 +67,16 @@ export interface LinearOptions {
  * console.log(rates); // → [ 0.5, 0.75, 1, 1 ]
  * ```
  */
-export class LinearLR extends LearningRateSchedule {
-  readonly #start: number;
-  readonly #end: number;
-  readonly #totalIters: number;
-
+export class LinearLR extends FormulaSchedule {
   /** @throws XError `argument` if an option is out of range */
   constructor(optimizer: ScheduledOptimizer, options: LinearOptions = {}) {
-    super(optimizer);
     const { startFactor = 1 / 3, endFactor = 1, totalIters = 5 } = options;
-    checkFactor("LinearLR", "startFactor", startFactor);
-    checkFactor("LinearLR", "endFactor", endFactor);
-    checkSteps("LinearLR", "totalIters", totalIters);
-    this.#start = startFactor;
-    this.#end = endFactor;
-    this.#totalIters = totalIters;
-    this.apply(0);
-  }
-
-  /** The learning rate after `step` steps. */
-  rateAt(step: number, baseRate: number): number {
-    const share = Math.min(step / this.#totalIters, 1);
-    return baseRate * (this.#start + (this.#end - this.#start) * share);
+    checkNumbers("LinearLR", nonNegative, { startFactor, endFactor });
+    checkNumbers("LinearLR", count, { totalIters });
+    super(optimizer, (step, baseRate) => {
+      const share = Math.min(step / totalIters, 1);
+      return baseRate * (startFactor + (endFactor - startFactor) * share);
+    });
   }
 }
 
@@ -125,23 +89,12 @@ export interface StepOptions {
 }
 
 /** A learning rate that falls every `stepSize` steps: `base · γ^⌊t / stepSize⌋`. */
-export class StepLR extends LearningRateSchedule {
-  readonly #stepSize: number;
-  readonly #gamma: number;
-
+export class StepLR extends FormulaSchedule {
   /** @throws XError `argument` if an option is out of range */
   constructor(optimizer: ScheduledOptimizer, { stepSize, gamma = 0.1 }: StepOptions) {
-    super(optimizer);
-    checkSteps("StepLR", "stepSize", stepSize);
-    checkFactor("StepLR", "gamma", gamma);
-    this.#stepSize = stepSize;
-    this.#gamma = gamma;
-    this.apply(0);
-  }
-
-  /** The learning rate after `step` steps. */
-  rateAt(step: number, baseRate: number): number {
-    return baseRate * this.#gamma ** Math.floor(step / this.#stepSize);
+    checkNumbers("StepLR", count, { stepSize });
+    checkNumbers("StepLR", nonNegative, { gamma });
+    super(optimizer, (step, baseRate) => baseRate * gamma ** Math.floor(step / stepSize));
   }
 }
 
@@ -154,24 +107,16 @@ export interface MultiStepOptions {
 }
 
 /** A learning rate that falls at given steps, each time by the factor γ. */
-export class MultiStepLR extends LearningRateSchedule {
-  readonly #milestones: readonly number[];
-  readonly #gamma: number;
-
+export class MultiStepLR extends FormulaSchedule {
   /** @throws XError `argument` if an option is out of range */
   constructor(optimizer: ScheduledOptimizer, { milestones, gamma = 0.1 }: MultiStepOptions) {
-    super(optimizer);
-    for (const milestone of milestones) checkSteps("MultiStepLR", "a milestone", milestone, 0);
-    checkFactor("MultiStepLR", "gamma", gamma);
-    this.#milestones = [...milestones];
-    this.#gamma = gamma;
-    this.apply(0);
-  }
-
-  /** The learning rate after `step` steps. */
-  rateAt(step: number, baseRate: number): number {
-    const passed = this.#milestones.filter((milestone) => milestone <= step).length;
-    return baseRate * this.#gamma ** passed;
+    checkNumbers("MultiStepLR", wholeFrom(0), { milestones });
+    checkNumbers("MultiStepLR", nonNegative, { gamma });
+    const own = [...milestones];
+    super(
+      optimizer,
+      (step, baseRate) => baseRate * gamma ** own.filter((milestone) => milestone <= step).length,
+    );
   }
 }
 
@@ -182,20 +127,11 @@ export interface ExponentialOptions {
 }
 
 /** A learning rate that falls in every step: `base · γᵗ`. */
-export class ExponentialLR extends LearningRateSchedule {
-  readonly #gamma: number;
-
+export class ExponentialLR extends FormulaSchedule {
   /** @throws XError `argument` if the factor is out of range */
   constructor(optimizer: ScheduledOptimizer, { gamma }: ExponentialOptions) {
-    super(optimizer);
-    checkFactor("ExponentialLR", "gamma", gamma);
-    this.#gamma = gamma;
-    this.apply(0);
-  }
-
-  /** The learning rate after `step` steps. */
-  rateAt(step: number, baseRate: number): number {
-    return baseRate * this.#gamma ** step;
+    checkNumbers("ExponentialLR", nonNegative, { gamma });
+    super(optimizer, (step, baseRate) => baseRate * gamma ** step);
   }
 }
 
@@ -208,24 +144,13 @@ export interface PolynomialOptions {
 }
 
 /** A learning rate that falls to 0 along a power: `base · (1 − min(t / T, 1))^power`. */
-export class PolynomialLR extends LearningRateSchedule {
-  readonly #totalIters: number;
-  readonly #power: number;
-
+export class PolynomialLR extends FormulaSchedule {
   /** @throws XError `argument` if an option is out of range */
   constructor(optimizer: ScheduledOptimizer, options: PolynomialOptions = {}) {
-    super(optimizer);
     const { totalIters = 5, power = 1 } = options;
-    checkSteps("PolynomialLR", "totalIters", totalIters);
-    checkFactor("PolynomialLR", "power", power);
-    this.#totalIters = totalIters;
-    this.#power = power;
-    this.apply(0);
-  }
-
-  /** The learning rate after `step` steps. */
-  rateAt(step: number, baseRate: number): number {
-    return baseRate * (1 - Math.min(step / this.#totalIters, 1)) ** this.#power;
+    checkNumbers("PolynomialLR", count, { totalIters });
+    checkNumbers("PolynomialLR", nonNegative, { power });
+    super(optimizer, (step, baseRate) => baseRate * (1 - Math.min(step / totalIters, 1)) ** power);
   }
 }
 
@@ -279,7 +204,7 @@ export class SequentialLR extends LearningRateSchedule {
       () =>
         "SequentialLR: all schedules must be of one optimizer, got one of another. Make them for this optimizer.",
     );
-    for (const milestone of milestones) checkSteps("SequentialLR", "a milestone", milestone);
+    checkNumbers("SequentialLR", count, { milestones });
     this.#schedules = [...schedules];
     this.#milestones = [...milestones];
     this.apply(0);

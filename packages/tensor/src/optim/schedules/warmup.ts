@@ -1,13 +1,9 @@
 /** Schedules that begin with a warm-up from 0, as they are usual for transformers. */
 
 import { check } from "../../error.js";
+import { checkNumbers, count, nonNegative, wholeFrom } from "../../tensor/arguments.js";
 import { cosineBetween } from "./cosine.js";
-import {
-  checkFactor,
-  checkSteps,
-  LearningRateSchedule,
-  type ScheduledOptimizer,
-} from "./schedule.js";
+import { FormulaSchedule, type ScheduledOptimizer } from "./schedule.js";
 
 /** Options of schedules with a warm-up and an end. */
 export interface WarmupOptions {
@@ -19,39 +15,31 @@ export interface WarmupOptions {
   readonly endFactor?: number;
 }
 
-/** A linear rise from 0 over the warm-up, then a fall that subclasses describe. */
-abstract class WarmupSchedule extends LearningRateSchedule {
-  readonly #warmupSteps: number;
-  readonly #totalSteps: number;
-  readonly #endFactor: number;
-
-  constructor(owner: string, optimizer: ScheduledOptimizer, options: WarmupOptions) {
-    super(optimizer);
+/** A linear rise from 0 over the warm-up, then a fall. */
+abstract class WarmupSchedule extends FormulaSchedule {
+  /** @param fall from 1 at share 0 to `end` at share 1 */
+  constructor(
+    owner: string,
+    optimizer: ScheduledOptimizer,
+    options: WarmupOptions,
+    fall: (end: number, share: number) => number,
+  ) {
     const { warmupSteps, totalSteps, endFactor = 0 } = options;
-    checkSteps(owner, "warmupSteps", warmupSteps, 0);
-    checkSteps(owner, "totalSteps", totalSteps);
-    checkFactor(owner, "endFactor", endFactor);
+    checkNumbers(owner, wholeFrom(0), { warmupSteps });
+    checkNumbers(owner, count, { totalSteps });
+    checkNumbers(owner, nonNegative, { endFactor });
     check(
       warmupSteps < totalSteps,
       "argument",
       () =>
         `${owner}: the warm-up must be shorter than the whole, got ${warmupSteps} of ${totalSteps} steps. Correct them.`,
     );
-    this.#warmupSteps = warmupSteps;
-    this.#totalSteps = totalSteps;
-    this.#endFactor = endFactor;
-    this.apply(0);
-  }
-
-  /** @internal From 1 at share 0 to `end` at share 1. */
-  protected abstract fall(end: number, share: number): number;
-
-  /** The learning rate after `step` steps. */
-  rateAt(step: number, baseRate: number): number {
-    const warmup = this.#warmupSteps;
-    if (step < warmup) return (baseRate * step) / warmup;
-    const share = Math.min((step - warmup) / (this.#totalSteps - warmup), 1);
-    return baseRate * this.fall(this.#endFactor, share);
+    const length = totalSteps - warmupSteps;
+    super(optimizer, (step, baseRate) =>
+      step < warmupSteps
+        ? (baseRate * step) / warmupSteps
+        : baseRate * fall(endFactor, Math.min((step - warmupSteps) / length, 1)),
+    );
   }
 }
 
@@ -59,12 +47,7 @@ abstract class WarmupSchedule extends LearningRateSchedule {
 export class WarmupLinearLR extends WarmupSchedule {
   /** @throws XError `argument` if an option is out of range */
   constructor(optimizer: ScheduledOptimizer, options: WarmupOptions) {
-    super("WarmupLinearLR", optimizer, options);
-  }
-
-  /** @internal */
-  protected override fall(end: number, share: number): number {
-    return 1 - (1 - end) * share;
+    super("WarmupLinearLR", optimizer, options, (end, share) => 1 - (1 - end) * share);
   }
 }
 
@@ -86,12 +69,7 @@ export class WarmupLinearLR extends WarmupSchedule {
 export class WarmupCosineLR extends WarmupSchedule {
   /** @throws XError `argument` if an option is out of range */
   constructor(optimizer: ScheduledOptimizer, options: WarmupOptions) {
-    super("WarmupCosineLR", optimizer, options);
-  }
-
-  /** @internal */
-  protected override fall(end: number, share: number): number {
-    return cosineBetween(1, end, share);
+    super("WarmupCosineLR", optimizer, options, (end, share) => cosineBetween(1, end, share));
   }
 }
 
@@ -102,19 +80,12 @@ export interface WarmupConstantOptions {
 }
 
 /** A linear rise from 0, then the whole learning rate. */
-export class WarmupConstantLR extends LearningRateSchedule {
-  readonly #warmupSteps: number;
-
+export class WarmupConstantLR extends FormulaSchedule {
   /** @throws XError `argument` if the number of steps is out of range */
   constructor(optimizer: ScheduledOptimizer, { warmupSteps }: WarmupConstantOptions) {
-    super(optimizer);
-    checkSteps("WarmupConstantLR", "warmupSteps", warmupSteps, 0);
-    this.#warmupSteps = warmupSteps;
-    this.apply(0);
-  }
-
-  /** The learning rate after `step` steps. */
-  rateAt(step: number, baseRate: number): number {
-    return step < this.#warmupSteps ? (baseRate * step) / this.#warmupSteps : baseRate;
+    checkNumbers("WarmupConstantLR", wholeFrom(0), { warmupSteps });
+    super(optimizer, (step, baseRate) =>
+      step < warmupSteps ? (baseRate * step) / warmupSteps : baseRate,
+    );
   }
 }
