@@ -1,8 +1,9 @@
 """Times attention in PyTorch: exact attention, and the algorithm of the original trim-transformer.
 
 Called by `pnpm bench attention --python PATH`. Takes one JSON argument
-{"threads", "heads", "dim", "cases": [{"op", "length", "backward"}], "rounds", "seconds"} and prints one
-JSON line a case: {"op", "length", "backward", "milliseconds", "fastest", "slowest"} or {"error"}.
+{"threads", "heads", "dim", "cases": [{"op", "length", "backward"}], "rounds", "seconds"}. Prints one
+JSON line {"settings"}, then one a case: {"op", "length", "backward"} with {"milliseconds", "fastest",
+"slowest"} or {"error"}.
 """
 
 import json
@@ -11,6 +12,10 @@ import sys
 import time
 
 import torch
+
+# A case that takes longer gets three rounds; one that takes longer still, a single one.
+PATIENCE = 4.0
+FEWEST_ROUNDS = 3
 
 
 def exact(q, k, v):
@@ -56,12 +61,19 @@ def run_case(case, heads, dim, rounds, seconds):
             with torch.no_grad():
                 operation(q, k, v)
 
-    once()
     start = time.perf_counter()
     once()
-    runs = max(1, int(seconds / max(time.perf_counter() - start, 1e-9)))
+    first = time.perf_counter() - start
+    if first < PATIENCE:
+        start = time.perf_counter()
+        once()
+        first = time.perf_counter() - start
+    runs = max(1, int(seconds / max(first, 1e-9)))
     times = []
-    for _ in range(rounds):
+    begun = time.perf_counter()
+    for i in range(rounds if first < PATIENCE else 1):
+        if i >= FEWEST_ROUNDS and time.perf_counter() - begun > PATIENCE:
+            break
         start = time.perf_counter()
         for _ in range(runs):
             once()
@@ -70,9 +82,34 @@ def run_case(case, heads, dim, rounds, seconds):
     return {"milliseconds": times[len(times) // 2], "fastest": times[0], "slowest": times[-1]}
 
 
+def limit_memory():
+    """Lets what does not fit raise an error, where the system would end the process."""
+    try:
+        import resource
+
+        with open("/proc/meminfo") as lines:
+            free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+        resource.setrlimit(resource.RLIMIT_AS, (free * 1024, free * 1024))
+    except (ImportError, OSError, StopIteration, ValueError):
+        pass
+
+
+def settings():
+    """The version, and how fast products are: that depends on the library torch was built with."""
+    a = torch.randn(512, 512)
+    a @ a
+    start = time.perf_counter()
+    for _ in range(5):
+        a @ a
+    gflops = 5 * 2 * 512**3 / (time.perf_counter() - start) / 1e9
+    return f"{torch.__version__}, {torch.get_num_threads()} threads, 512³ products at {gflops:.0f} GFLOPS"
+
+
 def main():
     request = json.loads(sys.argv[1])
     torch.set_num_threads(request["threads"])
+    limit_memory()
+    print(json.dumps({"settings": settings()}), flush=True)
     for case in request["cases"]:
         try:
             result = run_case(case, request["heads"], request["dim"], request["rounds"], request["seconds"])

@@ -1,13 +1,16 @@
 /** `pnpm bench`: how fast we are, beside others, with what got worse. */
 
-import { writeFile } from "node:fs/promises";
 import { Argument, Command, InvalidArgumentError } from "commander";
+import { writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { peerNames, type PeerName } from "./peers/open.js";
 import { formatSuite, type SuiteResult } from "./report.js";
+import { soak, type SoakOptions } from "./soak.js";
 import { attention } from "./suites/attention.js";
+import { decode } from "./suites/decode.js";
 import { elementwise } from "./suites/elementwise.js";
 import { gemm } from "./suites/gemm.js";
+import { overhead } from "./suites/overhead.js";
 import { train } from "./suites/train.js";
 import type { SuiteOptions } from "./suites/tasks.js";
 
@@ -16,6 +19,8 @@ const suites: Record<string, (options: SuiteOptions) => Promise<SuiteResult>> = 
   elementwise,
   attention,
   train,
+  decode,
+  overhead,
 };
 
 function parsePeers(text: string): PeerName[] {
@@ -30,6 +35,16 @@ function parsePeers(text: string): PeerName[] {
   return names as PeerName[];
 }
 
+function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < least) {
+      throw new InvalidArgumentError(`it must be a whole number of at least ${least}.`);
+    }
+    return value;
+  };
+}
+
 interface Options {
   readonly peers: PeerName[];
   readonly quick: boolean;
@@ -37,6 +52,43 @@ interface Options {
   readonly threads: number;
   readonly python?: string;
 }
+
+async function runSuites(suite: string, options: Options): Promise<void> {
+  const names = suite === "all" ? Object.keys(suites) : [suite];
+  const machine = {
+    processor: cpus()[0]?.model ?? "unknown processor",
+    node: process.versions.node,
+    threads: options.threads,
+  };
+  console.log(`${machine.processor}, Node ${machine.node}, ${machine.threads} threads`);
+  const results: SuiteResult[] = [];
+  for (const name of names) {
+    const result = await suites[name]!({
+      effort: options.quick
+        ? { rounds: 3, turnMilliseconds: 50 }
+        : { rounds: 7, turnMilliseconds: 200 },
+      peers: options.peers,
+      threads: options.threads,
+      quick: options.quick,
+      python: options.python ?? null,
+      progress: (what) => process.stderr.write(`  ${name}: ${what}\n`),
+    });
+    results.push(result);
+    console.log(formatSuite(result));
+    // After each, so that what was measured is there if a later one is cut short.
+    if (options.json !== undefined) {
+      await writeFile(options.json, `${JSON.stringify({ machine, suites: results }, null, 2)}\n`);
+    }
+  }
+  if (options.json !== undefined) console.log(`\nWritten to ${options.json}.`);
+}
+
+const threads = [
+  "--threads <number>",
+  "threads, for every library that can use them",
+  wholeNumber(1),
+  availableParallelism(),
+] as const;
 
 const program = new Command("bench")
   .description(
@@ -49,31 +101,38 @@ const program = new Command("bench")
     ...peerNames,
   ])
   .option("--quick", "fewer sizes, less time", false)
-  .option("--threads <number>", "threads for everybody", Number, availableParallelism())
-  .option("--python <path>", "an interpreter with torch, for the original algorithms")
+  .option(...threads)
+  .option("--python <path>", "an interpreter with torch, for attention in PyTorch")
   .option("--json <file>", "write everything measured to a file")
-  .action(async (suite: string, options: Options) => {
-    const names = suite === "all" ? Object.keys(suites) : [suite];
-    const results: SuiteResult[] = [];
-    console.log(`${cpus()[0]?.model ?? "unknown processor"}, Node ${process.versions.node}`);
-    for (const name of names) {
-      const result = await suites[name]!({
-        effort: options.quick
-          ? { rounds: 3, turnMilliseconds: 50 }
-          : { rounds: 7, turnMilliseconds: 200 },
-        peers: options.peers,
-        threads: options.threads,
-        quick: options.quick,
-        python: options.python ?? null,
-        progress: (what) => process.stderr.write(`  ${name}: ${what}\n`),
-      });
-      results.push(result);
-      console.log(formatSuite(result));
-    }
-    if (options.json !== undefined) {
-      await writeFile(options.json, `${JSON.stringify(results, null, 2)}\n`);
-      console.log(`\nWritten to ${options.json}.`);
-    }
+  .action(runSuites);
+
+program
+  .command("soak")
+  .description(
+    "Trains and decodes for long with a small model: nothing may be compiled, added to memory or left behind. Exits with 1 otherwise.",
+  )
+  .option("--steps <number>", "training steps", wholeNumber(3), 1000)
+  .option("--tokens <number>", "decode steps", wholeNumber(3), 10_000)
+  .option("--width <number>", "size of the model's vectors, a multiple of 32", wholeNumber(32), 64)
+  .option(...threads)
+  .action(async (options: SoakOptions) => {
+    const complaints = await soak(options, (line) => console.log(line));
+    if (complaints.length > 0) process.exitCode = 1;
+    // Only reached where something keeps the process running.
+    setTimeout(() => {
+      console.log(
+        `NOT held: it does not exit by itself: ${process.getActiveResourcesInfo().join(", ")}.`,
+      );
+      process.exit(1);
+    }, 5000).unref();
   });
+
+// Libraries' processes are ended by a handler of `exit`, which a signal alone would pass by.
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const) {
+  process.once(signal, () => process.exit(code));
+}
 
 await program.parseAsync();

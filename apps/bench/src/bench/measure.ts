@@ -22,6 +22,12 @@ export interface Effort {
   readonly turnMilliseconds: number;
 }
 
+/** Once measuring took this long, three rounds are enough. */
+const patienceMilliseconds = 8000;
+const fewestRounds = 3;
+/** What takes longer than this needs no long warm-up. */
+const slowMilliseconds = 1000;
+
 /**
  * Times all competitors: after a warm-up each has `rounds` turns, one after the other, so that a
  * slow moment of the machine meets all of them.
@@ -35,15 +41,19 @@ export async function measure(
     // Enough runs for engines to optimise, and to know how many fit into a turn.
     let count = 0;
     let total = 0;
+    let latest = 0;
     while (count < 3 || total < 2 * turnMilliseconds) {
-      total += await competitor.turn(1);
+      latest = await competitor.turn(1);
+      total += latest;
       count++;
+      if (latest > slowMilliseconds) break;
     }
-    const each = total / count;
-    runs.push(Math.max(1, Math.ceil(turnMilliseconds / each)));
+    runs.push(Math.max(1, Math.ceil(turnMilliseconds / Math.min(latest, total / count))));
   }
   const times = competitors.map(() => [] as number[]);
+  const start = performance.now();
   for (let round = 0; round < rounds; round++) {
+    if (round >= fewestRounds && performance.now() - start > patienceMilliseconds) break;
     for (const [i, competitor] of competitors.entries()) {
       times[i]!.push((await competitor.turn(runs[i]!)) / runs[i]!);
     }
@@ -51,7 +61,8 @@ export async function measure(
   return new Map(competitors.map(({ name }, i) => [name, summarize(times[i]!)]));
 }
 
-function summarize(times: readonly number[]): Sample {
+/** The median of several times, and how far they spread. */
+export function summarize(times: readonly number[]): Sample {
   const sorted = [...times].sort((a, b) => a - b);
   return {
     median: sorted[sorted.length >> 1]!,

@@ -3,10 +3,11 @@
 import Table from "cli-table3";
 import type { Sample } from "./measure.js";
 
-/** One measured competitor within a row. */
+/** One competitor within a row. */
 export interface Entry {
   readonly name: string;
-  readonly sample: Sample;
+  /** `null` where it could not do it; the notes say why. */
+  readonly sample: Sample | null;
   /** Largest difference from the first competitor's result, relative to the largest element. */
   readonly difference?: number;
   /** Other figures, e.g. GFLOPS or bytes. */
@@ -20,12 +21,16 @@ export interface Row {
   readonly entries: readonly Entry[];
 }
 
-/** A ratio that is promised, and what was measured. */
+/** What is promised, and what was measured. */
 export interface Claim {
   readonly claim: string;
-  readonly ratio: number;
+  readonly measured: number;
   readonly must: number;
   readonly aim: number;
+  /** Written behind the numbers. Default: `x`, a ratio. */
+  readonly unit?: string;
+  /** Whether less is better. Default: more is. */
+  readonly atMost?: boolean;
 }
 
 /** All of a suite. */
@@ -71,14 +76,14 @@ export function formatSuite({ suite, rows, claims, notes }: SuiteResult): string
       style: { head: [], border: [], compact: true },
     });
     for (const { what, entries } of rows) {
+      const ours = entries[0]?.sample?.median ?? NaN;
       entries.forEach(({ name, sample, figures: own, difference }, i) => {
-        const ratio = sample.median / entries[0]!.sample.median;
         table.push([
           i === 0 ? what : "",
           name,
-          short(sample.median),
-          spread(sample),
-          i === 0 ? "" : `${short(ratio)}x`,
+          sample === null ? "–" : short(sample.median),
+          sample === null ? "" : spread(sample),
+          i === 0 || sample === null ? "" : `${short(sample.median / ours)}x`,
           ...figures.map((figure) => (own?.[figure] === undefined ? "" : short(own[figure]))),
           difference === undefined ? "" : difference.toExponential(1),
         ]);
@@ -86,15 +91,19 @@ export function formatSuite({ suite, rows, claims, notes }: SuiteResult): string
     }
     parts.push(table.toString());
   }
-  if (claims.length > 0) {
+  // What was not measured, since a library was left out, is not judged.
+  const judged = claims.filter(({ measured }) => Number.isFinite(measured));
+  if (judged.length > 0) {
     const table = new Table({
       head: ["claim", "measured", "must", "aim", ""],
       colAligns: ["left", "right", "right", "right", "left"],
       style: { head: [], border: [], compact: true },
     });
-    for (const { claim, ratio, must, aim } of claims) {
-      const verdict = ratio >= aim ? "aim reached" : ratio >= must ? "reached" : "NOT reached";
-      table.push([claim, `${short(ratio)}x`, `${must}x`, `${aim}x`, verdict]);
+    for (const { claim, measured, must, aim, unit = "x", atMost = false } of judged) {
+      const meets = (bound: number): boolean => (atMost ? measured <= bound : measured >= bound);
+      const verdict = meets(aim) ? "aim reached" : meets(must) ? "reached" : "NOT reached";
+      const bound = (value: number): string => `${atMost ? "≤ " : ""}${value}${unit}`;
+      table.push([claim, `${short(measured)}${unit}`, bound(must), bound(aim), verdict]);
     }
     parts.push(table.toString());
   }

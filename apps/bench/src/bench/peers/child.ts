@@ -13,18 +13,24 @@ export type Request =
   /** Runs `runs` times. */
   | { readonly kind: "turn"; readonly runs: number }
   | { readonly kind: "result" }
-  | { readonly kind: "bytes" }
+  | { readonly kind: "figures" }
   | { readonly kind: "release" };
 
-/** What the child answers. */
-export type Reply =
-  | { readonly kind: "done" }
-  | { readonly kind: "opened"; readonly settings: string }
-  | { readonly kind: "prepared"; readonly able: boolean }
-  | { readonly kind: "timed"; readonly milliseconds: number }
-  | { readonly kind: "result"; readonly data: Float32Array }
-  | { readonly kind: "bytes"; readonly bytes: number }
-  | { readonly kind: "failed"; readonly message: string };
+/** What the child answers: to a request its reply, or that it failed. */
+export type Reply = Replies[keyof Replies] | { readonly kind: "failed"; readonly message: string };
+
+/** The reply to each request. */
+export interface Replies {
+  readonly open: { readonly kind: "open"; readonly settings: string };
+  readonly prepare: { readonly kind: "prepare"; readonly able: boolean };
+  readonly turn: { readonly kind: "turn"; readonly milliseconds: number };
+  readonly result: { readonly kind: "result"; readonly data: Float32Array };
+  readonly figures: {
+    readonly kind: "figures";
+    readonly figures: Readonly<Record<string, number>>;
+  };
+  readonly release: { readonly kind: "release" };
+}
 
 let peer: Awaited<ReturnType<typeof openPeer>> | null = null;
 let prepared: Prepared | null = null;
@@ -34,25 +40,28 @@ async function answer(request: Request): Promise<Reply> {
     case "open":
       if (!peerNames.includes(request.peer)) throw new Error(`unknown library ${request.peer}`);
       peer = await openPeer(request.peer, request.threads);
-      return { kind: "opened", settings: peer.settings };
+      return { kind: "open", settings: peer.settings };
     case "prepare":
       prepared = await peer!.prepare(request.task, request.inputs);
-      return { kind: "prepared", able: prepared !== null };
+      return { kind: "prepare", able: prepared !== null };
     case "turn": {
       const start = performance.now();
       for (let i = 0; i < request.runs; i++) await prepared!.run();
-      return { kind: "timed", milliseconds: performance.now() - start };
+      return { kind: "turn", milliseconds: performance.now() - start };
     }
     case "result":
       return { kind: "result", data: await prepared!.result() };
-    case "bytes":
-      return { kind: "bytes", bytes: prepared!.intermediateBytes?.() ?? NaN };
+    case "figures":
+      return { kind: "figures", figures: prepared!.figures?.() ?? {} };
     case "release":
       prepared?.release();
       prepared = null;
-      return { kind: "done" };
+      return { kind: "release" };
   }
 }
+
+// Workers of a library may keep a process alive whose parent is gone.
+process.on("disconnect", () => process.exit());
 
 process.on("message", (request: Request) => {
   answer(request).then(

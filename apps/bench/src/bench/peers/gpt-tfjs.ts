@@ -1,6 +1,6 @@
 /** A GPT and its training step in TensorFlow.js, as gpt-tfjs writes it. */
 
-import type * as tfjs from "@tensorflow/tfjs-core";
+import type * as tfjs from "@tensorflow/tfjs";
 import type { Prepared, TrainTask } from "./peer.js";
 
 type Core = typeof tfjs;

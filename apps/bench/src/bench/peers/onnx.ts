@@ -2,7 +2,7 @@
 
 import type { InferenceSession, Tensor } from "onnxruntime-web";
 import { onnxModel } from "./onnx-model.js";
-import { inputShapes, type Peer } from "./peer.js";
+import { inputShapes, isArrayTask, type Peer } from "./peer.js";
 
 /** The part of the two packages that is used; it is the same in both. */
 interface Runtime {
@@ -22,6 +22,7 @@ function peer(
     name,
     settings,
     prepare: async (task, inputs) => {
+      if (!isArrayTask(task)) return null;
       const session = await runtime.InferenceSession.create(onnxModel(task), options);
       const shapes = inputShapes(task);
       const feeds = Object.fromEntries(

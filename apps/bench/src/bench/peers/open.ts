@@ -8,6 +8,12 @@ export const peerNames = ["ours", "jax", "tfjs", "ort-web", "ort-node"] as const
 /** A library's name. */
 export type PeerName = (typeof peerNames)[number];
 
+/**
+ * Those that run native code. They are marks rather than competitors, and their threads spin after
+ * each run, so they are measured when nobody else is.
+ */
+export const nativePeerNames: ReadonlySet<PeerName> = new Set(["ort-node"]);
+
 /** Loads a library; each is loaded only in its own process. */
 export async function openPeer(name: PeerName, threads: number): Promise<Peer> {
   switch (name) {

@@ -9,10 +9,18 @@ import {
   realize,
   scaledDotProductAttention,
   setThreads,
+  zeros,
   type Tensor,
 } from "@x/tensor";
+import { decode } from "./decode-ours.js";
 import { trainGpt } from "./gpt-ours.js";
-import { inputShapes, trainingTokens, type AttentionTask, type Peer, type Task } from "./peer.js";
+import {
+  inputShapes,
+  trainingTokens,
+  type ArrayTask,
+  type AttentionTask,
+  type Peer,
+} from "./peer.js";
 
 function attend(task: AttentionTask, q: Tensor, k: Tensor, v: Tensor): Tensor {
   const scale = 1 / Math.sqrt(task.dim);
@@ -28,8 +36,26 @@ function attend(task: AttentionTask, q: Tensor, k: Tensor, v: Tensor): Tensor {
   }
 }
 
+/** Elements that are brought to the device at once. */
+const pieceSize = 4096;
+
+/**
+ * Brings numbers to the device piece by piece: a tensor made of data is copied into the memory for
+ * intermediates when it is first used, and would count there.
+ */
+async function fill(tensor: Tensor, data: Float32Array): Promise<void> {
+  const flat = await zeros([data.length]).realize();
+  for (let start = 0; start < data.length; start += pieceSize) {
+    const piece = data.slice(start, start + pieceSize);
+    flat.assign(flat.dynamicUpdate(0, fromData(piece, [piece.length]), start));
+    await flat.realize();
+  }
+  await tensor.assign(flat.reshape(tensor.shape)).realize();
+  flat.dispose();
+}
+
 /** The results of a task: its output, or the gradients of its inputs. */
-function compute(task: Task, inputs: readonly Tensor[]): readonly Tensor[] {
+function compute(task: ArrayTask | AttentionTask, inputs: readonly Tensor[]): readonly Tensor[] {
   const [a, b, c] = inputs as [Tensor, Tensor, Tensor];
   switch (task.op) {
     case "matmul":
@@ -42,8 +68,6 @@ function compute(task: Task, inputs: readonly Tensor[]): readonly Tensor[] {
       return [a.gelu()];
     case "chain":
       return [a.mul(b).add(a).tanh().mul(0.5).add(b)];
-    case "train":
-      throw new Error("a training step is prepared by trainGpt");
     case "attention": {
       const output = attend(task, a, b, c);
       if (!task.backward) return [output];
@@ -62,9 +86,12 @@ export function ours(threads: number): Peer {
     settings: describeDevice(),
     prepare: async (task, inputs) => {
       if (task.op === "train") return trainGpt(task, trainingTokens(task));
+      if (task.op === "decode") return decode(task);
       const shapes = inputShapes(task);
       const requiresGrad = task.op === "attention" && task.backward;
-      const tensors = inputs.map((data, i) => fromData(data, shapes[i]!, { requiresGrad }));
+      const tensors = shapes.map((shape) => zeros(shape, { requiresGrad }));
+      for (const [i, tensor] of tensors.entries()) await fill(tensor, inputs[i]!);
+      const taken = memory().tensors;
       let latest: readonly Tensor[] = [];
       const run = async (): Promise<void> => {
         if (!requiresGrad) for (const tensor of latest) tensor.dispose();
@@ -75,7 +102,7 @@ export function ours(threads: number): Peer {
       return {
         run,
         result: async () => (await latest[0]!.data()) as Float32Array,
-        intermediateBytes: () => memory().plans,
+        figures: () => ({ MiB: (memory().total - taken) / 2 ** 20 }),
         release: () => {
           if (!requiresGrad) for (const tensor of latest) tensor.dispose();
           for (const tensor of tensors) tensor.dispose();

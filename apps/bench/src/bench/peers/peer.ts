@@ -1,7 +1,10 @@
 /** What every library that is compared has to do, behind one small interface. */
 
-/** A computation that libraries are compared on. Matrices are row-major float32. */
-export type Task =
+/** A computation that libraries are compared on. */
+export type Task = ArrayTask | AttentionTask | TrainTask | DecodeTask;
+
+/** One that every library can do. Matrices are row-major float32. */
+export type ArrayTask =
   | { readonly op: "matmul"; readonly m: number; readonly k: number; readonly n: number }
   /** Over the last axis of [rows, columns]. */
   | { readonly op: "softmax"; readonly rows: number; readonly columns: number }
@@ -10,9 +13,7 @@ export type Task =
   /** x Φ(x), with erf. */
   | { readonly op: "gelu"; readonly size: number }
   /** tanh(a · b + a) · 0.5 + b. */
-  | { readonly op: "chain"; readonly size: number }
-  | AttentionTask
-  | TrainTask;
+  | { readonly op: "chain"; readonly size: number };
 
 /** A training step of a GPT: softmax attention, GELU, pre-norm, Adam, cross entropy. */
 export interface TrainTask {
@@ -40,14 +41,30 @@ export interface AttentionTask {
   readonly backward: boolean;
 }
 
+/** Decoding one token after the other from `position` on, each the input of the next. */
+export interface DecodeTask {
+  readonly op: "decode";
+  /** `trim`: a state of constant size. `softmax`: a cache of all keys and values. */
+  readonly kind: "trim" | "softmax";
+  readonly position: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+}
+
+/** Whether every library can do a task. */
+export function isArrayTask(task: Task): task is ArrayTask {
+  return task.op !== "attention" && task.op !== "train" && task.op !== "decode";
+}
+
 /** A task made ready to run again and again on the same inputs. */
 export interface Prepared {
   /** Computes once; resolves when the result is there. */
   run(): Promise<void> | void;
   /** The result of the latest run, to check that everybody computed the same. */
   result(): Promise<Float32Array>;
-  /** Bytes the library holds for intermediates, where it tells. */
-  intermediateBytes?(): number;
+  /** Other facts about the latest run, such as bytes, where the library tells. */
+  figures?(): Readonly<Record<string, number>>;
   release(): void;
 }
 
@@ -60,7 +77,7 @@ export interface Peer {
   prepare(task: Task, inputs: readonly Float32Array[]): Promise<Prepared | null>;
 }
 
-/** The inputs a task takes, by shape; a training step makes its own. */
+/** The inputs a task takes, by shape; training and decoding make their own. */
 export function inputShapes(task: Task): readonly (readonly number[])[] {
   switch (task.op) {
     case "matmul":
@@ -77,6 +94,7 @@ export function inputShapes(task: Task): readonly (readonly number[])[] {
     case "chain":
       return [[task.size], [task.size]];
     case "train":
+    case "decode":
       return [];
     case "attention": {
       const shape = [1, task.heads, task.length, task.dim];
@@ -86,7 +104,7 @@ export function inputShapes(task: Task): readonly (readonly number[])[] {
 }
 
 /** The shape of a task's result. */
-export function outputShape(task: Task): readonly number[] {
+export function outputShape(task: ArrayTask): readonly number[] {
   if (task.op === "matmul") return [task.m, task.n];
   return inputShapes(task)[0] ?? [];
 }
@@ -101,6 +119,8 @@ export function formatTask(task: Task): string {
       return `${task.op} ${task.rows}×${task.columns}`;
     case "train":
       return `training step, ${task.layers} layers of ${task.width}, context ${task.context}`;
+    case "decode":
+      return `${task.kind}, a token at position ${task.position}`;
     case "attention":
       return `${task.kind} N=${task.length}${task.backward ? " with gradients" : ""}`;
     default:

@@ -1,12 +1,26 @@
 /** A library in its own process, seen from the parent. */
 
 import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import type { Reply, Request } from "./child.js";
+import type { Replies, Reply, Request } from "./child.js";
 import type { PeerName } from "./open.js";
 import type { Task } from "./peer.js";
 
-/** One library's process. */
+const living = new Set<ChildProcess>();
+
+// A process that stands still would outlive this one.
+process.on("exit", () => {
+  for (const child of living) child.kill("SIGKILL");
+});
+
+/** Windows cannot stop a process; there, threads that spin when idle disturb the others a little. */
+const canStop = process.platform !== "win32";
+
+/**
+ * One library's process. It stands still unless it was asked something, so that whatever its
+ * threads do when they are idle takes nothing from the library that is being measured.
+ */
 export class RemotePeer {
   readonly name: PeerName;
   readonly settings: string;
@@ -18,59 +32,61 @@ export class RemotePeer {
     this.#child = child;
   }
 
-  /** Starts the process and loads the library; `nodeOptions` are flags for Node. */
-  static async open(
-    name: PeerName,
-    threads: number,
-    nodeOptions: readonly string[] = [],
-  ): Promise<RemotePeer> {
+  /** Starts the process and loads the library. */
+  static async open(name: PeerName, threads: number): Promise<RemotePeer> {
     const child = fork(fileURLToPath(new URL("child.js", import.meta.url)), [], {
-      execArgv: [...process.execArgv, ...nodeOptions],
       serialization: "advanced",
       // Some libraries greet on standard output.
       stdio: ["ignore", "ignore", "inherit", "ipc"],
     });
-    const reply = await ask(child, { kind: "open", peer: name, threads });
-    if (reply.kind !== "opened") throw new Error(`${name} did not open`);
-    return new RemotePeer(name, reply.settings, child);
+    living.add(child);
+    child.once("exit", () => living.delete(child));
+    try {
+      const { settings } = await ask(child, { kind: "open", peer: name, threads });
+      return new RemotePeer(name, settings, child);
+    } catch (error) {
+      child.kill("SIGKILL");
+      throw error;
+    }
   }
 
   /** Makes a task ready; `false` where the library cannot do it. */
   async prepare(task: Task, inputs: readonly Float32Array[]): Promise<boolean> {
-    const reply = await ask(this.#child, { kind: "prepare", task, inputs });
-    return reply.kind === "prepared" && reply.able;
+    return (await ask(this.#child, { kind: "prepare", task, inputs })).able;
   }
 
   /** Runs the prepared task; gives the milliseconds for all runs together. */
   async turn(runs: number): Promise<number> {
-    const reply = await ask(this.#child, { kind: "turn", runs });
-    if (reply.kind !== "timed") throw new Error(`${this.name} did not run`);
-    return reply.milliseconds;
+    return (await ask(this.#child, { kind: "turn", runs })).milliseconds;
   }
 
   /** The result of the latest run. */
   async result(): Promise<Float32Array> {
-    const reply = await ask(this.#child, { kind: "result" });
-    if (reply.kind !== "result") throw new Error(`${this.name} gave no result`);
-    return reply.data;
+    return (await ask(this.#child, { kind: "result" })).data;
   }
 
-  /** Bytes of intermediates, NaN where the library does not tell. */
-  async intermediateBytes(): Promise<number> {
-    const reply = await ask(this.#child, { kind: "bytes" });
-    return reply.kind === "bytes" ? reply.bytes : NaN;
+  /** Facts about the latest run, where the library tells. */
+  async figures(): Promise<Readonly<Record<string, number>>> {
+    return (await ask(this.#child, { kind: "figures" })).figures;
   }
 
   async release(): Promise<void> {
     await ask(this.#child, { kind: "release" });
   }
 
-  close(): void {
-    this.#child.kill();
+  /** Ends the process; resolves when it is gone. */
+  async close(): Promise<void> {
+    if (!living.has(this.#child)) return;
+    const gone = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await gone;
   }
 }
 
-function ask(child: ChildProcess, request: Request): Promise<Reply> {
+function ask<K extends Request["kind"]>(
+  child: ChildProcess,
+  request: Request & { readonly kind: K },
+): Promise<Replies[K]> {
   return new Promise((resolve, reject) => {
     const finish = (act: () => void): void => {
       child.off("message", onMessage);
@@ -79,13 +95,15 @@ function ask(child: ChildProcess, request: Request): Promise<Reply> {
     };
     const onMessage = (reply: Reply): void =>
       finish(() => {
+        if (canStop) child.kill("SIGSTOP");
         if (reply.kind === "failed") reject(new Error(reply.message));
-        else resolve(reply);
+        else resolve(reply as Replies[K]);
       });
-    const onExit = (code: number | null): void =>
-      finish(() => reject(new Error(`the process ended with code ${code}`)));
+    const onExit = (code: number | null, signal: string | null): void =>
+      finish(() => reject(new Error(`the process ended (${signal ?? `code ${code}`})`)));
     child.on("message", onMessage);
     child.on("exit", onExit);
+    if (canStop) child.kill("SIGCONT");
     child.send(request);
   });
 }

@@ -2,9 +2,7 @@
 
 import type { Task } from "../peers/peer.js";
 import type { SuiteResult } from "../report.js";
-import { advantage, compareTasks, type SuiteOptions } from "./tasks.js";
-
-const wasmPeers = ["jax", "tfjs", "ort-web"];
+import { advantage, compareTasks, wasmPeers, type SuiteOptions } from "./tasks.js";
 
 /** The suite `elementwise`. */
 export async function elementwise(options: SuiteOptions): Promise<SuiteResult> {
@@ -19,7 +17,7 @@ export async function elementwise(options: SuiteOptions): Promise<SuiteResult> {
   const { rows, notes } = await compareTasks(tasks, options, () => ({}));
   const claims = rows.map((row) => ({
     claim: `${row.what} against the best WASM library`,
-    ratio: advantage(row, wasmPeers),
+    measured: advantage(row, wasmPeers),
     must: 1.5,
     aim: 4,
   }));

@@ -2,7 +2,7 @@
 
 import { measure, type Effort } from "../measure.js";
 import { formatTask, inputShapes, type Task } from "../peers/peer.js";
-import type { PeerName } from "../peers/open.js";
+import { nativePeerNames, type PeerName } from "../peers/open.js";
 import { RemotePeer } from "../peers/remote.js";
 import type { Entry, Row } from "../report.js";
 
@@ -19,7 +19,7 @@ export interface SuiteOptions {
 }
 
 /** Numbers between −1 and 1, the same on every run. */
-export function numbers(size: number, seed: number): Float32Array {
+function numbers(size: number, seed: number): Float32Array {
   let state = seed >>> 0 || 1;
   return Float32Array.from({ length: size }, () => {
     state ^= state << 13;
@@ -29,60 +29,98 @@ export function numbers(size: number, seed: number): Float32Array {
   });
 }
 
+/** The inputs of a task, the same for every library. */
+export function inputsOf(task: Task): Float32Array[] {
+  return inputShapes(task).map((shape, i) =>
+    numbers(
+      shape.reduce((a, b) => a * b, 1),
+      i + 1,
+    ),
+  );
+}
+
 /** Figures derived from the time of a task. */
 export type FiguresOf = (task: Task, milliseconds: number) => Record<string, number>;
 
-/** Times every task on every library; ours is first. */
+/**
+ * Times every task on every library; ours is first. Ours and those in WebAssembly take turns; each
+ * that runs native code has a pass of its own, when no other process is left.
+ */
 export async function compareTasks(
   tasks: readonly Task[],
   options: SuiteOptions,
   figuresOf: FiguresOf,
 ): Promise<{ rows: Row[]; notes: string[] }> {
-  const names: PeerName[] = ["ours", ...options.peers.filter((name) => name !== "ours")];
+  const others = options.peers.filter((name) => name !== "ours");
+  const native = others.filter((name) => nativePeerNames.has(name));
+  const inTurn = others.filter((name) => !nativePeerNames.has(name));
+  const pass: Pass = {
+    tasks,
+    options,
+    figuresOf,
+    entries: tasks.map(() => []),
+    expected: new Map(),
+    notes: [],
+  };
+  await measurePass(["ours", ...inTurn], pass);
+  for (const name of native) await measurePass([name], pass);
+  const rows = tasks.map((task, i) => ({ what: formatTask(task), entries: pass.entries[i]! }));
+  return { rows, notes: pass.notes };
+}
+
+interface Pass {
+  readonly tasks: readonly Task[];
+  readonly options: SuiteOptions;
+  readonly figuresOf: FiguresOf;
+  /** Filled in, one list a task. */
+  readonly entries: Entry[][];
+  /** Our results. */
+  readonly expected: Map<Task, Float32Array>;
+  readonly notes: string[];
+}
+
+async function measurePass(names: readonly PeerName[], pass: Pass): Promise<void> {
+  const { tasks, options, figuresOf, entries, expected, notes } = pass;
   const remotes: RemotePeer[] = [];
-  const notes: string[] = [];
-  const rows: Row[] = [];
   try {
     for (const name of names) {
-      const remote = await RemotePeer.open(name, options.threads);
-      notes.push(`${name}: ${remote.settings}`);
-      remotes.push(remote);
+      try {
+        const remote = await RemotePeer.open(name, options.threads);
+        notes.push(`${name}: ${remote.settings}`);
+        remotes.push(remote);
+      } catch (error) {
+        if (name === "ours") throw error;
+        notes.push(`${name} cannot be loaded: ${String(error)}`);
+      }
     }
-    for (const task of tasks) {
-      options.progress(formatTask(task));
-      const inputs = inputShapes(task).map((shape, i) =>
-        numbers(
-          shape.reduce((a, b) => a * b, 1),
-          i + 1,
-        ),
-      );
+    for (const [i, task] of tasks.entries()) {
+      options.progress(`${formatTask(task)} (${names.join(", ")})`);
       const able: RemotePeer[] = [];
       for (const remote of remotes) {
         try {
-          if (await remote.prepare(task, inputs)) able.push(remote);
+          if (await remote.prepare(task, inputsOf(task))) able.push(remote);
         } catch (error) {
+          if (remote.name === "ours") throw error;
           notes.push(`${remote.name} failed at ${formatTask(task)}: ${String(error)}`);
         }
       }
       const samples = await measure(able, options.effort);
-      const expected = await able[0]!.result();
-      const entries: Entry[] = [];
       for (const remote of able) {
         const sample = samples.get(remote.name)!;
-        entries.push({
+        const result = await remote.result();
+        if (!expected.has(task)) expected.set(task, result);
+        entries[i]!.push({
           name: remote.name,
           sample,
           figures: figuresOf(task, sample.median),
-          difference: largestDifference(await remote.result(), expected),
+          difference: largestDifference(result, expected.get(task)!),
         });
         await remote.release();
       }
-      rows.push({ what: formatTask(task), entries });
     }
   } finally {
-    for (const remote of remotes) remote.close();
+    await Promise.all(remotes.map((remote) => remote.close()));
   }
-  return { rows, notes };
 }
 
 function largestDifference(actual: Float32Array, expected: Float32Array): number {
@@ -95,9 +133,13 @@ function largestDifference(actual: Float32Array, expected: Float32Array): number
   return difference / largest;
 }
 
+/** Those that ours is judged by. */
+export const wasmPeers: readonly PeerName[] = ["jax", "tfjs", "ort-web"];
+
 /** How many times faster ours is than the fastest of `names` in a row. */
 export function advantage(row: Row, names: readonly string[]): number {
+  const median = ({ sample }: Entry): number => sample?.median ?? NaN;
   const others = row.entries.filter(({ name }) => names.includes(name));
   if (others.length === 0) return NaN;
-  return Math.min(...others.map(({ sample }) => sample.median)) / row.entries[0]!.sample.median;
+  return Math.min(...others.map(median)) / median(row.entries[0]!);
 }
