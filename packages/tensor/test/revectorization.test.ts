@@ -72,6 +72,8 @@ function onOlderNode(): void {
       ${comparison}
       console.log(x.wasm().info.revectorized, worst < 3e-6 ? "agrees" : worst);
     `);
-    expect(output).toMatch(/^unsupported enableRevectorization: .* got Node 2\d.*\nfalse agrees\n$/);
+    expect(output).toMatch(
+      /^unsupported enableRevectorization: .* got Node 2\d.*\nfalse agrees\n$/,
+    );
   });
 }

@@ -68,8 +68,8 @@ export interface Op {
   readonly gradient?: GradientRule;
   /** The meaning of a primitive in smaller operations. */
   readonly compose?: (inputs: readonly Value[], attributes: Attributes) => readonly Value[];
-  /** Inputs that each output may overwrite element by element (`outputs → input number`). */
-  readonly inPlace?: (inputs: number) => readonly (number | null)[];
+  /** For each output the number of the input whose memory its kernel may write it to, or `null`. */
+  readonly inPlace?: (inputs: number, attributes: Attributes) => readonly (number | null)[];
   /** Whether gradients flow through at all; default true for ops with `gradient` or `compose`. */
   readonly differentiable: boolean;
 }

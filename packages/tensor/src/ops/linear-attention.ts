@@ -114,6 +114,8 @@ function finalState({ k, v, state }: Inputs): Value {
 export const cumulativeLinearAttentionOp: Op = makeOp({
   name: "cumulativeLinearAttention",
   kind: "primitive",
+  // The state comes last; decoding updates it where it is.
+  inPlace: (inputs, { state }) => [null, state === true ? inputs - 1 : null],
   infer: ([q, k, v]) => {
     const { batch, keyHeads, keySize, valueSize } = linearAttentionSizes(q!, k!, v!);
     return [

@@ -154,6 +154,16 @@ function throughReshape(
   return result;
 }
 
+/** Whether a movement leaves its elements in their order: a transposed axis may be of size 1. */
+export function keepsOrder({ op, attributes, inputs }: Node): boolean {
+  if (op.name === "reshape" || op.name === "after") return true;
+  if (op.name !== "permute") return false;
+  const moved = (attributes.axes as readonly number[]).filter(
+    (axis) => inputs[0]!.shape[axis] !== 1,
+  );
+  return moved.every((axis, i) => i === 0 || axis > moved[i - 1]!);
+}
+
 /** Where a movement node takes its elements from. */
 export interface Source {
   readonly coordinates: Coordinates;

@@ -11,6 +11,7 @@ import { sizeOf, stridesOf } from "../tensor/shape.js";
 import {
   broadcastCoordinates,
   counter,
+  keepsOrder,
   keyOf,
   linear,
   plus,
@@ -378,8 +379,11 @@ export function viewOf(
   bufferOf: (value: Value) => number | null,
 ): { base: Value; offset: number; strides: readonly number[] } | null {
   const extents = value.shape;
-  let coordinates: Coordinates = extents.map((_, axis) => counter(axis, extents.length));
   let current = value;
+  while (bufferOf(current) === null && keepsOrder(current.node)) current = current.node.inputs[0]!;
+  if (bufferOf(current) !== null) return { base: current, offset: 0, strides: stridesOf(extents) };
+  let coordinates: Coordinates = extents.map((_, axis) => counter(axis, extents.length));
+  current = value;
   while (bufferOf(current) === null) {
     const { node } = current;
     const isView =

@@ -138,7 +138,7 @@ class Scheduler {
    */
   #isOnlyReader(node: Node, target: number): boolean {
     const isNative = node.op.kind === "kernel" || node.op.kind === "primitive";
-    if (!isNative || node.outputs.length > 1) return false;
+    if (!isNative) return false;
     const old = this.#graph.inputs.find((input) => this.#bufferOf.get(input) === target)!;
     return node.inputs.includes(old) && this.#readers.get(old) === 1;
   }
@@ -186,13 +186,14 @@ class Scheduler {
     if (!this.#buffersRead(value).has(target)) return true;
     const { node } = value;
     if (node.op.kind === "kernel" || node.op.kind === "primitive") {
-      const overwritten = node.op.inPlace?.(node.inputs.length)[value.index] ?? null;
+      const places = node.op.inPlace?.(node.inputs.length, node.attributes);
+      const overwritten = places?.[value.index] ?? null;
       if (overwritten === null) return false;
-      const input = node.inputs[overwritten]!;
-      const elsewhere = node.inputs.some(
-        (other, i) => i !== overwritten && this.#bufferOf.get(other) === target,
+      const others = node.inputs.filter((_, i) => i !== overwritten);
+      return (
+        this.#bufferOf.get(node.inputs[overwritten]!) === target &&
+        ![...this.#valuesRead(others)].some((other) => this.#bufferOf.get(other) === target)
       );
-      return this.#bufferOf.get(input) === target && !elsewhere;
     }
     if (this.#choice.reductions.has(value)) return false;
     // Elementwise: every load of the target must be at the place that is stored. Intermediates have

@@ -1,0 +1,76 @@
+import { describe, expect, test } from "vitest";
+import { collectGraph } from "../graph/graph.js";
+import type { Value } from "../graph/node.js";
+import { Storage } from "../graph/storage.js";
+import { exp, multiply } from "../ops/elementwise.js";
+import { input, scalar } from "../ops/leaf.js";
+import { cumulativeLinearAttention } from "../ops/linear-attention.js";
+import { matmul } from "../ops/matmul.js";
+import { permute, reshape, transposeLast } from "../ops/movement.js";
+import { reference } from "../reference/device.js";
+import type { Shape } from "../tensor/shape.js";
+import { sizeOf } from "../tensor/shape.js";
+import { isDense, type NativeSupport, type Schedule } from "./schedule.js";
+import { schedule } from "./scheduler.js";
+
+/** A device with a kernel for everything, which reads dense numbers only. */
+const support: NativeSupport = {
+  has: () => true,
+  acceptsView: (_node, _input, view) => isDense(view),
+  acceptsEpilogue: () => false,
+};
+
+const device = reference();
+
+function leaf(shape: Shape): Value {
+  return input(new Storage(device, 4 * sizeOf(shape), null, null), shape, "float32", device);
+}
+
+/** The schedule of `outputs`, those in `homes` being written over what they belong to. */
+function scheduled(outputs: readonly Value[], homes = new Map<Value, Value>()): Schedule {
+  for (const [value, old] of homes) value.home = old.storage;
+  return schedule(collectGraph(outputs), support);
+}
+
+const names = ({ steps }: Schedule): string[] => steps.map(({ name }) => name);
+
+describe("a state that is read and updated", () => {
+  const [q, k, v] = [leaf([1, 2, 1, 4]), leaf([1, 2, 1, 4]), leaf([1, 2, 1, 4])];
+
+  test("is overwritten by the kernel that reads it, before its other result is used", () => {
+    const old = leaf([1, 2, 4, 4]);
+    const { output, state } = cumulativeLinearAttention(q, k, v, { state: old });
+    const result = scheduled([exp(output), state], new Map([[state, old]]));
+    expect(names(result)).toEqual([
+      "cumulativeLinearAttention",
+      "loop cumulativeLinearAttention+exp",
+    ]);
+    const [step] = result.steps;
+    expect(step!.kind === "native" && step!.outputs[1]).toBe(3);
+    expect(result.buffers[3]).toMatchObject({ kind: "input", input: 3 });
+  });
+
+  test("is kept for others that read it", () => {
+    const old = leaf([1, 2, 4, 4]);
+    const { output, state } = cumulativeLinearAttention(q, k, v, { state: old });
+    const result = scheduled(
+      [exp(output), multiply(old, scalar(2)), state],
+      new Map([[state, old]]),
+    );
+    expect(names(result).at(-1)).toBe("copy");
+  });
+
+  test("is kept where the same kernel reads it in another way", () => {
+    const old = leaf([1, 2, 4, 4]);
+    const values = transposeLast(old);
+    const { output, state } = cumulativeLinearAttention(old, old, values, { state: old });
+    const result = scheduled([exp(output), state], new Map([[state, old]]));
+    expect(names(result).at(-1)).toBe("copy");
+  });
+});
+
+test("moving axes of size 1 moves nothing", () => {
+  const [heads, weight] = [exp(leaf([2, 3, 1, 4])), leaf([12, 5])];
+  const merged = reshape(permute(heads, [0, 2, 1, 3]), [2, 12]);
+  expect(names(scheduled([matmul(merged, weight)]))).toEqual(["loop exp", "matmul"]);
+});
