@@ -98,7 +98,7 @@ export function runKernel(kernel: NativeKernel, node: Node, run: KernelRun): Dat
     end = address + bytes + guardBytes;
     return regions.push({ address, bytes, writable }) - 1;
   };
-  const declared = node.op.inPlace?.(node.inputs.length) ?? [0];
+  const declared = node.op.inPlace?.(node.inputs.length, node.attributes) ?? [0];
   const overwritten = run.inPlace === true ? declared : [];
   const inputs: Operand[] = [];
   node.inputs.forEach((value, i) => {
@@ -225,7 +225,6 @@ export function computeByReference(node: Node, data: readonly DataOf[]): readonl
     scalars: [],
     outputs: node.outputs,
     updates: node.outputs.map(() => null),
-    key: { hash: 0, words: new Int32Array() },
   };
   const expanded = expandPrimitives(graph, () => false);
   return interpret(expanded, { inputs: data.map(elementsOf), scalars: [], profile: null });
