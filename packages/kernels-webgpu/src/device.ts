@@ -1,0 +1,105 @@
+/** The GPU device. */
+
+import { XError, type Device, type DeviceBuffer, type MemoryUse } from "@x/tensor";
+import {
+  expandPrimitives,
+  isDense,
+  schedule,
+  type Executable,
+  type Graph,
+  type NativeStep,
+  type Node,
+  type NativeSupport,
+} from "@x/tensor/device";
+import { requestGpu, type Gpu, type GpuOptions } from "./adapter/request.js";
+import { nativeKernels } from "./kernels/index.js";
+import type { Launch } from "./launch.js";
+import { lowerLoop } from "./loop/index.js";
+import type { LoweringContext, NativeKernel } from "./native.js";
+import type { GpuTensorBuffer } from "./runtime/buffers.js";
+import { preparePlan } from "./runtime/plan.js";
+import { GpuRuntime } from "./runtime/runtime.js";
+
+type Data = Parameters<Device["write"]>[1];
+
+function kernelFor(node: Node): NativeKernel | undefined {
+  const kernel = nativeKernels.get(node.op.name);
+  return kernel?.supports?.(node) === false ? undefined : kernel;
+}
+
+const support: NativeSupport = {
+  has: (node) => kernelFor(node) !== undefined,
+  acceptsView: (node, input, view) =>
+    isDense(view) || kernelFor(node)?.acceptsView?.(node, input, view) === true,
+  acceptsEpilogue: () => false,
+};
+
+/** A device that computes with WebGPU. */
+class WebGpuDevice implements Device {
+  readonly name = "webgpu";
+  // Reading waits for everything before it, so that results stay on the device until they are asked for.
+  readonly smallResultBytes = 0;
+  readonly info: Device["info"];
+  readonly #runtime: GpuRuntime;
+
+  constructor({ device, info }: Gpu) {
+    this.#runtime = new GpuRuntime(device);
+    this.info = info;
+  }
+
+  allocate(byteLength: number): DeviceBuffer {
+    return this.#runtime.pool.allocate(byteLength);
+  }
+
+  write(buffer: DeviceBuffer, data: Data): void {
+    this.#runtime.write((buffer as GpuTensorBuffer).buffer, data);
+  }
+
+  async read(buffer: DeviceBuffer, byteLength: number): Promise<ArrayBuffer> {
+    const source = { buffer: (buffer as GpuTensorBuffer).buffer, bytes: byteLength };
+    return (await this.#runtime.read([source]))[0]!;
+  }
+
+  memory(): MemoryUse {
+    const tensors = this.#runtime.pool.liveBytes;
+    const plans = this.#runtime.planBytes + this.#runtime.arena.bytes;
+    return { tensors, plans, total: tensors + plans };
+  }
+
+  async compile(recorded: Graph): Promise<Executable> {
+    const graph = expandPrimitives(recorded, support.has);
+    const { buffers, steps } = schedule(graph, support);
+    const allBuffers = [...buffers];
+    const { limits } = this.#runtime.device;
+    const context: LoweringContext = {
+      workgroupBytes: limits.maxComputeWorkgroupStorageSize,
+      workgroupSize: limits.maxComputeInvocationsPerWorkgroup,
+      workspace: (bytes) => allBuffers.push({ kind: "temporary", bytes }) - 1,
+    };
+    const launches = steps.flatMap((step) =>
+      step.kind === "loop" ? lowerLoop(step) : lowerNative(step, context),
+    );
+    return preparePlan(this.#runtime, { graph, buffers: allBuffers, launches });
+  }
+}
+
+function lowerNative(step: NativeStep, context: LoweringContext): readonly Launch[] {
+  const kernel = kernelFor(step.node);
+  if (kernel === undefined) {
+    throw new XError(
+      "internal",
+      `webgpu: every core operation must have a kernel, got ${step.node.op.name}. Please report this.`,
+    );
+  }
+  return kernel.lower(step, context);
+}
+
+/**
+ * A device that computes on a GPU, in browsers, workers and Deno, and in Node with the package
+ * `webgpu`.
+ *
+ * @throws XError `unsupported` where there is no WebGPU, `device` where there is no adapter
+ */
+export async function webgpu(options: GpuOptions = {}): Promise<Device> {
+  return new WebGpuDevice(await requestGpu(options));
+}

@@ -1,0 +1,103 @@
+/**
+ * Matrix products: a workgroup computes a tile of the output, each invocation a small block of it in
+ * registers, from tiles of both matrices in workgroup memory.
+ */
+
+import type { NativeStep, Operand } from "@x/tensor/device";
+import type { Launch } from "../launch.js";
+import type { NativeKernel } from "../native.js";
+import { ShaderBuilder } from "../wgsl/shader.js";
+import { coordinatesOf, indexIn } from "./view.js";
+
+/** Rows and columns of the output that an invocation computes. */
+const block = 4;
+/** Invocations along rows and columns of a tile. */
+const side = 8;
+/** Rows and columns of a tile. */
+const tile = block * side;
+/** Steps along the summed axis that are in workgroup memory at once. */
+const depth = 16;
+
+/** The kernel of `matmul`; it reads any view. */
+export const matmulKernel: NativeKernel = {
+  op: "matmul",
+  acceptsView: (_node, _input, { dtype }) => dtype === "float32",
+  lower: (step) => [tiled(step)],
+};
+
+function tiled({ inputs, outputs }: NativeStep): Launch {
+  const [left, right] = inputs as [Operand, Operand];
+  const rank = left.shape.length;
+  const [m, k] = left.shape.slice(-2) as [number, number];
+  const n = right.shape[rank - 1]!;
+  const batchShape = left.shape.slice(0, -2);
+  const batch = batchShape.reduce((a, b) => a * b, 1);
+  const [across, down] = [Math.ceil(n / tile), Math.ceil(m / tile)];
+
+  const shader = new ShaderBuilder();
+  const [a, b] = [shader.slot(left.buffer, "float32"), shader.slot(right.buffer, "float32")];
+  const output = shader.slot(outputs[0]!, "float32");
+  shader.declare(`var<workgroup> left_tile: array<f32, ${depth * tile}>;`);
+  shader.declare(`var<workgroup> right_tile: array<f32, ${depth * tile}>;`);
+  const batchIndex = batchShape.map((_, axis) => `b${axis}`);
+  const blocks = Array.from({ length: block }, (_, i) => i);
+  const load = (
+    name: string,
+    slot: typeof a,
+    operand: Operand,
+    size: number,
+    swapped: boolean,
+  ): string => {
+    // Neighbouring invocations read along the axis whose numbers are neighbours.
+    const strides = operand.strides.slice(-2) as [number, number];
+    const [along, step] = swapped ? ["i", "p"] : ["i", "p"];
+    const stepStride = swapped ? strides[0] : strides[1];
+    const stepsFirst = Math.abs(stepStride) === 1;
+    const place = stepsFirst
+      ? `let ${step} = at % ${depth}; let ${along} = at / ${depth};`
+      : `let ${along} = at % ${tile}; let ${step} = at / ${tile};`;
+    const first = swapped ? "column" : "row";
+    const coordinates = swapped
+      ? [...batchIndex, "start + p", `${first} + i`]
+      : [...batchIndex, `${first} + i`, "start + p"];
+    return `for (var at = lane; at < ${tile * depth}; at += ${side * side}) {
+${place}
+var value = 0.0;
+if (${first} + i < ${size} && start + p < ${k}) { value = ${shader.load(slot, indexIn(operand, coordinates))}; }
+${name}[p * ${tile} + i] = value;
+}`;
+  };
+  const body = `
+let tiles = group % ${across * down};
+let batch = group / ${across * down};
+${coordinatesOf("batch", batchShape, "b")}
+let row = (tiles / ${across}) * ${tile};
+let column = (tiles % ${across}) * ${tile};
+let x = lane % ${side};
+let y = lane / ${side};
+${blocks.map((i) => `var sum${i} = vec4f(0.0);`).join("\n")}
+for (var start = 0; start < ${k}; start += ${depth}) {
+${load("left_tile", a, left, m, false)}
+${load("right_tile", b, right, n, true)}
+workgroupBarrier();
+for (var p = 0; p < ${depth}; p++) {
+let base = p * ${tile} + x * ${block};
+let values = vec4f(right_tile[base], right_tile[base + 1], right_tile[base + 2], right_tile[base + 3]);
+${blocks.map((i) => `sum${i} += left_tile[p * ${tile} + y * ${block} + ${i}] * values;`).join("\n")}
+}
+workgroupBarrier();
+}
+${blocks
+  .map(
+    (i) => `{
+let r = row + y * ${block} + ${i};
+for (var j = 0; j < ${block}; j++) {
+let c = column + x * ${block} + j;
+if (r < ${m} && c < ${n}) { ${shader.store(output, `(batch * ${m} + r) * ${n} + c`, `sum${i}[j]`)} }
+}
+}`,
+  )
+  .join("\n")}`;
+  const name = `matmul ${batch > 1 ? `${batch}x` : ""}${m}x${n}x${k}`;
+  return shader.perGroup(name, across * down * batch, side * side, body);
+}

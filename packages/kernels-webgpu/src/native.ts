@@ -1,0 +1,26 @@
+/** How the GPU device offers a native kernel for an operation. */
+
+import type { Node, NativeStep, Operand } from "@x/tensor/device";
+import type { Launch } from "./launch.js";
+
+/** What a kernel may know and ask for while it turns a step into launches. */
+export interface LoweringContext {
+  /** Bytes of workgroup memory a shader may use. */
+  readonly workgroupBytes: number;
+  /** Most invocations of a workgroup. */
+  readonly workgroupSize: number;
+  /** A new temporary plan buffer of this many bytes; lives as long as launches use it. */
+  workspace(bytes: number): number;
+}
+
+/** A native kernel: the device's own way to do one operation. */
+export interface NativeKernel {
+  /** Name of the operation. */
+  readonly op: string;
+  /** Whether this node can be done; without it every node of the operation can. */
+  readonly supports?: (node: Node) => boolean;
+  /** Whether input `input` may be read through this view; without it inputs are dense. */
+  readonly acceptsView?: (node: Node, input: number, view: Operand) => boolean;
+  /** The launches, in order; each sees what earlier ones wrote. */
+  readonly lower: (step: NativeStep, context: LoweringContext) => readonly Launch[];
+}
