@@ -30,12 +30,17 @@ class LoopBuffer implements DeviceBuffer {
   }
 }
 
-/** The device; `schedules` collects what it was asked to run. */
+/** The device; `schedules` collects what it was asked to run. Kernels use up to `mostBuffers`. */
 export class LoopDevice implements Device {
   readonly name = "loops";
   readonly info = {};
   readonly smallResultBytes = 0;
   readonly schedules: Schedule[] = [];
+  readonly #mostBuffers: number;
+
+  constructor(mostBuffers: number = Infinity) {
+    this.#mostBuffers = mostBuffers;
+  }
 
   allocate(byteLength: number): DeviceBuffer {
     return new LoopBuffer(byteLength);
@@ -60,7 +65,12 @@ export class LoopDevice implements Device {
       has: (node) => node.op.kind === "kernel",
       acceptsView: (node) => node.op.name === "matmul",
       acceptsEpilogue: (node) => node.op.name === "matmul",
+      mostBuffers: this.#mostBuffers,
     });
+    for (const step of plan.steps) {
+      if (step.kind !== "loop" || step.buffers.length <= this.#mostBuffers) continue;
+      throw new Error(`${step.name} uses ${step.buffers.length} buffers`);
+    }
     this.schedules.push(plan);
     return Promise.resolve({
       run: async (bindings: Bindings) => run(graph, plan, bindings),

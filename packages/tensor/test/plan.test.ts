@@ -118,6 +118,12 @@ const programs: Record<string, Program> = {
   ],
   "zero sizes": () => [zeros([0, 3]).exp(), zeros([0, 3]).add(1).sum(0), zeros([2, 0]).prod(1)],
   "argmax and max": () => [ramp([3, 5]).argmax(1), ramp([3, 5]).amax(1).mul(2)],
+  "many tensors in one expression": () => {
+    const parts = Array.from({ length: 12 }, (_, i) => ramp([3, 4], 0.1 * (i + 1)));
+    const sum = parts.reduce((a, b, i) => a.mul(b.exp()).add(i % 2 === 0 ? a : b));
+    const nested = parts.map((part, i) => part.mul(parts[11 - i]!)).reduce((a, b) => b.sub(a));
+    return [sum, nested.t().square().sum(0).add(sum.sum(1).sum()), nested];
+  },
   "two reductions in one expression": () => {
     const x = ramp([3, 5]);
     return [x.sum(1).mul(x.exp().amax(1))];
@@ -126,6 +132,7 @@ const programs: Record<string, Program> = {
 
 const devices: Record<string, () => Device> = {
   "interpreted loops": () => new LoopDevice(),
+  "loops of four buffers": () => new LoopDevice(4),
   wasm: () => wasm(),
 };
 

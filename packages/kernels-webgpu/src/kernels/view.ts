@@ -3,7 +3,10 @@
 import type { Operand } from "@x/tensor/device";
 
 /** `offset + Σ coordinates[i] · stride[i]` as an expression; coordinates are expressions of type `i32`. */
-export function indexIn({ offset, strides, shape }: Operand, coordinates: readonly string[]): string {
+export function indexIn(
+  { offset, strides, shape }: Operand,
+  coordinates: readonly string[],
+): string {
   const terms = coordinates.flatMap((coordinate, axis) => {
     const stride = shape[axis] === 1 ? 0 : strides[axis]!;
     if (stride === 0) return [];

@@ -24,7 +24,9 @@ const blockSize = 64;
 /** The launches of a fused loop. */
 export function lowerLoop({ name, kernel, buffers, scalars }: LoopStep): readonly Launch[] {
   const writer = new LoopWriter(kernel, buffers, scalars);
-  return [kernel.reducer === null ? writer.elementwise(name) : writer.reduction(name, kernel.reducer)];
+  return [
+    kernel.reducer === null ? writer.elementwise(name) : writer.reduction(name, kernel.reducer),
+  ];
 }
 
 function product(sizes: readonly number[]): number {
@@ -161,7 +163,9 @@ class LoopWriter {
         return constant(dtype === "float32" ? -Infinity : dtype === "int32" ? -(2 ** 31) : 0);
       case "min":
       case "argmin":
-        return constant(dtype === "float32" ? Infinity : dtype === "int32" ? 2 ** 31 - 1 : 2 ** 32 - 1);
+        return constant(
+          dtype === "float32" ? Infinity : dtype === "int32" ? 2 ** 31 - 1 : 2 ** 32 - 1,
+        );
     }
   }
 

@@ -79,7 +79,10 @@ class GpuPlan implements Executable {
   readonly #runtime: GpuRuntime;
   readonly #parts: PlanParts;
   readonly #prepared: readonly Prepared[];
-  readonly #scalars: { readonly buffer: GPUBuffer; readonly words: Uint32Array<ArrayBuffer> } | null;
+  readonly #scalars: {
+    readonly buffer: GPUBuffer;
+    readonly words: Uint32Array<ArrayBuffer>;
+  } | null;
   readonly #scalarTypes: readonly DType[];
   readonly #arenaOffsets: ReadonlyMap<number, number>;
   readonly #arenaBytes: number;
@@ -205,7 +208,10 @@ class GpuPlan implements Executable {
     pass.dispatchWorkgroups(...prepared.launch.workgroups);
   }
 
-  #bindGroup({ launch, pipeline, scalarOffset, bindGroups }: Prepared, ranges: readonly Range[]): GPUBindGroup {
+  #bindGroup(
+    { launch, pipeline, scalarOffset, bindGroups }: Prepared,
+    ranges: readonly Range[],
+  ): GPUBindGroup {
     const bound = launch.buffers.map((buffer) => ranges[buffer]!);
     const key = bound.map(({ id }) => id).join(" ");
     let group = bindGroups.get(key);
@@ -232,7 +238,10 @@ class GpuPlan implements Executable {
   }
 
   /** For profiles: waits for every kernel. */
-  async #runOneByOne(ranges: readonly Range[], profile: NonNullable<Bindings["profile"]>): Promise<void> {
+  async #runOneByOne(
+    ranges: readonly Range[],
+    profile: NonNullable<Bindings["profile"]>,
+  ): Promise<void> {
     const { device } = this.#runtime;
     await device.queue.onSubmittedWorkDone();
     for (const prepared of this.#prepared) {

@@ -56,13 +56,15 @@ export class GpuRuntime {
     this.arena = new GrowingBuffer(device);
     device.addEventListener("uncapturederror", (event) => {
       const { error } = event;
-      this.#failure ??=
-        isOutOfMemory(error)
-          ? new XError(
-              "memory",
-              `webgpu: the GPU must have room for what is computed, got: ${error.message}. Use smaller batches or dispose of tensors that are no longer needed.`,
-            )
-          : new XError("internal", `webgpu: every command must be valid, got: ${error.message}. Please report this.`);
+      this.#failure ??= isOutOfMemory(error)
+        ? new XError(
+            "memory",
+            `webgpu: the GPU must have room for what is computed, got: ${error.message}. Use smaller batches or dispose of tensors that are no longer needed.`,
+          )
+        : new XError(
+            "internal",
+            `webgpu: every command must be valid, got: ${error.message}. Please report this.`,
+          );
     });
     void device.lost.then(({ reason, message }) => {
       this.#failure = new XError(
@@ -126,7 +128,8 @@ export class GpuRuntime {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const rest = bytes.byteLength & 3;
     if (rest === 0) {
-      if (bytes.byteLength > 0) this.device.queue.writeBuffer(buffer, 0, bytes as Uint8Array<ArrayBuffer>);
+      if (bytes.byteLength > 0)
+        this.device.queue.writeBuffer(buffer, 0, bytes as Uint8Array<ArrayBuffer>);
       return;
     }
     const padded = new Uint8Array(bytes.byteLength + 4 - rest);

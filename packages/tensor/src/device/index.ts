@@ -52,3 +52,4 @@ export {
   type TemporaryBuffer,
 } from "../plan/schedule.js";
 export { schedule } from "../plan/scheduler.js";
+export { bytesPerElement } from "../tensor/dtype.js";

@@ -31,6 +31,8 @@ export interface FusionContext {
   scalarOf(node: Node): number;
   /** The reduction that is computed together with this value, if any. */
   reductionOf(value: Value): Node | null;
+  /** The most buffers that a kernel may use. */
+  readonly mostBuffers: number;
 }
 
 /** A loop kernel with the plan buffers and scalars of its slots. */
@@ -114,6 +116,8 @@ class LoopBuilder {
   #memo = new Map<Value, Map<string, number>>();
   #shared = new Map<string, number>();
   readonly #buffers: number[] = [];
+  /** The elementwise values that are computed inline, users before inputs. */
+  readonly #computed: Value[] = [];
   readonly #scalars: number[] = [];
   readonly #scalarTypes: Expression["dtype"][] = [];
 
@@ -179,7 +183,12 @@ class LoopBuilder {
 
   #slot(buffer: number): number {
     const found = this.#buffers.indexOf(buffer);
-    return found >= 0 ? found : this.#buffers.push(buffer) - 1;
+    if (found >= 0) return found;
+    if (this.#buffers.length === this.#context.mostBuffers) {
+      const part = this.#computed.find((value) => value !== this.#value);
+      if (part !== undefined) throw new MaterializeRequest(part);
+    }
+    return this.#buffers.push(buffer) - 1;
   }
 
   #push(expression: Expression): number {
@@ -226,6 +235,7 @@ class LoopBuilder {
       case "leaf":
         return this.#leaf(value, coordinates);
       case "elementwise": {
+        this.#computed.push(value);
         const operands = node.inputs.map((input) =>
           this.#inline(
             input,

@@ -94,8 +94,10 @@ export interface Schedule {
   readonly steps: readonly Step[];
 }
 
-/** What the scheduler asks about a device's native kernels. */
+/** What the scheduler asks about a device and its native kernels. */
 export interface NativeSupport {
+  /** The most buffers that a fused loop may use, at least 4; default: any number. */
+  readonly mostBuffers?: number;
   /** Whether the device has a kernel for this node. */
   has(node: Node): boolean;
   /** Whether that kernel can read input `input` through this view; otherwise a dense copy is made. */

@@ -229,6 +229,7 @@ class Scheduler {
     return {
       bufferOf: (value) => (value === computed ? null : (this.#bufferOf.get(value) ?? null)),
       scalarOf: (node) => this.#scalarOf.get(node)!,
+      mostBuffers: this.#support.mostBuffers ?? Infinity,
       reductionOf: (value) =>
         computed === null ? null : (this.#choice.reductions.get(value) ?? null),
     };
