@@ -1,0 +1,26 @@
+/** WebGPU in Node, from the npm package `webgpu`. Browsers get gpu.ts instead, as `#gpu`. */
+
+import { XError } from "@x/tensor";
+
+/** What is used of the package, whose own types would clash with those of TypeScript. */
+interface WebgpuPackage {
+  create(options: string[]): GPU;
+}
+
+/** A variable, so that neither the compiler nor a bundler insists on a package that may be absent. */
+const packageName: string = "webgpu";
+
+/** The entry point of WebGPU that the package brings. */
+export async function loadGpu(): Promise<GPU> {
+  let module: WebgpuPackage;
+  try {
+    module = (await import(packageName)) as WebgpuPackage;
+  } catch (error) {
+    throw new XError(
+      "unsupported",
+      "webgpu: WebGPU is needed, got a Node without it. Install the package that brings it: npm install webgpu.",
+      { cause: error },
+    );
+  }
+  return module.create([]);
+}

@@ -1,0 +1,139 @@
+/** Finding a GPU and asking for a device with all that it can do. */
+
+import { XError, type Device } from "@x/tensor";
+import { loadGpu } from "#gpu";
+
+/**
+ * A `GPUDevice`, where the compiler has types of WebGPU: the `dom` library since TypeScript 6.0, or
+ * `@webgpu/types` before. Any object elsewhere, so that those types are needed by nobody.
+ */
+export type GpuDevice = typeof globalThis extends { GPUDevice: { prototype: infer Device } }
+  ? Device
+  : object;
+
+/** A `GPUAdapter`, where the compiler has types of WebGPU. */
+export type GpuAdapter = typeof globalThis extends { GPUAdapter: { prototype: infer Adapter } }
+  ? Adapter
+  : object;
+
+/** How `webgpu` finds its GPU. */
+export interface GpuOptions {
+  /** A device of your own. It is used with the limits and features that it has, and never destroyed. */
+  readonly device?: GpuDevice;
+  /** An adapter of your own, from which no device was requested yet. */
+  readonly adapter?: GpuAdapter;
+  /** Which GPU to take where there are several; the default is `"high-performance"`. */
+  readonly powerPreference?: "high-performance" | "low-power";
+  /**
+   * Optional features of WebGPU that the device must have, such as `["shader-f16"]`; no others are
+   * used then. The default is every useful one that the adapter has.
+   */
+  readonly features?: readonly string[];
+}
+
+/** A device, and what is known about it. */
+export interface Gpu {
+  readonly device: GpuDevice;
+  /** Whether it was requested here, so that it may be destroyed. */
+  readonly owned: boolean;
+  /** Names of the adapter, `features` separated by commas, and the limits that matter. */
+  readonly info: Device["info"];
+}
+
+/** Features that kernels or profiles make use of. */
+const usefulFeatures = ["shader-f16", "subgroups", "timestamp-query"];
+
+/** Not standard yet: only taken from the package, which does not change under a program. */
+const experimentalFeatures = ["chromium-experimental-subgroup-matrix"];
+
+/** Limits that are asked for as high as they go; without asking, every device has the same low ones. */
+const limitNames = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeWorkgroupsPerDimension",
+] as const;
+
+/**
+ * A device of the best GPU, or what the caller brings.
+ *
+ * @throws XError `unsupported` where there is no WebGPU or the adapter lacks a feature that was
+ * asked for, `device` where there is no adapter or it gives no device
+ */
+export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
+  if (options.device !== undefined) return describe(options.device, false);
+  const { adapter, candidates } =
+    options.adapter === undefined
+      ? await findAdapter(options.powerPreference ?? "high-performance")
+      : { adapter: options.adapter, candidates: usefulFeatures };
+  const missing = options.features?.filter((name) => !adapter.features.has(name)) ?? [];
+  if (missing.length > 0) {
+    throw new XError(
+      "unsupported",
+      `webgpu: the adapter must have the features asked for, got one without ${missing.join(", ")}. Leave them out of \`features\`.`,
+    );
+  }
+  const features = options.features ?? candidates.filter((name) => adapter.features.has(name));
+  return describe(await requestDevice(adapter, features), true);
+}
+
+async function findAdapter(
+  powerPreference: GPUPowerPreference,
+): Promise<{ adapter: GPUAdapter; candidates: readonly string[] }> {
+  // Not every runtime has a navigator, and not every navigator has a GPU.
+  const { navigator } = globalThis as { navigator?: { gpu?: GPU } };
+  const gpu = navigator?.gpu ?? (await loadGpu());
+  const adapter = await gpu?.requestAdapter({ powerPreference });
+  if (!adapter) {
+    throw new XError(
+      "device",
+      "webgpu: a GPU adapter is needed, got none. Check that the machine has a GPU with a driver for Vulkan, Metal or Direct3D 12, or use the device wasm().",
+    );
+  }
+  const candidates =
+    gpu === navigator?.gpu ? usefulFeatures : [...usefulFeatures, ...experimentalFeatures];
+  return { adapter, candidates };
+}
+
+async function requestDevice(adapter: GPUAdapter, features: readonly string[]): Promise<GPUDevice> {
+  try {
+    return await adapter.requestDevice({
+      label: "@x/kernels-webgpu",
+      // The types know only the features of the standard.
+      requiredFeatures: features as GPUFeatureName[],
+      requiredLimits: Object.fromEntries(limitNames.map((name) => [name, adapter.limits[name]])),
+    });
+  } catch (error) {
+    throw new XError(
+      "device",
+      `webgpu: the adapter must give a device, got: ${error instanceof Error ? error.message : String(error)}. Pass an adapter from which no device was requested yet.`,
+      { cause: error },
+    );
+  }
+}
+
+function describe(device: GPUDevice, owned: boolean): Gpu {
+  const { adapterInfo, features, limits } = device;
+  return {
+    device,
+    owned,
+    info: {
+      vendor: adapterInfo.vendor,
+      architecture: adapterInfo.architecture,
+      adapter: adapterInfo.device,
+      description: adapterInfo.description,
+      fallback: adapterInfo.isFallbackAdapter,
+      features: [...usefulFeatures, ...experimentalFeatures]
+        .filter((name) => features.has(name))
+        .join(","),
+      subgroupMinSize: adapterInfo.subgroupMinSize,
+      subgroupMaxSize: adapterInfo.subgroupMaxSize,
+      ...Object.fromEntries(limitNames.map((name) => [name, limits[name]])),
+    },
+  };
+}
