@@ -22,7 +22,8 @@ import { Tensor } from "../src/tensor/tensor.js";
 import { compareElements, randomNumbers } from "../src/testing/index.js";
 import { devices } from "./devices.js";
 
-const seed = Number(process.env.DIFFERENTIAL_SEED ?? Date.now() % 1e9);
+// Fixed, so that a run says the same as the one before; explore with other seeds.
+const seed = Number(process.env.DIFFERENTIAL_SEED ?? 1);
 const wanted = Number(process.env.DIFFERENTIAL_ATTENTIONS ?? 500);
 
 /** Most weights of one configuration: keeps the reference's time within bounds. */
