@@ -10,8 +10,12 @@ interface WebgpuPackage {
 /** A variable, so that neither the compiler nor a bundler insists on a package that may be absent. */
 const packageName: string = "webgpu";
 
+// Kept, since devices stop working once the entry point they come from is collected as garbage.
+let entry: GPU | null = null;
+
 /** The entry point of WebGPU that the package brings. */
 export async function loadGpu(): Promise<GPU> {
+  if (entry !== null) return entry;
   let module: WebgpuPackage;
   try {
     module = (await import(packageName)) as WebgpuPackage;
@@ -22,5 +26,6 @@ export async function loadGpu(): Promise<GPU> {
       { cause: error },
     );
   }
-  return module.create([]);
+  entry = module.create([]);
+  return entry;
 }

@@ -48,7 +48,7 @@ export function arithmeticType(dtype: DType): DType {
 /** A compute shader while it is written. */
 export class ShaderBuilder {
   /** Functions that the text calls. */
-  readonly helpers = new Helpers();
+  readonly helpers: Helpers = new Helpers();
   readonly #bindings: Binding[] = [];
   readonly #scalars: number[] = [];
   readonly #declarations: string[] = [];
