@@ -26,6 +26,8 @@ export async function loadGpu(): Promise<GPU> {
       { cause: error },
     );
   }
-  entry = module.create([]);
+  // Kernels write workgroup memory before they read it: filling it with zeros would be in vain, and
+  // takes SwiftShader seconds to compile.
+  entry = module.create(["enable-dawn-features=disable_workgroup_init"]);
   return entry;
 }

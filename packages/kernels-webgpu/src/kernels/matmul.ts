@@ -67,6 +67,18 @@ if (${first} + i < ${size} && start + p < ${k}) { value = ${shader.load(slot, in
 ${name}[p * ${tile} + i] = value;
 }`;
   };
+  // Vectors are taken apart by name: an index that is not constant would put them into memory.
+  const storeRow = (i: number): string => {
+    const stores = ["x", "y", "z", "w"].map(
+      (lane, j) => `if (c + ${j} < ${n}) { ${shader.store(output, `place + ${j}`, `sum${i}.${lane}`)} }`,
+    );
+    return `{
+let r = row + y * ${block} + ${i};
+let c = column + x * ${block};
+let place = (batch * ${m} + r) * ${n} + c;
+if (r < ${m}) { ${stores.join(" ")} }
+}`;
+  };
   const body = `
 let tiles = group % ${across * down};
 let batch = group / ${across * down};
@@ -80,24 +92,15 @@ for (var start = 0; start < ${k}; start += ${depth}) {
 ${load("left_tile", a, left, m, false)}
 ${load("right_tile", b, right, n, true)}
 workgroupBarrier();
-for (var p = 0; p < ${depth}; p++) {
+let steps = min(${depth}, ${k} - start);
+for (var p = 0; p < steps; p++) {
 let base = p * ${tile} + x * ${block};
 let values = vec4f(right_tile[base], right_tile[base + 1], right_tile[base + 2], right_tile[base + 3]);
 ${blocks.map((i) => `sum${i} += left_tile[p * ${tile} + y * ${block} + ${i}] * values;`).join("\n")}
 }
 workgroupBarrier();
 }
-${blocks
-  .map(
-    (i) => `{
-let r = row + y * ${block} + ${i};
-for (var j = 0; j < ${block}; j++) {
-let c = column + x * ${block} + j;
-if (r < ${m} && c < ${n}) { ${shader.store(output, `(batch * ${m} + r) * ${n} + c`, `sum${i}[j]`)} }
-}
-}`,
-  )
-  .join("\n")}`;
+${blocks.map((i) => storeRow(i)).join("\n")}`;
   const name = `matmul ${batch > 1 ? `${batch}x` : ""}${m}x${n}x${k}`;
   return shader.perGroup(name, across * down * batch, side * side, body);
 }
