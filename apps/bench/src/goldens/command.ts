@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
-import { deviceNames, openDevice } from "./devices.js";
+import { defaultDeviceNames, deviceNames, openDevice } from "./devices.js";
 import {
   findGoldenFiles,
   isSelected,
@@ -31,7 +31,7 @@ function makeProgram(print: (line: string) => void): Command {
     .option("--dir <folder>", "folder with <area>/<case>.safetensors", projectGoldens)
     .option(
       "--device <name>",
-      `device to run on, one of ${deviceNames.join(", ")}; may be repeated (default: all)`,
+      `device to run on, one of ${deviceNames.join(", ")}; may be repeated (default: ${defaultDeviceNames.join(" and ")})`,
       collect,
       [],
     )
@@ -61,7 +61,7 @@ async function runAll(options: Options, print: (line: string) => void): Promise<
       `goldens: at least one file must be selected, got none in "${dir}"${wanted}. Check --dir and --only.`,
     );
   }
-  const names = device.length > 0 ? [...new Set(device)] : deviceNames;
+  const names = device.length > 0 ? [...new Set(device)] : defaultDeviceNames;
   const opened = await Promise.all(names.map(openDevice));
   const count = { passed: 0, failed: 0, skipped: 0 };
   for (const [i, name] of names.entries()) {

@@ -57,7 +57,8 @@ class Progress {
 }
 
 async function run(options: Options): Promise<void> {
-  if (options.device === "reference") setDevice(reference());
+  if (options.device === "webgpu") setDevice(await (await import("@x/kernels-webgpu")).webgpu());
+  else if (options.device === "reference") setDevice(reference());
   else setThreads(options.threads);
   manualSeed(options.seed);
 

@@ -12,7 +12,7 @@ export interface Options {
   readonly width: number;
   readonly layers: number;
   readonly rate: number;
-  readonly device: "wasm" | "reference";
+  readonly device: DeviceName;
   readonly threads: number;
   readonly seed: number;
   readonly save: string;
@@ -39,11 +39,15 @@ function positive(text: string): number {
   return value;
 }
 
-function device(text: string): string {
-  if (text !== "wasm" && text !== "reference") {
-    throw new InvalidArgumentError("there are wasm and reference.");
-  }
-  return text;
+const deviceNames = ["wasm", "webgpu", "reference"] as const;
+
+/** Where to compute. */
+export type DeviceName = (typeof deviceNames)[number];
+
+function device(text: string): DeviceName {
+  const found = deviceNames.find((name) => name === text);
+  if (found === undefined) throw new InvalidArgumentError(`there are ${deviceNames.join(", ")}.`);
+  return found;
 }
 
 /** Reads the command line; prints help or a complaint and ends the process where that is due. */
@@ -67,7 +71,7 @@ export function readOptions(): Options {
     )
     .option("--layers <number>", "encoder layers", wholeNumber(1), 3)
     .option("--rate <number>", "highest learning rate", positive, 0.003)
-    .option("--device <name>", "wasm or reference", device, "wasm")
+    .option("--device <name>", `one of ${deviceNames.join(", ")}`, device, "wasm")
     .option("--threads <number>", "threads to work on", wholeNumber(1), availableParallelism())
     .option("--seed <number>", "seed of all random numbers", wholeNumber(0), 0)
     .option("--save <folder>", "where the checkpoint goes", "checkpoints/main-job")
