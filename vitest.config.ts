@@ -13,6 +13,10 @@ const config: ViteUserConfig = {
   test: {
     include: ["{packages,apps}/*/{src,test}/**/*.test.ts"],
     testTimeout: 30_000,
+    // Tests of the GPU device find a driver through the environment of their process. Threads would
+    // have that of the running process, which is too late.
+    pool: "forks",
+    globalSetup: "scripts/swiftshader.ts",
   },
 };
 export default config;

@@ -14,6 +14,7 @@ import { runExamples } from "./examples/examples.js";
 import { checkManifests, checkTypeResolution } from "./publishing.js";
 import { checkSizes } from "./size.js";
 import { runTests } from "./tests.js";
+import { provideSwiftShader } from "../swiftshader.js";
 
 const checks: Check[] = [
   commandCheck("build", "every package and app builds", "turbo", "run", "build"),
@@ -64,6 +65,8 @@ if (options.help) {
   console.log("pnpm check [--also-node VERSION] [NAME…]\n");
   for (const { name, purpose } of checks) console.log(`  ${name.padEnd(16)}${purpose}`);
 } else {
+  // Examples run on the GPU device too.
+  provideSwiftShader();
   process.exitCode = (await runAll()) ? 0 : 1;
 }
 

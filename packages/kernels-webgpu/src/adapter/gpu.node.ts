@@ -15,7 +15,14 @@ let entry: GPU | null = null;
 
 /** The entry point of WebGPU that the package brings. */
 export async function loadGpu(): Promise<GPU> {
-  if (entry !== null) return entry;
+  // Kernels write workgroup memory before they read it: filling it with zeros would be in vain, and
+  // takes SwiftShader seconds to compile.
+  entry ??= await createGpu(["enable-dawn-features=disable_workgroup_init"]);
+  return entry;
+}
+
+/** Another entry point, with options of the package such as `backend=null`. */
+export async function createGpu(options: string[]): Promise<GPU> {
   let module: WebgpuPackage;
   try {
     module = (await import(packageName)) as WebgpuPackage;
@@ -26,8 +33,5 @@ export async function loadGpu(): Promise<GPU> {
       { cause: error },
     );
   }
-  // Kernels write workgroup memory before they read it: filling it with zeros would be in vain, and
-  // takes SwiftShader seconds to compile.
-  entry = module.create(["enable-dawn-features=disable_workgroup_init"]);
-  return entry;
+  return module.create(options);
 }
