@@ -27,24 +27,32 @@ function kernelFor(node: Node): NativeKernel | undefined {
   return kernel?.supports?.(node) === false ? undefined : kernel;
 }
 
-const support: NativeSupport = {
+/** What the scheduler may ask; `mostBuffers` is what a shader of the device can bind. */
+const supportWith = (mostBuffers: number): NativeSupport => ({
+  mostBuffers,
   has: (node) => kernelFor(node) !== undefined,
   acceptsView: (node, input, view) =>
     isDense(view) || kernelFor(node)?.acceptsView?.(node, input, view) === true,
   acceptsEpilogue: () => false,
-};
+});
 
 /** A device that computes with WebGPU. */
 class WebGpuDevice implements Device {
   readonly name = "webgpu";
   // Reading waits for everything before it, so that results stay on the device until they are asked for.
   readonly smallResultBytes = 0;
-  readonly info: Device["info"];
+  readonly #facts: Device["info"];
   readonly #runtime: GpuRuntime;
 
   constructor({ device, info }: Gpu) {
     this.#runtime = new GpuRuntime(device);
-    this.info = info;
+    this.#facts = info;
+  }
+
+  /** The adapter, its limits and features, and how many pipelines and bind groups were made. */
+  get info(): Device["info"] {
+    const { pipelineCount, bindGroupCount } = this.#runtime;
+    return { ...this.#facts, pipelines: pipelineCount, bindGroups: bindGroupCount };
   }
 
   allocate(byteLength: number): DeviceBuffer {
@@ -67,10 +75,11 @@ class WebGpuDevice implements Device {
   }
 
   async compile(recorded: Graph): Promise<Executable> {
-    const graph = expandPrimitives(recorded, support.has);
+    const { limits } = this.#runtime.device;
+    const support = supportWith(limits.maxStorageBuffersPerShaderStage);
+    const graph = expandPrimitives(recorded, (node) => support.has(node));
     const { buffers, steps } = schedule(graph, support);
     const allBuffers = [...buffers];
-    const { limits } = this.#runtime.device;
     const context: LoweringContext = {
       workgroupBytes: limits.maxComputeWorkgroupStorageSize,
       workgroupSize: limits.maxComputeInvocationsPerWorkgroup,

@@ -62,6 +62,14 @@ export class Storage {
     }
   }
 
+  /** Keeps the numbers, which are those on the device, on the JavaScript side only. */
+  moveToHost(numbers: DataOf): void {
+    if (this.#gone !== null) return;
+    this.host = numbers;
+    this.buffer?.release();
+    this.buffer = null;
+  }
+
   /** The buffer on the device, made and filled if the numbers were only on the JavaScript side. */
   ensureBuffer(): DeviceBuffer {
     if (this.buffer === null) {

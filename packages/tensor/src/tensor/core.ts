@@ -21,6 +21,10 @@ import type { Tensor } from "./tensor.js";
 // Which tensor a tracked leaf belongs to, so that backward() finds where to put gradients.
 const owners = new WeakMap<Value, TensorCore>();
 
+// Results that were read and are this small stay on the JavaScript side: a loss that is read at every
+// step holds no memory of the device.
+const smallBytes = 256;
+
 /** The base of `Tensor`; the operations are added by the classes between the two. */
 export abstract class TensorCore {
   #value: Value;
@@ -307,7 +311,9 @@ export abstract class TensorCore {
     );
     if (storage.host !== null) return storage.host.slice();
     const bytes = this.size * bytesPerElement(this.dtype);
-    return viewAs(this.dtype, await storage.device.read(storage.buffer!, bytes));
+    const numbers = viewAs(this.dtype, await storage.device.read(storage.buffer!, bytes));
+    if (bytes <= smallBytes && storage.version === 0) storage.moveToHost(numbers.slice());
+    return numbers;
   }
 
   /** The only element of a tensor with one element. */
