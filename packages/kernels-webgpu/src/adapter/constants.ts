@@ -17,6 +17,3 @@ export const bufferUsage = {
 
 /** How a buffer is mapped: `GPUMapMode`. */
 export const mapMode = { READ: 0x0001, WRITE: 0x0002 } as const;
-
-/** Which stage sees a binding: `GPUShaderStage`. */
-export const shaderStage = { COMPUTE: 0x0004 } as const;

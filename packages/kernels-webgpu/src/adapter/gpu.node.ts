@@ -11,14 +11,13 @@ interface WebgpuPackage {
 const packageName: string = "webgpu";
 
 // Kept, since devices stop working once the entry point they come from is collected as garbage.
-let entry: GPU | null = null;
+let entry: Promise<GPU> | undefined;
 
 /** The entry point of WebGPU that the package brings. */
-export async function loadGpu(): Promise<GPU> {
+export function loadGpu(): Promise<GPU> {
   // Kernels write workgroup memory before they read it: filling it with zeros would be in vain, and
   // takes SwiftShader seconds to compile.
-  entry ??= await createGpu(["enable-dawn-features=disable_workgroup_init"]);
-  return entry;
+  return (entry ??= createGpu(["enable-dawn-features=disable_workgroup_init"]));
 }
 
 /** Another entry point, with options of the package such as `backend=null`. */

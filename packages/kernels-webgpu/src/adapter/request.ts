@@ -118,21 +118,23 @@ async function requestDevice(adapter: GPUAdapter, features: readonly string[]): 
 }
 
 function describe(device: GPUDevice, owned: boolean): Gpu {
-  const { adapterInfo, features, limits } = device;
+  const { features, limits } = device;
+  // Older browsers lack all or some of it.
+  const adapterInfo: Partial<GPUAdapterInfo> = device.adapterInfo ?? {};
   return {
     device,
     owned,
     info: {
-      vendor: adapterInfo.vendor,
-      architecture: adapterInfo.architecture,
-      adapter: adapterInfo.device,
-      description: adapterInfo.description,
-      fallback: adapterInfo.isFallbackAdapter,
+      vendor: adapterInfo.vendor ?? "",
+      architecture: adapterInfo.architecture ?? "",
+      adapter: adapterInfo.device ?? "",
+      description: adapterInfo.description ?? "",
+      fallback: adapterInfo.isFallbackAdapter ?? false,
       features: [...usefulFeatures, ...experimentalFeatures]
         .filter((name) => features.has(name))
         .join(","),
-      subgroupMinSize: adapterInfo.subgroupMinSize,
-      subgroupMaxSize: adapterInfo.subgroupMaxSize,
+      subgroupMinSize: adapterInfo.subgroupMinSize ?? 0,
+      subgroupMaxSize: adapterInfo.subgroupMaxSize ?? 0,
       ...Object.fromEntries(limitNames.map((name) => [name, limits[name]])),
     },
   };
