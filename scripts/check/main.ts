@@ -13,7 +13,7 @@ import { checkDocumentation } from "./documentation.js";
 import { runExamples } from "./examples/examples.js";
 import { checkManifests, checkTypeResolution } from "./publishing.js";
 import { checkSizes } from "./size.js";
-import { runTests } from "./tests.js";
+import { runTests, runTestsOnGpu } from "./tests.js";
 import { provideSwiftShader } from "../swiftshader.js";
 
 const checks: Check[] = [
@@ -48,6 +48,15 @@ const checks: Check[] = [
   },
   { name: "examples", purpose: "examples in documents print what they say", run: runExamples },
   { name: "tests", purpose: "every test passes", run: runTests },
+  { name: "gpu", purpose: "the GPU device passes the suites of devices", run: runTestsOnGpu },
+  commandCheck(
+    "gpu-goldens",
+    "the GPU device agrees with the originals",
+    "pnpm",
+    "goldens",
+    "--device",
+    "webgpu",
+  ),
 ];
 
 /** The checks that are repeated on another version of Node. */

@@ -14,15 +14,41 @@ interface Report {
 
 /** Runs every test of the workspace from source, and counts them. */
 export async function runTests({ node }: Context): Promise<Outcome> {
+  return runVitest(node, []);
+}
+
+/** The suites that run on whichever device is named. */
+const suitesOfDevices = [
+  "packages/tensor/test/differential.test.ts",
+  "packages/tensor/test/attention.test.ts",
+  "packages/tensor/src/nn",
+  "packages/tensor/src/optim",
+  "packages/trim/src",
+];
+
+/** Runs the suites of devices on the GPU device, with fewer random programs than on the CPU. */
+export async function runTestsOnGpu({ node }: Context): Promise<Outcome> {
+  return runVitest(node, [...suitesOfDevices, "--testTimeout=600000"], {
+    X_TEST_DEVICES: "webgpu",
+    DIFFERENTIAL_PROGRAMS: "500",
+    DIFFERENTIAL_ATTENTIONS: "200",
+  });
+}
+
+async function runVitest(
+  node: string,
+  chosen: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Outcome> {
   const folder = await mkdtemp(join(tmpdir(), "x-tests-"));
   try {
     const reportFile = join(folder, "report.json");
     const vitest = ["node_modules/vitest/vitest.mjs", "run", "--reporter=default"];
-    const { succeeded, output } = await command(node, [
-      ...vitest,
-      "--reporter=json",
-      `--outputFile.json=${reportFile}`,
-    ]);
+    const { succeeded, output } = await command(
+      node,
+      [...vitest, "--reporter=json", `--outputFile.json=${reportFile}`, ...chosen],
+      { env, timeoutSeconds: 1800 },
+    );
     const report = await readFile(reportFile, "utf8").then(
       (text) => JSON.parse(text) as Report,
       () => undefined,
