@@ -12,6 +12,7 @@ type Name =
   | "isNan"
   | "halfToFloat"
   | "floatToHalf"
+  | "uintToFloat"
   | "floatToInt"
   | "floatToUint"
   | "floatToInt8"
@@ -54,6 +55,12 @@ export const bitHelpers: Record<Name, Helper<Name>> = {
   let shift = min(126u - (magnitude >> 23u), 25u);
   let low = fraction >> shift;
   return sign | (low + (((fraction & ((1u << shift) - 1u)) + (low & 1u) + (1u << (shift - 1u)) - 1u) >> shift));
+}`,
+  },
+  // To nearest, also where the builtin conversion takes the other neighbour, as it may.
+  uintToFloat: {
+    text: `fn uintToFloat(x: u32) -> f32 {
+  return select(f32(x), 2f * f32((x >> 1u) | (x & 1u)), x >= 0x80000000u);
 }`,
   },
   floatToInt: {

@@ -17,7 +17,10 @@ export type WgslType = "f32" | "i32" | "u32" | "bool";
 
 /** An operand of a scalar function. */
 export interface FunctionOperand {
-  /** An identifier or another short expression without effects. */
+  /**
+   * An identifier that `let` or `var` declares. It may come up several times, and expressions of
+   * literals alone are rejected where they overflow.
+   */
   readonly code: string;
   readonly dtype: DType;
   /** Its value where it is a constant, which may give shorter code. */
@@ -246,11 +249,13 @@ function castCode({ code, dtype: from }: FunctionOperand, to: DType, helpers: He
         return `(${code} != 0)`;
     }
   }
-  if (to === "float16" && from !== "float16") {
-    return call("halfToFloat", call("floatToHalf", source === "f32" ? code : `f32(${code})`));
+  if (target === "f32") {
+    const float =
+      source === "f32" ? code : source === "u32" ? call("uintToFloat", code) : `f32(${code})`;
+    const isRounded = to === "float16" && from !== "float16";
+    return isRounded ? call("halfToFloat", call("floatToHalf", float)) : float;
   }
   if (source === "f32") {
-    if (target === "f32") return code;
     if (to === "int8") return call("floatToInt8", code);
     return call(target === "i32" ? "floatToInt" : "floatToUint", code);
   }
