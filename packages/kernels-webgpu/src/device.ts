@@ -107,6 +107,17 @@ function lowerNative(step: NativeStep, context: LoweringContext): readonly Launc
  * A device that computes on a GPU, in browsers, workers and Deno, and in Node with the package
  * `webgpu`.
  *
+ * Its numbers are those of the CPU device up to rounding; random numbers are the same to the last bit.
+ *
+ * @example
+ * ```ts
+ * import { setDevice, tensor } from "@x/tensor";
+ * import { webgpu } from "@x/kernels-webgpu";
+ *
+ * setDevice(await webgpu());
+ * console.log(await tensor([1, 2, 3]).mul(2).toArray()); // → [ 2, 4, 6 ]
+ * ```
+ *
  * @throws XError `unsupported` where there is no WebGPU, `device` where there is no adapter
  */
 export async function webgpu(options: GpuOptions = {}): Promise<Device> {
