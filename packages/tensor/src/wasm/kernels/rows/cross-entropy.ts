@@ -19,7 +19,7 @@ import {
   type V128,
 } from "../../assembler/index.js";
 import type { KernelCode, Launch, LaunchArgument } from "../../launch.js";
-import type { MathContext } from "../../math/index.js";
+import { expOfNegative, type MathContext } from "../../math/index.js";
 import type { NativeKernel } from "../../native.js";
 import {
   addressOf,
@@ -30,7 +30,6 @@ import {
   integerArgument,
   readArguments,
 } from "../arguments.js";
-import { expOfNegative } from "./exponential.js";
 import { logSumExp } from "./softmax.js";
 import { rowSweep, total } from "./sweep.js";
 

@@ -2,9 +2,8 @@
 
 import type { Node } from "../../../graph/node.js";
 import { f32x4, type I32, v128, type V128 } from "../../assembler/index.js";
-import { float, log, type MathContext } from "../../math/index.js";
+import { expOfNegative, float, log, type MathContext } from "../../math/index.js";
 import type { NativeKernel } from "../../native.js";
-import { expOfNegative } from "./exponential.js";
 import { laneLaunch, type LaneProgram, lanesAlong } from "./lanes.js";
 import { largest, reduce, total, type Sweep } from "./sweep.js";
 
