@@ -2,10 +2,9 @@
 
 import { check } from "../error.js";
 import { apply, makeOp, type Attributes, type Op, type Spec, type Value } from "../graph/node.js";
-import { formatShape, sameShape, sizeOf, type Shape } from "../tensor/shape.js";
+import { formatShape, sameShape, sizeOf } from "../tensor/shape.js";
 import { add, cast, multiply, negate, reciprocalSqrt, square, subtract } from "./elementwise.js";
-import { expand, reshape } from "./movement.js";
-import { keptShape, mean, sum } from "./reduce.js";
+import { mean, spread, sum } from "./reduce.js";
 
 /** The normalised axes of a tensor of rank `rank`: the last `axes` ones. */
 function trailing(rank: number, attributes: Attributes): number[] {
@@ -15,11 +14,6 @@ function trailing(rank: number, attributes: Attributes): number[] {
 
 function leading(rank: number, attributes: Attributes): number[] {
   return Array.from({ length: rank - (attributes.axes as number) }, (_, i) => i);
-}
-
-/** One statistic a row, spread over the row. */
-function spread(statistic: Value, shape: Shape, axes: readonly number[]): Value {
-  return expand(reshape(statistic, keptShape(shape, axes)), shape);
 }
 
 function rowSpecs(x: Spec, attributes: Attributes): { row: Spec; statistic: Spec } {

@@ -5,7 +5,7 @@ import * as attention from "../ops/attention.js";
 import { drawScalars } from "../ops/random.js";
 import { getDefaultGenerator, type Generator } from "../random/generator.js";
 import { checkProbability } from "./dropout.js";
-import { formatShape, sizeOf, type Shape } from "./shape.js";
+import { formatShapes, formatShape, sizeOf, type Shape } from "./shape.js";
 import { Tensor } from "./tensor.js";
 
 /** Which keys a query sees. */
@@ -57,7 +57,7 @@ function arrange(op: string, tensors: readonly Tensor[], options: VisibilityOpti
     rank >= 2 && tensors.every((tensor) => tensor.rank === rank),
     "shape",
     () =>
-      `${op}: all tensors must have the same number of axes, at least [length, size], got ${tensors.map((tensor) => formatShape(tensor.shape)).join(", ")}. Reshape them.`,
+      `${op}: all tensors must have the same number of axes, at least [length, size], got ${formatShapes(...tensors)}. Reshape them.`,
   );
   check(
     !options.mask || !options.attnMask,
