@@ -36,8 +36,8 @@ const rounder = 6755399441055744;
 const huge = 2 ** 28;
 
 // sin(r) = r (1 + r² (…)), cos(r) = 1 - r²/2 + r⁴ (…) for |r| ≤ π/4, relative errors 4e-9, 1e-10.
-const sinCoefficients = [-0.16666655242443085, 0.008332188241183758, -0.0001951809535967186];
-const cosCoefficients = [0.04166664555668831, -0.0013887309469282627, 2.4432327336398885e-5];
+const sinCoefficients = [-0.16666655, 0.008332188, -0.00019518095];
+const cosCoefficients = [0.041666646, -0.001388731, 2.4432327e-5];
 
 // The sine of x + phase · π/2.
 function sine(c: MathContext, operand: V128, phase: 0 | 1): V128 {
