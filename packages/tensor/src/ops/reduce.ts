@@ -31,7 +31,7 @@ function reducedShape(shape: Shape, axes: readonly number[]): number[] {
 }
 
 /** `shape` with 1 on the reduced axes. */
-export function keptShape(shape: Shape, axes: readonly number[]): number[] {
+function keptShape(shape: Shape, axes: readonly number[]): number[] {
   return shape.map((n, i) => (axes.includes(i) ? 1 : n));
 }
 
