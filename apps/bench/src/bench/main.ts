@@ -127,12 +127,4 @@ program
     }, 5000).unref();
   });
 
-// Libraries' processes are ended by a handler of `exit`, which a signal alone would pass by.
-for (const [signal, code] of [
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-] as const) {
-  process.once(signal, () => process.exit(code));
-}
-
 await program.parseAsync();

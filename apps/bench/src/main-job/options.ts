@@ -3,6 +3,14 @@
 import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 
+/** Where the job writes to. */
+export interface Output {
+  /** A part of the output, line ends included. */
+  write(text: string): void;
+  /** Why it could not go on. */
+  complain(line: string): void;
+}
+
 /** The options with their defaults filled in. */
 export interface Options {
   readonly text?: string;
@@ -31,6 +39,14 @@ function wholeNumber(least: number): (text: string) => number {
   };
 }
 
+function width(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 32 || value % 32 !== 0) {
+    throw new InvalidArgumentError("it must be a multiple of 32.");
+  }
+  return value;
+}
+
 function positive(text: string): number {
   const value = Number(text);
   if (!(value > 0 && Number.isFinite(value))) {
@@ -50,8 +66,11 @@ function device(text: string): DeviceName {
   return found;
 }
 
-/** Reads the command line; prints help or a complaint and ends the process where that is due. */
-export function readOptions(): Options {
+/**
+ * Reads the command line. Throws a `CommanderError`, with help or a complaint already given to
+ * `output`, where there is nothing to run.
+ */
+export function readOptions(args: readonly string[], output: Output): Options {
   const command = new Command("npm start --")
     .description(
       "Trains a byte-level language model with cumulative linear attention on real text, shows how well it does on text it has not seen, and lets it write on.",
@@ -63,12 +82,7 @@ export function readOptions(): Options {
     .option("--steps <number>", "training steps", wholeNumber(0), 700)
     .option("--length <number>", "bytes a training window has", wholeNumber(2), 128)
     .option("--batch <number>", "windows per step", wholeNumber(1), 8)
-    .option(
-      "--width <number>",
-      "size of the model's vectors, a multiple of 32",
-      wholeNumber(32),
-      128,
-    )
+    .option("--width <number>", "size of the model's vectors, a multiple of 32", width, 128)
     .option("--layers <number>", "encoder layers", wholeNumber(1), 3)
     .option("--rate <number>", "highest learning rate", positive, 0.003)
     .option("--device <name>", `one of ${deviceNames.join(", ")}`, device, "wasm")
@@ -79,6 +93,12 @@ export function readOptions(): Options {
     .option("--generate <number>", "bytes to write at the end", wholeNumber(0), 400)
     .option("--prompt <text>", "what the written text begins with", "The tensor ")
     .addHelpText("after", "\nCtrl-C ends the training early, saves and says where.")
-    .parse();
+    .allowExcessArguments(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => output.write(text),
+      writeErr: (text) => output.complain(text.trimEnd()),
+    })
+    .parse([...args], { from: "user" });
   return command.opts<Options>();
 }

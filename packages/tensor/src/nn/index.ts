@@ -75,6 +75,5 @@ export type {
   EncoderLayer,
   TransformerEncoderCall,
   TransformerEncoderLayerCall,
-  TransformerLayerOptions,
-  TransformerStackOptions,
 } from "./transformer-encoder.js";
+export type { TransformerLayerOptions, TransformerStackOptions } from "./transformer-layer.js";

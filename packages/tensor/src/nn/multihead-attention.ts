@@ -7,7 +7,7 @@ import { zeros } from "../tensor/creation.js";
 import { dropout } from "../tensor/dropout.js";
 import { linear } from "../tensor/embedding.js";
 import { cat } from "../tensor/joining.js";
-import { formatShape } from "../tensor/shape.js";
+import { formatShapes, sameShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { attentionGuide, type MaskSizes } from "./attention-masks.js";
 import { checkLastAxis } from "./checks.js";
@@ -213,21 +213,18 @@ export class MultiheadAttention extends Module {
 
   private checkInputs(query: Tensor, key: Tensor, value: Tensor): void {
     const { batchFirst, kdim, vdim } = this;
-    const lengthAxis = query.rank === 3 && batchFirst ? 1 : 0;
+    const batchAxis = batchFirst ? 0 : 1;
     const fits =
       (query.rank === 2 || query.rank === 3) &&
       key.rank === query.rank &&
-      value.rank === query.rank &&
-      key.shape[lengthAxis] === value.shape[lengthAxis] &&
-      (query.rank === 2 ||
-        (query.shape[1 - lengthAxis] === key.shape[1 - lengthAxis] &&
-          query.shape[1 - lengthAxis] === value.shape[1 - lengthAxis]));
+      sameShape(key.shape.slice(0, -1), value.shape.slice(0, -1)) &&
+      (query.rank === 2 || query.shape[batchAxis] === key.shape[batchAxis]);
     const axes = batchFirst ? "[batch, length, size]" : "[length, batch, size]";
     check(
       fits,
       "shape",
       () =>
-        `MultiheadAttention: query, key and value must have the axes ${axes} or [length, size] and fit each other, got ${[query, key, value].map(({ shape }) => formatShape(shape)).join(", ")}. Reshape them, or set batchFirst.`,
+        `MultiheadAttention: query, key and value must have the axes ${axes} or [length, size] and fit each other, got ${formatShapes(query, key, value)}. Reshape them, or set batchFirst.`,
     );
     checkLastAxis("MultiheadAttention", "query", query, this.embedDim);
     checkLastAxis("MultiheadAttention", "key", key, kdim);
@@ -266,28 +263,21 @@ export class MultiheadAttention extends Module {
 
   private projectEach(query: Tensor, key: Tensor, value: Tensor): [Tensor, Tensor, Tensor] {
     const size = this.embedDim;
-    const bias = (from: number, count: number): Tensor | null =>
-      this.inProjBias === null ? null : this.inProjBias.narrow(0, from * size, count * size);
-    const packed = this.inProjWeight;
-    if (packed === null) {
-      return [
-        linear(query, this.qProjWeight!, bias(0, 1)),
-        linear(key, this.kProjWeight!, bias(1, 1)),
-        linear(value, this.vProjWeight!, bias(2, 1)),
-      ];
-    }
-    const projected = (x: Tensor, from: number, count: number): Tensor[] => {
-      const weight = count === 3 ? packed : packed.narrow(0, from * size, count * size);
-      const all = linear(x, weight, count === 3 ? this.inProjBias : bias(from, count));
-      return count === 1 ? [all] : all.chunk(count, -1);
-    };
-    let parts: Tensor[];
-    if (key !== value) {
-      parts = [projected(query, 0, 1), projected(key, 1, 1), projected(value, 2, 1)].flat();
-    } else if (query !== key) {
-      parts = [...projected(query, 0, 1), ...projected(key, 1, 2)];
-    } else {
-      parts = projected(query, 0, 3);
+    const inputs = [query, key, value];
+    const own = [this.qProjWeight, this.kProjWeight, this.vProjWeight];
+    const parts: Tensor[] = [];
+    // Inputs that are the same tensor share one product.
+    while (parts.length < 3) {
+      const i = parts.length;
+      // How many inputs in a row are this one.
+      let width = 1;
+      while (this.inProjWeight !== null && inputs[i + width] === inputs[i]) width++;
+      const length = width * size;
+      const rows = (all: Tensor): Tensor => (width === 3 ? all : all.narrow(0, i * size, length));
+      const weight = this.inProjWeight === null ? own[i]! : rows(this.inProjWeight);
+      const bias = this.inProjBias === null ? null : rows(this.inProjBias);
+      const all = linear(inputs[i]!, weight, bias);
+      parts.push(...(width === 1 ? [all] : all.chunk(width, -1)));
     }
     return parts as [Tensor, Tensor, Tensor];
   }

@@ -5,7 +5,7 @@ import { getDevice } from "../device/current.js";
 import { checkNumbers, count, finite } from "../tensor/arguments.js";
 import { scaledDotProductAttention } from "../tensor/attention.js";
 import { arange, fromData, ones, zeros } from "../tensor/creation.js";
-import { formatShape, sameShape } from "../tensor/shape.js";
+import { formatShape, formatShapes, sameShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import {
   knownLength,
@@ -181,7 +181,7 @@ function checkHeads(query: Tensor, key: Tensor, value: Tensor): void {
     fits,
     "shape",
     () =>
-      `SoftmaxAttention: queries, keys and values must have the axes [batch, heads, length, size] and fit each other, got ${[query, key, value].map(({ shape }) => formatShape(shape)).join(", ")}. Reshape them.`,
+      `SoftmaxAttention: queries, keys and values must have the axes [batch, heads, length, size] and fit each other, got ${formatShapes(query, key, value)}. Reshape them.`,
   );
 }
 

@@ -7,25 +7,19 @@
 
 import { check } from "../error.js";
 import { apply, makeOp, type Attributes, type Op, type Spec, type Value } from "../graph/node.js";
-import { broadcastShapes, formatShape, sameShape, type Shape } from "../tensor/shape.js";
 import {
-  add,
-  and,
-  cast,
-  divide,
-  equal,
-  exp,
-  lessEqual,
-  log,
-  multiply,
-  subtract,
-  where,
-} from "./elementwise.js";
+  broadcastShapes,
+  formatShape,
+  formatShapes,
+  sameShape,
+  type Shape,
+} from "../tensor/shape.js";
+import { add, and, cast, equal, exp, lessEqual, multiply, subtract, where } from "./elementwise.js";
 import { iota } from "./leaf.js";
 import { matmul } from "./matmul.js";
-import { expand, full, reshape, transposeLast } from "./movement.js";
-import { keepMask, type DrawScalars } from "./random.js";
-import { logSumExp, max, sum } from "./reduce.js";
+import { full, reshape, transposeLast } from "./movement.js";
+import { dropout, type DrawScalars } from "./random.js";
+import { logSumExp, spread, sum } from "./reduce.js";
 
 /** Which keys a query sees, besides a mask, and what happens to the weights. */
 export interface AttentionOptions {
@@ -106,18 +100,9 @@ function visibility(
   return visible;
 }
 
-/** One number a query, spread over the keys. */
-function spread(rows: Value, shape: Shape): Value {
-  return expand(reshape(rows, [...rows.shape, 1]), shape);
-}
-
 /** `weights` with some dropped and the others scaled up. */
 function dropped(weights: Value, draw: DrawScalars | null, attributes: Attributes): Value {
-  if (draw === null) return weights;
-  const p = attributes.dropout as number;
-  if (p === 1) return multiply(weights, 0);
-  const kept = keepMask(draw, weights.shape, p);
-  return where(kept, multiply(weights, 1 / (1 - p)), 0);
+  return draw === null ? weights : dropout(weights, attributes.dropout as number, draw);
 }
 
 function outputSpecs([q, , v]: readonly Spec[]): readonly [Spec, Spec] {
@@ -151,14 +136,8 @@ const attentionOp: Op = makeOp({
       return [full(ySpec.shape, 0, "float32"), full(lseSpec.shape, -Infinity, "float32")];
     }
     const scores = scoresOf(parts, attributes);
-    const largest = max(scores, [3]);
-    const shift = where(equal(largest, -Infinity), 0, largest);
-    const powers = exp(subtract(scores, spread(shift, scores.shape)));
-    const total = sum(powers, [3]);
-    const isEmpty = equal(total, 0);
-    const divisor = where(isEmpty, 1, total);
-    const weights = dropped(divide(powers, spread(divisor, scores.shape)), draw, attributes);
-    const lse = where(isEmpty, -Infinity, add(log(divisor), shift));
+    const lse = logSumExp(scores, [3]);
+    const weights = dropped(weightsOf(scores, lse), draw, attributes);
     const y = matmul(grouped(weights, k.shape[1]!), v);
     return [reshape(y, ySpec.shape), lse];
   },
@@ -176,8 +155,8 @@ const attentionOp: Op = makeOp({
     if (bias !== null && needed[3] === true) dBias = scoreCotangent(parts, attributes, y, lse, dy);
     if (gLse) {
       // Nobody sees the row sums but the backward pass: this appears in second derivatives only.
-      const weights = weightsOf(parts, attributes, lse);
-      const share = multiply(weights, spread(gLse, weights.shape));
+      const weights = weightsOf(scoresOf(parts, attributes), lse);
+      const share = multiply(weights, spread(gLse, weights.shape, [3]));
       const [moreQ, moreK] = throughScores(share, parts, attributes);
       dq = add(dq, moreQ);
       dk = add(dk, moreK);
@@ -188,13 +167,11 @@ const attentionOp: Op = makeOp({
   },
 });
 
-/** The weights before dropout, from the scores and the row sums. */
-function weightsOf(parts: AttentionInputs, attributes: Attributes, lse: Value): Value {
-  const scores = scoresOf(parts, attributes);
-  const isEmpty = equal(lse, -Infinity);
+/** The weights before dropout, from the scores and the logarithms of the row sums. */
+function weightsOf(scores: Value, lse: Value): Value {
   // A row without visible keys: its scores are −∞, and any finite shift gives weights of 0.
-  const shift = where(isEmpty, 0, lse);
-  return exp(subtract(scores, spread(shift, scores.shape)));
+  const shift = where(equal(lse, -Infinity), 0, lse);
+  return exp(subtract(scores, spread(shift, scores.shape, [3])));
 }
 
 /** The cotangent of the scores: P ∘ (dP − Σ y dy). */
@@ -206,11 +183,11 @@ function scoreCotangent(
   dy: Value,
 ): Value {
   const { k, v, draw } = parts;
-  const weights = weightsOf(parts, attributes, lse);
+  const weights = weightsOf(scoresOf(parts, attributes), lse);
   const products = matmul(grouped(dy, k.shape[1]!), transposeLast(v));
   const toWeights = dropped(reshape(products, weights.shape), draw, attributes);
   const own = sum(multiply(y, dy), [3]);
-  return multiply(weights, subtract(toWeights, spread(own, weights.shape)));
+  return multiply(weights, subtract(toWeights, spread(own, weights.shape, [3])));
 }
 
 /** From the cotangent of the scores to those of q and k. */
@@ -243,9 +220,10 @@ const attentionBackwardOp: Op = makeOp({
       parts,
       attributes,
     );
-    const weights = dropped(weightsOf(parts, attributes, lse), draw, attributes);
+    const weights = weightsOf(scoresOf(parts, attributes), lse);
     const keyHeads = k.shape[1]!;
-    const dv = matmul(transposeLast(grouped(weights, keyHeads)), grouped(dy, keyHeads));
+    const kept = dropped(weights, draw, attributes);
+    const dv = matmul(transposeLast(grouped(kept, keyHeads)), grouped(dy, keyHeads));
     return [dq, dk, dv];
   },
 });
@@ -264,7 +242,7 @@ function checkShapes(q: Value, k: Value, v: Value): void {
     fits,
     "shape",
     () =>
-      `scaledDotProductAttention: q, k and v must be [batch, heads, length, size] with equal batch, equal q and k size, equal k and v length, and query heads a multiple of key heads, got ${[q, k, v].map((x) => formatShape(x.shape)).join(", ")}. Reshape them.`,
+      `scaledDotProductAttention: q, k and v must be [batch, heads, length, size] with equal batch, equal q and k size, equal k and v length, and query heads a multiple of key heads, got ${formatShapes(q, k, v)}. Reshape them.`,
   );
 }
 
@@ -332,5 +310,5 @@ export function attentionWeights(
   };
   const { causal, window, scale } = options;
   const scores = scoresOf(parts, { causal, window, scale });
-  return weightsOf(parts, { causal, window, scale }, logSumExp(scores, [3]));
+  return weightsOf(scores, logSumExp(scores, [3]));
 }

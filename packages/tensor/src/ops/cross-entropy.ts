@@ -16,8 +16,7 @@ import {
 } from "./elementwise.js";
 import { checkedIndex } from "./indexing.js";
 import { iota } from "./leaf.js";
-import { expand, reshape } from "./movement.js";
-import { logSumExp, sum } from "./reduce.js";
+import { logSumExp, spread, sum } from "./reduce.js";
 
 /** The parts that definition and gradient share, for logits of shape [..., C]. */
 interface Rows {
@@ -35,14 +34,9 @@ function rowsOf(logits: Value, target: Value, weight: Value | null, ignoreIndex:
   const axis = logits.shape.length - 1;
   const classes = logits.shape[axis]!;
   const counts = notEqual(target, ignoreIndex);
-  const isTarget = equal(spread(target, classes), iota(classes));
+  const isTarget = equal(spread(target, logits.shape, [axis]), iota(classes));
   const targetWeight = weight === null ? null : sum(where(isTarget, weight, 0), [axis]);
   return { classes, axis, counts, isTarget, targetWeight };
-}
-
-/** One number a row, spread over the classes. */
-function spread(rows: Value, classes: number): Value {
-  return expand(reshape(rows, [...rows.shape, 1]), [...rows.shape, classes]);
 }
 
 /**
@@ -68,7 +62,7 @@ const crossEntropyOp = makeOp({
     let loss = subtract(lse, chosen);
     if (targetWeight !== null) loss = multiply(loss, targetWeight);
     if (smoothing > 0) {
-      let surprise = subtract(spread(lse, classes), logits!);
+      let surprise = subtract(spread(lse, logits!.shape, [axis]), logits!);
       if (weight !== null) surprise = multiply(surprise, weight);
       const others = multiply(sum(surprise, [axis]), smoothing / classes);
       loss = add(multiply(loss, 1 - smoothing), others);
@@ -84,9 +78,9 @@ const crossEntropyOp = makeOp({
       cotangent = applyOne(crossEntropyBackwardOp, inputs, node.attributes);
     }
     if (gLse) {
-      const classes = logits.shape.at(-1)!;
-      const probabilities = exp(subtract(logits, spread(lse, classes)));
-      const share = multiply(probabilities, spread(gLse, classes));
+      const axis = logits.shape.length - 1;
+      const probabilities = exp(subtract(logits, spread(lse, logits.shape, [axis])));
+      const share = multiply(probabilities, spread(gLse, logits.shape, [axis]));
       cotangent = cotangent === null ? share : add(cotangent, share);
     }
     return [cotangent, null, ...weights.map(() => null)];
@@ -108,20 +102,20 @@ const crossEntropyBackwardOp = makeOp({
     const [logits, target] = inputs as [Value, Value];
     const weight = attributes.hasWeight === true ? inputs[2]! : null;
     const [lse, g] = inputs.slice(-2) as [Value, Value];
-    const { classes, counts, isTarget, targetWeight } = rowsOf(
+    const { classes, axis, counts, isTarget, targetWeight } = rowsOf(
       logits,
       target,
       weight,
       attributes.ignoreIndex as number,
     );
     const smoothing = attributes.labelSmoothing as number;
-    const probabilities = exp(subtract(logits, spread(lse, classes)));
+    const probabilities = exp(subtract(logits, spread(lse, logits.shape, [axis])));
     const hit = 1 - smoothing;
     let slope: Value;
     if (targetWeight === null) {
       slope = subtract(probabilities, where(isTarget, hit, 0));
     } else {
-      const certain = spread(multiply(targetWeight, hit), classes);
+      const certain = spread(multiply(targetWeight, hit), logits.shape, [axis]);
       slope = subtract(multiply(probabilities, certain), where(isTarget, certain, 0));
     }
     if (smoothing > 0) {
@@ -132,7 +126,7 @@ const crossEntropyBackwardOp = makeOp({
         slope = add(slope, multiply(subtract(total, weight), each));
       }
     }
-    return [multiply(slope, spread(where(counts, g, 0), classes))];
+    return [multiply(slope, spread(where(counts, g, 0), logits.shape, [axis]))];
   },
 });
 

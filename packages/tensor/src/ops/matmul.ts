@@ -2,7 +2,7 @@
 
 import { check, XError } from "../error.js";
 import { applyOne, makeOp, type Value } from "../graph/node.js";
-import { broadcastShapes, formatShape, sizeOf, type Shape } from "../tensor/shape.js";
+import { broadcastShapes, formatShape, formatShapes, sizeOf, type Shape } from "../tensor/shape.js";
 import { cast, multiply } from "./elementwise.js";
 import { diagonal, expand, permute, reshape, transposeLast } from "./movement.js";
 import { sum } from "./reduce.js";
@@ -80,7 +80,7 @@ function parseEquation(
   const fail = (problem: string): never => {
     throw new XError(
       "argument",
-      `einsum: ${problem}, got "${equation}" for shapes ${operands.map((x) => formatShape(x.shape)).join(", ")}. Write one letter per axis, e.g. "bij,bjk->bik".`,
+      `einsum: ${problem}, got "${equation}" for shapes ${formatShapes(...operands)}. Write one letter per axis, e.g. "bij,bjk->bik".`,
     );
   };
   const text = equation.replaceAll(" ", "");

@@ -67,7 +67,7 @@ export function normal(draw: DrawScalars, shape: Shape): Value {
 }
 
 /** Whether each element is kept when it is dropped with probability `p`. */
-export function keepMask(draw: DrawScalars, shape: Shape, p: number): Value {
+function keepMask(draw: DrawScalars, shape: Shape, p: number): Value {
   const threshold = dropThreshold(p);
   return lessEqual(threshold, randomBits(draw, shape, 0));
 }

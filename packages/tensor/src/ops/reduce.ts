@@ -31,7 +31,7 @@ function reducedShape(shape: Shape, axes: readonly number[]): number[] {
 }
 
 /** `shape` with 1 on the reduced axes. */
-export function keptShape(shape: Shape, axes: readonly number[]): number[] {
+function keptShape(shape: Shape, axes: readonly number[]): number[] {
   return shape.map((n, i) => (axes.includes(i) ? 1 : n));
 }
 
@@ -50,8 +50,8 @@ function reduceOp(reducer: Reducer, gradient?: GradientRule): Op {
   });
 }
 
-/** The cotangent spread back over the reduced axes. */
-function spread(value: Value, shape: Shape, axes: readonly number[]): Value {
+/** One number for each place of the reduced axes, spread over them: back to `shape`. */
+export function spread(value: Value, shape: Shape, axes: readonly number[]): Value {
   return expand(reshape(value, keptShape(shape, axes)), shape);
 }
 

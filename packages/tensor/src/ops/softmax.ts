@@ -2,8 +2,7 @@
 
 import { applyOne, makeOp, type Attributes, type Value } from "../graph/node.js";
 import { cast, divide, exp, log, multiply, subtract } from "./elementwise.js";
-import { expand, reshape } from "./movement.js";
-import { keptShape, max, sum } from "./reduce.js";
+import { spread, max, sum } from "./reduce.js";
 
 /** A reduction over `axis`, spread over it again. */
 function along(
@@ -12,7 +11,7 @@ function along(
   reduce: (x: Value, axes: readonly number[]) => Value,
 ): Value {
   const axes = [attributes.axis as number];
-  return expand(reshape(reduce(x, axes), keptShape(x.shape, axes)), x.shape);
+  return spread(reduce(x, axes), x.shape, axes);
 }
 
 const softmaxOp = makeOp({

@@ -1,9 +1,10 @@
 /** Movement operations as views of the input: an offset and a stride for each axis. */
 
 import type { Attributes } from "../graph/node.js";
-import { stridesOf, type Shape } from "../tensor/shape.js";
-import { forEachOffset, readView, unknownOperation, type ReferenceArray } from "./array.js";
+import { sizeOf, stridesOf, type Shape } from "../tensor/shape.js";
+import { readView, unknownOperation, type ReferenceArray } from "./array.js";
 import { broadcastElements } from "./elementwise.js";
+import { write } from "./indexing.js";
 
 const list = (attribute: unknown): readonly number[] => attribute as readonly number[];
 
@@ -15,59 +16,52 @@ export function computeMovement(
   shape: Shape,
 ): Float64Array {
   const strides = stridesOf(x.shape);
-  const dot = (positions: readonly number[]): number =>
-    positions.reduce((sum, position, d) => sum + position * strides[d]!, 0);
+  const view = (offset: number, of: readonly number[]): Float64Array =>
+    readView(x.elements, shape, offset, of);
+  const dot = (positions: readonly number[], of: readonly number[]): number =>
+    positions.reduce((sum, position, d) => sum + position * of[d]!, 0);
+  const { axis } = attributes as { axis: number };
+  const axes = list(attributes.axes);
   switch (name) {
     case "reshape":
       return x.elements;
     case "expand":
       return broadcastElements(x, shape);
     case "permute":
-      return readView(
-        x.elements,
-        shape,
+      return view(
         0,
-        list(attributes.axes).map((axis) => strides[axis]!),
+        axes.map((axis) => strides[axis]!),
       );
     case "slice": {
       const steps = list(attributes.steps);
-      return readView(
-        x.elements,
-        shape,
-        dot(list(attributes.starts)),
+      const start = dot(list(attributes.starts), strides);
+      return view(
+        start,
         strides.map((stride, d) => stride * steps[d]!),
       );
     }
-    case "flip": {
-      const axes = list(attributes.axes);
-      const last = x.shape.map((n, d) => (axes.includes(d) ? n - 1 : 0));
-      const reversed = strides.map((stride, d) => (axes.includes(d) ? -stride : stride));
-      return readView(x.elements, shape, dot(last), reversed);
-    }
+    case "flip":
+      return view(
+        dot(
+          x.shape.map((n, d) => (axes.includes(d) ? n - 1 : 0)),
+          strides,
+        ),
+        strides.map((stride, d) => (axes.includes(d) ? -stride : stride)),
+      );
     case "window": {
-      const { axis, step, dilation } = attributes as Record<string, number>;
-      const stride = strides[axis!]!;
-      const windows = strides.map((s, d) => (d === axis ? s * step! : s));
-      return readView(x.elements, shape, 0, [...windows, stride * dilation!]);
+      const { step, dilation } = attributes as { step: number; dilation: number };
+      const stride = strides[axis]!;
+      return view(0, [...strides.with(axis, stride * step), stride * dilation]);
     }
     case "diagonal":
-      return readView(x.elements, shape, 0, [
-        ...strides.slice(0, -2),
-        strides.at(-2)! + strides.at(-1)!,
-      ]);
-    case "pad":
-      return pad(x, shape, list(attributes.before));
+      return view(0, [...strides.slice(0, -2), strides.at(-2)! + strides.at(-1)!]);
+    case "pad": {
+      const padded = stridesOf(shape);
+      const result = new Float64Array(sizeOf(shape));
+      write(result, x, dot(list(attributes.before), padded), padded);
+      return result;
+    }
     default:
       throw unknownOperation(name);
   }
-}
-
-/** Zeros, with the input written over the part it takes. */
-function pad(x: ReferenceArray, shape: Shape, before: readonly number[]): Float64Array {
-  const strides = stridesOf(shape);
-  const offset = before.reduce((sum, n, d) => sum + n * strides[d]!, 0);
-  const result = new Float64Array(shape.reduce((size, n) => size * n, 1));
-  let next = 0;
-  forEachOffset(x.shape, offset, strides, (position) => (result[position] = x.elements[next++]!));
-  return result;
 }

@@ -14,6 +14,7 @@
  * | F8 types, F6 types, F4, C64 | none | an error |
  */
 
+import { viewAs } from "../tensor/data.js";
 import type { DataOf, DType } from "../tensor/dtype.js";
 import { floatsFromBfloats } from "../tensor/half.js";
 import { damaged, quote } from "./format.js";
@@ -28,20 +29,41 @@ export interface ConvertedData {
   readonly data: DataOf;
 }
 
-interface ArrayConstructor<T> {
-  new (buffer: ArrayBufferLike, byteOffset: number, length: number): T;
+type Elements = DataOf | Float64Array | Int16Array;
+
+interface ArrayConstructor {
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): Elements;
   readonly BYTES_PER_ELEMENT: number;
 }
 
-/**
- * The bytes as elements: the same memory where it is aligned, a copy otherwise. Files are
- * little-endian, and so is every platform that WebAssembly, and with it the engine, runs on.
- */
-function elements<T>(constructor: ArrayConstructor<T>, bytes: Uint8Array): T {
-  const size = constructor.BYTES_PER_ELEMENT;
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
-  return new constructor(aligned.buffer, aligned.byteOffset, Math.floor(aligned.length / size));
-}
+type Conversion = (name: string, elements: Elements) => DataOf;
+
+const same: Conversion = (_, elements) => elements as DataOf;
+const toInt32: Conversion = (_, elements) => new Int32Array(elements);
+
+/** The type of the engine, the elements in the file, and how they are converted. */
+const conversions: Readonly<
+  Partial<Record<SafetensorsDType, readonly [DType, ArrayConstructor, Conversion]>>
+> = {
+  F32: ["float32", Float32Array, same],
+  F16: ["float16", Uint16Array, same],
+  I32: ["int32", Int32Array, same],
+  U32: ["uint32", Uint32Array, same],
+  I8: ["int8", Int8Array, same],
+  BOOL: ["bool", Uint8Array, checkedBool],
+  BF16: ["float32", Uint16Array, (_, bits) => floatsFromBfloats(bits as Uint16Array)],
+  F64: ["float32", Float64Array, (_, elements) => new Float32Array(elements)],
+  I16: ["int32", Int16Array, toInt32],
+  U16: ["int32", Uint16Array, toInt32],
+  U8: ["int32", Uint8Array, toInt32],
+  // A value fits where its upper word is nothing but the sign of the lower.
+  I64: [
+    "int32",
+    Int32Array,
+    (name, words) => narrow(name, "I64", "int32", words, (low) => low >> 31),
+  ],
+  U64: ["uint32", Uint32Array, (name, words) => narrow(name, "U64", "uint32", words, () => 0)],
+};
 
 /**
  * Converts the bytes of a tensor to the nearest type of the engine, by the rules of this table:
@@ -58,57 +80,31 @@ export function convertToEngine(
   dtype: SafetensorsDType,
   bytes: Uint8Array,
 ): ConvertedData {
-  switch (dtype) {
-    case "F32":
-      return { dtype: "float32", data: elements(Float32Array, bytes) };
-    case "F16":
-      return { dtype: "float16", data: elements(Uint16Array, bytes) };
-    case "I32":
-      return { dtype: "int32", data: elements(Int32Array, bytes) };
-    case "U32":
-      return { dtype: "uint32", data: elements(Uint32Array, bytes) };
-    case "I8":
-      return { dtype: "int8", data: elements(Int8Array, bytes) };
-    case "BOOL":
-      return { dtype: "bool", data: checkedBool(name, bytes) };
-    case "BF16":
-      return { dtype: "float32", data: floatsFromBfloats(elements(Uint16Array, bytes)) };
-    case "F64":
-      return { dtype: "float32", data: new Float32Array(elements(Float64Array, bytes)) };
-    case "I16":
-      return { dtype: "int32", data: new Int32Array(elements(Int16Array, bytes)) };
-    case "U16":
-      return { dtype: "int32", data: new Int32Array(elements(Uint16Array, bytes)) };
-    case "U8":
-      return { dtype: "int32", data: new Int32Array(bytes) };
-    case "I64":
-      return { dtype: "int32", data: narrowSigned(name, elements(Int32Array, bytes)) };
-    case "U64":
-      return { dtype: "uint32", data: narrowUnsigned(name, elements(Uint32Array, bytes)) };
-    default:
-      throw new XError(
-        "dtype",
-        `safetensors: tensor ${quote(name)} must have a dtype that the engine can hold, got ${dtype}. ` +
-          "Save it as F32, F16 or BF16, or read its raw bytes.",
-      );
+  const conversion = conversions[dtype];
+  if (conversion === undefined) {
+    throw new XError(
+      "dtype",
+      `safetensors: tensor ${quote(name)} must have a dtype that the engine can hold, got ${dtype}. Save it as F32, F16 or BF16, or read its raw bytes.`,
+    );
   }
+  const [converted, View, convert] = conversion;
+  // The same memory where it is aligned, a copy otherwise. Files are little-endian, and so is every
+  // platform that WebAssembly, and with it the engine, runs on.
+  const size = View.BYTES_PER_ELEMENT;
+  const { buffer, byteOffset, length } = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const elements = new View(buffer, byteOffset, Math.floor(length / size));
+  return { dtype: converted, data: convert(name, elements) };
 }
 
 /** The element type in which the format holds a type of the engine. */
 export function toSafetensorsDType(dtype: DType): SafetensorsDType {
-  return formatTypes[dtype];
+  // The types that stay what they are come first.
+  const names = Object.keys(conversions) as SafetensorsDType[];
+  return names.find((name) => conversions[name]![0] === dtype)!;
 }
 
-const formatTypes: Readonly<Record<DType, SafetensorsDType>> = {
-  float32: "F32",
-  float16: "F16",
-  int32: "I32",
-  uint32: "U32",
-  int8: "I8",
-  bool: "BOOL",
-};
-
-function checkedBool(name: string, bytes: Uint8Array): Uint8Array {
+function checkedBool(name: string, elements: Elements): Uint8Array {
+  const bytes = elements as Uint8Array;
   for (let i = 0; i < bytes.length; i++) {
     if (bytes[i]! > 1) {
       throw damaged(
@@ -120,43 +116,26 @@ function checkedBool(name: string, bytes: Uint8Array): Uint8Array {
   return bytes;
 }
 
-function narrowSigned(name: string, words: Int32Array): Int32Array {
-  const result = new Int32Array(words.length / 2);
-  for (let i = 0; i < result.length; i++) {
-    const low = words[2 * i]!;
-    const high = words[2 * i + 1]!;
-    // A value fits where its upper word is nothing but the sign of the lower.
-    if (high !== low >> 31) {
-      throw outOfRange(name, "I64", "int32", i, (BigInt(high) << 32n) | BigInt(low >>> 0));
-    }
-    result[i] = low;
-  }
-  return result;
-}
-
-function narrowUnsigned(name: string, words: Uint32Array): Uint32Array {
-  const result = new Uint32Array(words.length / 2);
-  for (let i = 0; i < result.length; i++) {
-    const low = words[2 * i]!;
-    const high = words[2 * i + 1]!;
-    if (high !== 0) {
-      throw outOfRange(name, "U64", "uint32", i, (BigInt(high) << 32n) | BigInt(low));
-    }
-    result[i] = low;
-  }
-  return result;
-}
-
-function outOfRange(
+/** The lower words of 64-bit integers whose upper words are what `upper` gives for the lower. */
+function narrow(
   name: string,
   from: SafetensorsDType,
-  to: DType,
-  index: number,
-  value: bigint,
-): XError {
-  return new XError(
-    "dtype",
-    `safetensors: elements of ${from} must fit ${to}, got ${value.toString()} at index ${index} of tensor ${quote(name)}. ` +
-      "Save the tensor with a narrower dtype, or read its raw bytes.",
-  );
+  to: "int32" | "uint32",
+  words: Elements,
+  upper: (low: number) => number,
+): DataOf {
+  const result = viewAs(to, new ArrayBuffer(words.byteLength / 2));
+  for (let i = 0; i < result.length; i++) {
+    const low = words[2 * i]!;
+    const high = words[2 * i + 1]!;
+    if (high !== upper(low)) {
+      const value = (BigInt(high) << 32n) | BigInt(low >>> 0);
+      throw new XError(
+        "dtype",
+        `safetensors: elements of ${from} must fit ${to}, got ${value.toString()} at index ${i} of tensor ${quote(name)}. Save the tensor with a narrower dtype, or read its raw bytes.`,
+      );
+    }
+    result[i] = low;
+  }
+  return result;
 }

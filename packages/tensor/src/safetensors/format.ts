@@ -31,36 +31,30 @@ export type SafetensorsDType =
   | "I64"
   | "U64";
 
-interface TypeFacts {
-  /** Place in the order of the official library, which writes tensors by descending rank. */
-  readonly rank: number;
-  /** Bits of an element. */
-  readonly bits: number;
-}
-
-const types: Readonly<Record<SafetensorsDType, TypeFacts>> = {
-  BOOL: { rank: 0, bits: 8 },
-  F4: { rank: 1, bits: 4 },
-  F6_E2M3: { rank: 2, bits: 6 },
-  F6_E3M2: { rank: 3, bits: 6 },
-  U8: { rank: 4, bits: 8 },
-  I8: { rank: 5, bits: 8 },
-  F8_E5M2: { rank: 6, bits: 8 },
-  F8_E4M3: { rank: 7, bits: 8 },
-  F8_E8M0: { rank: 8, bits: 8 },
-  F8_E4M3FNUZ: { rank: 9, bits: 8 },
-  F8_E5M2FNUZ: { rank: 10, bits: 8 },
-  I16: { rank: 11, bits: 16 },
-  U16: { rank: 12, bits: 16 },
-  F16: { rank: 13, bits: 16 },
-  BF16: { rank: 14, bits: 16 },
-  I32: { rank: 15, bits: 32 },
-  U32: { rank: 16, bits: 32 },
-  F32: { rank: 17, bits: 32 },
-  C64: { rank: 18, bits: 64 },
-  F64: { rank: 19, bits: 64 },
-  I64: { rank: 20, bits: 64 },
-  U64: { rank: 21, bits: 64 },
+/** Bits of an element, in the order of the official library, which writes the last types first. */
+const bits: Readonly<Record<SafetensorsDType, number>> = {
+  BOOL: 8,
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  U8: 8,
+  I8: 8,
+  F8_E5M2: 8,
+  F8_E4M3: 8,
+  F8_E8M0: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  I16: 16,
+  U16: 16,
+  F16: 16,
+  BF16: 16,
+  I32: 32,
+  U32: 32,
+  F32: 32,
+  C64: 64,
+  F64: 64,
+  I64: 64,
+  U64: 64,
 };
 
 /** The key of the header that holds the text notes, and therefore not a name for a tensor. */
@@ -74,12 +68,12 @@ export const lengthSize = 8;
 
 /** Whether the format knows an element type of that name. */
 export function isSafetensorsDType(name: unknown): name is SafetensorsDType {
-  return typeof name === "string" && Object.hasOwn(types, name);
+  return typeof name === "string" && Object.hasOwn(bits, name);
 }
 
 /** Place of a type in the order of the official library, narrow types first. */
 export function rankOf(dtype: SafetensorsDType): number {
-  return types[dtype].rank;
+  return Object.keys(bits).indexOf(dtype);
 }
 
 /** A length in bytes, or why the shape has none. */
@@ -88,7 +82,7 @@ export type ByteLength = number | "too large" | "not whole bytes";
 /** Bytes that a tensor takes. Sizes must already be whole numbers of at least 0. */
 export function byteLengthOf(dtype: SafetensorsDType, shape: Shape): ByteLength {
   if (shape.includes(0)) return 0;
-  let total = types[dtype].bits;
+  let total = bits[dtype];
   for (const size of shape) {
     // Beyond 2^53 a product is no longer exact, so that it could fit a byte range by accident.
     if (size > Number.MAX_SAFE_INTEGER / total) return "too large";

@@ -102,8 +102,8 @@ describe("parseJson", () => {
       ["01", '"1" where the end should be at character 1'],
       ["'a'", '"\'" where a value should be at character 0'],
       ['"a', "its end where the rest of a string should be at character 2"],
-      ['"a\nb"', '"\\n" where the rest of a string should be at character 2'],
-      ['"\\x"', "a string with an unknown escape at character 0"],
+      ['"a\nb"', "a string with a control character or an unknown escape at character 0"],
+      ['"\\x"', "a string with a control character or an unknown escape at character 0"],
       ['"\\ud800"', "a string with half of a surrogate pair at character 0"],
       ["😀", '"😀" where a value should be at character 0'],
     ];

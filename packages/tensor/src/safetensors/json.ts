@@ -31,163 +31,101 @@ export type JsonValue =
 // A header nests three levels. The limit keeps a hostile one from overflowing the stack.
 const deepest = 64;
 
-const numberPattern = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+// What is neither an object, a list nor a string.
+const literal = /true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const wholePattern = /^(?:0|-?[1-9][0-9]*)$/;
 const loneSurrogate = /\p{Surrogate}/u;
 
-class Parser {
-  readonly #op: string;
-  readonly #text: string;
-  #position = 0;
+/** Parses the text of a header; `op` begins the message of an error. */
+export function parseJson(op: string, text: string): JsonValue {
+  let position = 0;
 
-  constructor(op: string, text: string) {
-    this.#op = op;
-    this.#text = text;
-  }
-
-  document(): JsonValue {
-    const value = this.#value(0);
-    this.#skipSpace();
-    if (this.#position < this.#text.length) throw this.#unexpected("the end");
-    return value;
-  }
-
-  #fault(got: string): XError {
-    return damaged(
-      `${this.#op}: the header must be valid JSON, got ${got} at character ${this.#position}. ` +
-        "The file is damaged or not in the safetensors format; fetch or save it again.",
+  const fault = (got: string): XError =>
+    damaged(
+      `${op}: the header must be valid JSON, got ${got} at character ${position}. The file is damaged or not in the safetensors format; fetch or save it again.`,
     );
-  }
 
-  #unexpected(wanted: string): XError {
-    const text = this.#text;
-    if (this.#position >= text.length) return this.#fault(`its end where ${wanted} should be`);
-    const found = String.fromCodePoint(text.codePointAt(this.#position)!);
-    return this.#fault(`${quote(found)} where ${wanted} should be`);
-  }
+  const unexpected = (wanted: string): XError => {
+    const found = text.codePointAt(position);
+    const shown = found === undefined ? "its end" : quote(String.fromCodePoint(found));
+    return fault(`${shown} where ${wanted} should be`);
+  };
 
-  /** Moves past white space and gives the code of what follows, NaN at the end. */
-  #skipSpace(): number {
-    for (;;) {
-      const code = this.#text.charCodeAt(this.#position);
-      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return code;
-      this.#position++;
-    }
-  }
+  /** Moves past white space and gives the character there: none at the end. */
+  const next = (): string => {
+    while (/[ \n\r\t]/.test(text.charAt(position))) position++;
+    return text.charAt(position);
+  };
 
-  #value(depth: number): JsonValue {
-    const code = this.#skipSpace();
-    if (depth > deepest) throw this.#fault(`more than ${deepest} nested levels`);
-    switch (code) {
-      case 0x7b: // {
-        return this.#object(depth);
-      case 0x5b: // [
-        return this.#array(depth);
-      case 0x22: // "
-        return this.#string();
-      case 0x74: // t
-        return this.#word("true", true);
-      case 0x66: // f
-        return this.#word("false", false);
-      case 0x6e: // n
-        return this.#word("null", null);
-      default:
-        return this.#number();
+  /** The parts between brackets, and the brackets themselves. */
+  const parts = (close: string, part: () => void): void => {
+    position++;
+    let found = next();
+    while (found !== close) {
+      part();
+      found = next();
+      if (found !== "," && found !== close) throw unexpected(`"," or "${close}"`);
+      if (found === ",") position++;
     }
-  }
+    position++;
+  };
 
-  #object(depth: number): ReadonlyMap<string, JsonValue> {
-    const result = new Map<string, JsonValue>();
-    this.#position++;
-    if (this.#skipSpace() === 0x7d) {
-      this.#position++;
-      return result;
-    }
-    for (;;) {
-      if (this.#skipSpace() !== 0x22) throw this.#unexpected("a key in quotes");
-      const key = this.#string();
-      if (result.has(key)) {
-        throw damaged(
-          `${this.#op}: a key may stand once in its object of the header, got ${quote(key)} twice. ` +
-            "The file is damaged or hostile; fetch or save it again.",
-        );
-      }
-      if (this.#skipSpace() !== 0x3a) throw this.#unexpected('":"');
-      this.#position++;
-      result.set(key, this.#value(depth + 1));
-      const code = this.#skipSpace();
-      if (code !== 0x2c && code !== 0x7d) throw this.#unexpected('"," or "}"');
-      this.#position++;
-      if (code === 0x7d) return result;
-    }
-  }
-
-  #array(depth: number): readonly JsonValue[] {
-    const result: JsonValue[] = [];
-    this.#position++;
-    if (this.#skipSpace() === 0x5d) {
-      this.#position++;
-      return result;
-    }
-    for (;;) {
-      result.push(this.#value(depth + 1));
-      const code = this.#skipSpace();
-      if (code !== 0x2c && code !== 0x5d) throw this.#unexpected('"," or "]"');
-      this.#position++;
-      if (code === 0x5d) return result;
-    }
-  }
-
-  #string(): string {
-    const text = this.#text;
-    const start = this.#position;
-    let end = start + 1;
-    let escaped = false;
-    for (let code = text.charCodeAt(end); code !== 0x22; code = text.charCodeAt(end)) {
-      if (code < 0x20 || Number.isNaN(code)) {
-        this.#position = end;
-        throw this.#unexpected("the rest of a string");
-      }
-      if (code === 0x5c) escaped = true;
-      // What stands behind a backslash belongs to it, be it a quotation mark.
-      end += code === 0x5c ? 2 : 1;
-    }
-    if (!escaped) {
-      this.#position = end + 1;
-      return text.slice(start + 1, end);
+  const string = (wanted: string): string => {
+    if (next() !== '"') throw unexpected(wanted);
+    let end = position + 1;
+    for (; text[end] !== '"'; end += text[end] === "\\" ? 2 : 1) {
+      if (end < text.length) continue;
+      position = text.length;
+      throw unexpected("the rest of a string");
     }
     let result: string;
     try {
-      result = JSON.parse(text.slice(start, end + 1)) as string;
+      result = JSON.parse(text.slice(position, end + 1)) as string;
     } catch {
-      throw this.#fault("a string with an unknown escape");
+      throw fault("a string with a control character or an unknown escape");
     }
-    // Only an escape can name half a character: the text itself was decoded from UTF-8.
-    if (loneSurrogate.test(result)) throw this.#fault("a string with half of a surrogate pair");
-    this.#position = end + 1;
+    if (loneSurrogate.test(result)) throw fault("a string with half of a surrogate pair");
+    position = end + 1;
     return result;
-  }
+  };
 
-  #number(): number | OtherNumber {
-    numberPattern.lastIndex = this.#position;
-    const match = numberPattern.exec(this.#text);
-    if (match === null) throw this.#unexpected("a value");
-    this.#position = numberPattern.lastIndex;
-    const value = Number(match[0]);
-    const whole = wholePattern.test(match[0]) && Number.isSafeInteger(value);
-    return whole ? value : new OtherNumber(match[0]);
-  }
+  const value = (depth: number): JsonValue => {
+    const first = next();
+    if (depth > deepest) throw fault(`more than ${deepest} nested levels`);
+    if (first === "{") {
+      const members = new Map<string, JsonValue>();
+      parts("}", () => {
+        const key = string("a key in quotes");
+        if (members.has(key)) {
+          throw damaged(
+            `${op}: a key may stand once in its object of the header, got ${quote(key)} twice. The file is damaged or hostile; fetch or save it again.`,
+          );
+        }
+        if (next() !== ":") throw unexpected('":"');
+        position++;
+        members.set(key, value(depth + 1));
+      });
+      return members;
+    }
+    if (first === "[") {
+      const items: JsonValue[] = [];
+      parts("]", () => items.push(value(depth + 1)));
+      return items;
+    }
+    if (first === '"') return string("a value");
+    literal.lastIndex = position;
+    const [found] = literal.exec(text) ?? [];
+    if (found === undefined) throw unexpected("a value");
+    position += found.length;
+    const plain = JSON.parse(found) as number | boolean | null;
+    const isOther =
+      typeof plain === "number" && !(wholePattern.test(found) && Number.isSafeInteger(plain));
+    return isOther ? new OtherNumber(found) : plain;
+  };
 
-  #word<T extends boolean | null>(word: string, value: T): T {
-    if (!this.#text.startsWith(word, this.#position)) throw this.#unexpected("a value");
-    this.#position += word.length;
-    return value;
-  }
-}
-
-/** Parses the text of a header; `op` begins the message of an error. */
-export function parseJson(op: string, text: string): JsonValue {
-  return new Parser(op, text).document();
+  const document = value(0);
+  if (next() !== "") throw unexpected("the end");
+  return document;
 }
 
 /** A parsed value for a message: short, however long the value is. */

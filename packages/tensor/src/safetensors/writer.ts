@@ -276,22 +276,10 @@ function allocate(op: string, length: number): Uint8Array<ArrayBuffer> {
   }
 }
 
-/**
- * The order of two well-formed strings by code points, which is that of their UTF-8 bytes. Plain
- * comparison goes by UTF-16 units and puts U+10000 and above before U+E000 to U+FFFF.
- */
+/** The order of Unicode code points, which is that of UTF-8 bytes, for valid strings. */
 function compareCodePoints(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    const x = a.charCodeAt(i);
-    const y = b.charCodeAt(i);
-    if (x !== y) return aboveSurrogates(x) - aboveSurrogates(y);
+  for (let i = 0; i < Math.min(a.length, b.length); i++) {
+    if (a[i] !== b[i]) return a.codePointAt(i)! - b.codePointAt(i)!;
   }
   return a.length - b.length;
-}
-
-/** Moves surrogates above all other units, keeping the order within both groups. */
-function aboveSurrogates(unit: number): number {
-  if (unit < 0xd800) return unit;
-  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 }

@@ -31,14 +31,6 @@ export function wholeFrom(least: number): Rule {
   return [`be a whole number of at least ${least}`, (x) => Number.isSafeInteger(x) && x >= least];
 }
 
-/** A whole number from `low` to `high`. */
-export function wholeBetween(low: number, high: number): Rule {
-  return [
-    `be a whole number from ${low} to ${high}`,
-    (x) => Number.isSafeInteger(x) && x >= low && x <= high,
-  ];
-}
-
 /** Checks that each of the numbers, alone or in lists, named by its property, keeps the rule. */
 export function checkNumbers(
   op: string,

@@ -4,8 +4,8 @@ import { check } from "../error.js";
 import * as attention from "../ops/attention.js";
 import { drawScalars } from "../ops/random.js";
 import { getDefaultGenerator, type Generator } from "../random/generator.js";
-import { checkProbability } from "./dropout.js";
-import { formatShape, sizeOf, type Shape } from "./shape.js";
+import { checkNumbers, finite, probability } from "./arguments.js";
+import { formatShapes, formatShape, sizeOf, type Shape } from "./shape.js";
 import { Tensor } from "./tensor.js";
 
 /** Which keys a query sees. */
@@ -57,7 +57,7 @@ function arrange(op: string, tensors: readonly Tensor[], options: VisibilityOpti
     rank >= 2 && tensors.every((tensor) => tensor.rank === rank),
     "shape",
     () =>
-      `${op}: all tensors must have the same number of axes, at least [length, size], got ${tensors.map((tensor) => formatShape(tensor.shape)).join(", ")}. Reshape them.`,
+      `${op}: all tensors must have the same number of axes, at least [length, size], got ${formatShapes(...tensors)}. Reshape them.`,
   );
   check(
     !options.mask || !options.attnMask,
@@ -97,12 +97,7 @@ function settings(
   options: VisibilityOptions,
 ): Omit<attention.AttentionOptions, "dropout"> {
   const { isCausal = false, window = null, scale = 1 / Math.sqrt(q.shape.at(-1)!) } = options;
-  check(
-    Number.isFinite(scale),
-    "argument",
-    () =>
-      `${op}: the scale must be a finite number, got ${String(scale)}. Leave it out for 1 / √size.`,
-  );
+  checkNumbers(op, finite, { scale });
   check(
     window === null || (window.length === 2 && window.every((n) => Number.isInteger(n) && n >= -1)),
     "argument",
@@ -141,7 +136,7 @@ export function scaledDotProductAttention(
 ): Tensor {
   const op = "scaledDotProductAttention";
   const { dropoutP = 0, generator = getDefaultGenerator() } = options;
-  checkProbability(op, dropoutP);
+  checkNumbers(op, probability, { dropoutP });
   const { tensors, guide, leading } = arrange(op, [q, k, v], options);
   const y = attention.scaledDotProductAttention(
     tensors[0]!.value,

@@ -1,8 +1,8 @@
 /** Dropout. */
 
-import { check } from "../error.js";
 import { drawScalars, dropout as dropoutValue } from "../ops/random.js";
 import { getDefaultGenerator, type Generator } from "../random/generator.js";
+import { checkNumbers, probability } from "./arguments.js";
 import { Tensor } from "./tensor.js";
 
 /** Options of `dropout`. */
@@ -13,15 +13,6 @@ export interface DropoutOptions {
   readonly training?: boolean;
   /** Where the random numbers come from; the default generator unless given. */
   readonly generator?: Generator;
-}
-
-/** Checks that `p` is a probability. */
-export function checkProbability(op: string, p: number): void {
-  check(
-    typeof p === "number" && p >= 0 && p <= 1,
-    "argument",
-    () => `${op}: the probability must lie between 0 and 1, got ${String(p)}. Correct it.`,
-  );
 }
 
 /**
@@ -39,7 +30,7 @@ export function checkProbability(op: string, p: number): void {
  */
 export function dropout(x: Tensor, options: DropoutOptions = {}): Tensor {
   const { p = 0.5, training = true, generator = getDefaultGenerator() } = options;
-  checkProbability("dropout", p);
+  checkNumbers("dropout", probability, { p });
   if (!training || p === 0) return x;
   return new Tensor(dropoutValue(x.value, p, drawScalars(generator.draw())));
 }

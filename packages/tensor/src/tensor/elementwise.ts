@@ -1,19 +1,18 @@
 /** Elementwise methods of tensors: arithmetic and functions of one number. */
 
+/* eslint-disable @typescript-eslint/no-unsafe-declaration-merging --
+   What the interface declares is defined from a table at the end of the file. */
+
 import { check } from "../error.js";
-import type { Value } from "../graph/node.js";
 import * as elementwise from "../ops/elementwise.js";
 import { scalar } from "../ops/leaf.js";
 import { TensorCore } from "./core.js";
+import { defineBinary, defineUnary } from "./methods.js";
 import { operandValue, type Operand } from "./operand.js";
 import type { Tensor } from "./tensor.js";
 
-/** The elementwise part of `Tensor`. */
-export abstract class ElementwiseTensor extends TensorCore {
-  #with(op: string, operand: Operand, apply: (a: Value, b: Value) => Value): Tensor {
-    return this.wrap(apply(this.value, operandValue(op, this.dtype, operand)));
-  }
-
+/** The methods of `ElementwiseTensor` that only apply an operation. */
+export interface ElementwiseTensor {
   /**
    * Sum: x + other, broadcast.
    *
@@ -24,24 +23,16 @@ export abstract class ElementwiseTensor extends TensorCore {
    * console.log(await tensor([1, 2]).add(tensor([[10], [20]])).toArray()); // → [ [ 11, 12 ], [ 21, 22 ] ]
    * ```
    */
-  add(other: Operand): Tensor {
-    return this.#with("add", other, elementwise.add);
-  }
+  add(other: Operand): Tensor;
 
   /** Difference: x − other, broadcast. */
-  sub(other: Operand): Tensor {
-    return this.#with("sub", other, elementwise.subtract);
-  }
+  sub(other: Operand): Tensor;
 
   /** Product of elements: x · other, broadcast. For the matrix product see `matmul`. */
-  mul(other: Operand): Tensor {
-    return this.#with("mul", other, elementwise.multiply);
-  }
+  mul(other: Operand): Tensor;
 
   /** Quotient in floating point, also of integers: x / other, broadcast. */
-  div(other: Operand): Tensor {
-    return this.#with("div", other, elementwise.divide);
-  }
+  div(other: Operand): Tensor;
 
   /**
    * Quotient rounded toward −∞: ⌊x / other⌋; integers stay integers.
@@ -54,9 +45,7 @@ export abstract class ElementwiseTensor extends TensorCore {
    * console.log(await x.floorDivide(2).toArray()); // → [ 3, -4 ]
    * ```
    */
-  floorDivide(other: Operand): Tensor {
-    return this.#with("floorDivide", other, elementwise.floorDivide);
-  }
+  floorDivide(other: Operand): Tensor;
 
   /**
    * Remainder with the sign of the divisor: x − other · ⌊x / other⌋.
@@ -69,10 +58,122 @@ export abstract class ElementwiseTensor extends TensorCore {
    * console.log(await x.remainder(3).toArray()); // → [ 1, 2 ]
    * ```
    */
-  remainder(other: Operand): Tensor {
-    return this.#with("remainder", other, elementwise.remainder);
-  }
+  remainder(other: Operand): Tensor;
 
+  /**
+   * The larger of x and other; NaN wins; at ties each takes half of the gradient.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1, 5]).maximum(3).toArray()); // → [ 3, 5 ]
+   * ```
+   */
+  maximum(other: Operand): Tensor;
+
+  /** The smaller of x and other; NaN wins; at ties each takes half of the gradient. */
+  minimum(other: Operand): Tensor;
+
+  /** −x */
+  neg(): Tensor;
+
+  /** |x|, with derivative 0 at 0. */
+  abs(): Tensor;
+
+  /** −1, 0 or 1. */
+  sign(): Tensor;
+
+  /** Largest whole number that is not above x. */
+  floor(): Tensor;
+
+  /** Smallest whole number that is not below x. */
+  ceil(): Tensor;
+
+  /**
+   * Nearest whole number; halves go to the even one.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([0.5, 1.5, 2.4]).round().toArray()); // → [ 0, 2, 2 ]
+   * ```
+   */
+  round(): Tensor;
+
+  /** x without its fraction. */
+  trunc(): Tensor;
+
+  /** √x; NaN below 0. */
+  sqrt(): Tensor;
+
+  /** 1 / √x */
+  rsqrt(): Tensor;
+
+  /** 1 / x */
+  reciprocal(): Tensor;
+
+  /** x² */
+  square(): Tensor;
+
+  /** eˣ */
+  exp(): Tensor;
+
+  /** eˣ − 1, accurate near 0. */
+  expm1(): Tensor;
+
+  /** Natural logarithm; −∞ at 0, NaN below. */
+  log(): Tensor;
+
+  /** log(1 + x), accurate near 0. */
+  log1p(): Tensor;
+
+  /** Logarithm to base 2. */
+  log2(): Tensor;
+
+  /** Logarithm to base 10. */
+  log10(): Tensor;
+
+  /** Sine, x in radians. */
+  sin(): Tensor;
+
+  /** Cosine, x in radians. */
+  cos(): Tensor;
+
+  /** Tangent, x in radians. */
+  tan(): Tensor;
+
+  /** Hyperbolic tangent. */
+  tanh(): Tensor;
+
+  /** 1 / (1 + e⁻ˣ) */
+  sigmoid(): Tensor;
+
+  /** The error function, 2/√π ∫₀ˣ e^(−t²) dt. */
+  erf(): Tensor;
+
+  /**
+   * max(x, 0), with derivative 0 at 0.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([-1, 2]).relu().toArray()); // → [ 0, 2 ]
+   * ```
+   */
+  relu(): Tensor;
+
+  /** SiLU, also called swish: x · sigmoid(x). */
+  silu(): Tensor;
+
+  /** log(sigmoid(x)), without underflow. */
+  logSigmoid(): Tensor;
+}
+
+/** The elementwise part of `Tensor`. */
+export abstract class ElementwiseTensor extends TensorCore {
   /**
    * Power: x to the `exponent`, element by element.
    *
@@ -91,164 +192,8 @@ export abstract class ElementwiseTensor extends TensorCore {
       const special = elementwise.constantPower(this.value, exponent);
       if (special !== null) return this.wrap(special);
     }
-    return this.#with("pow", exponent, elementwise.power);
-  }
-
-  /**
-   * The larger of x and other; NaN wins; at ties each takes half of the gradient.
-   *
-   * @example
-   * ```ts
-   * import { tensor } from "@x/tensor";
-   *
-   * console.log(await tensor([1, 5]).maximum(3).toArray()); // → [ 3, 5 ]
-   * ```
-   */
-  maximum(other: Operand): Tensor {
-    return this.#with("maximum", other, elementwise.maximum);
-  }
-
-  /** The smaller of x and other; NaN wins; at ties each takes half of the gradient. */
-  minimum(other: Operand): Tensor {
-    return this.#with("minimum", other, elementwise.minimum);
-  }
-
-  /** −x */
-  neg(): Tensor {
-    return this.wrap(elementwise.negate(this.value));
-  }
-
-  /** |x|, with derivative 0 at 0. */
-  abs(): Tensor {
-    return this.wrap(elementwise.abs(this.value));
-  }
-
-  /** −1, 0 or 1. */
-  sign(): Tensor {
-    return this.wrap(elementwise.sign(this.value));
-  }
-
-  /** Largest whole number that is not above x. */
-  floor(): Tensor {
-    return this.wrap(elementwise.floor(this.value));
-  }
-
-  /** Smallest whole number that is not below x. */
-  ceil(): Tensor {
-    return this.wrap(elementwise.ceil(this.value));
-  }
-
-  /**
-   * Nearest whole number; halves go to the even one.
-   *
-   * @example
-   * ```ts
-   * import { tensor } from "@x/tensor";
-   *
-   * console.log(await tensor([0.5, 1.5, 2.4]).round().toArray()); // → [ 0, 2, 2 ]
-   * ```
-   */
-  round(): Tensor {
-    return this.wrap(elementwise.round(this.value));
-  }
-
-  /** x without its fraction. */
-  trunc(): Tensor {
-    return this.wrap(elementwise.trunc(this.value));
-  }
-
-  /** √x; NaN below 0. */
-  sqrt(): Tensor {
-    return this.wrap(elementwise.sqrt(this.value));
-  }
-
-  /** 1 / √x */
-  rsqrt(): Tensor {
-    return this.wrap(elementwise.reciprocalSqrt(this.value));
-  }
-
-  /** 1 / x */
-  reciprocal(): Tensor {
-    return this.wrap(elementwise.reciprocal(this.value));
-  }
-
-  /** x² */
-  square(): Tensor {
-    return this.wrap(elementwise.square(this.value));
-  }
-
-  /** eˣ */
-  exp(): Tensor {
-    return this.wrap(elementwise.exp(this.value));
-  }
-
-  /** eˣ − 1, accurate near 0. */
-  expm1(): Tensor {
-    return this.wrap(elementwise.expm1(this.value));
-  }
-
-  /** Natural logarithm; −∞ at 0, NaN below. */
-  log(): Tensor {
-    return this.wrap(elementwise.log(this.value));
-  }
-
-  /** log(1 + x), accurate near 0. */
-  log1p(): Tensor {
-    return this.wrap(elementwise.log1p(this.value));
-  }
-
-  /** Logarithm to base 2. */
-  log2(): Tensor {
-    return this.wrap(elementwise.multiply(elementwise.log(this.value), Math.LOG2E));
-  }
-
-  /** Logarithm to base 10. */
-  log10(): Tensor {
-    return this.wrap(elementwise.multiply(elementwise.log(this.value), Math.LOG10E));
-  }
-
-  /** Sine, x in radians. */
-  sin(): Tensor {
-    return this.wrap(elementwise.sin(this.value));
-  }
-
-  /** Cosine, x in radians. */
-  cos(): Tensor {
-    return this.wrap(elementwise.cos(this.value));
-  }
-
-  /** Tangent, x in radians. */
-  tan(): Tensor {
-    return this.wrap(elementwise.divide(elementwise.sin(this.value), elementwise.cos(this.value)));
-  }
-
-  /** Hyperbolic tangent. */
-  tanh(): Tensor {
-    return this.wrap(elementwise.tanh(this.value));
-  }
-
-  /** 1 / (1 + e⁻ˣ) */
-  sigmoid(): Tensor {
-    return this.wrap(elementwise.sigmoid(this.value));
-  }
-
-  /** The error function, 2/√π ∫₀ˣ e^(−t²) dt. */
-  erf(): Tensor {
-    return this.wrap(elementwise.erf(this.value));
-  }
-
-  /**
-   * max(x, 0), with derivative 0 at 0.
-   *
-   * @example
-   * ```ts
-   * import { tensor } from "@x/tensor";
-   *
-   * console.log(await tensor([-1, 2]).relu().toArray()); // → [ 0, 2 ]
-   * ```
-   */
-  relu(): Tensor {
-    return this.wrap(elementwise.relu(this.value));
+    const operand = operandValue("pow", this.dtype, exponent);
+    return this.wrap(elementwise.power(this.value, operand));
   }
 
   /**
@@ -272,11 +217,6 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.wrap(elementwise.gelu(this.value, approximate));
   }
 
-  /** SiLU, also called swish: x · sigmoid(x). */
-  silu(): Tensor {
-    return this.wrap(elementwise.silu(this.value));
-  }
-
   /**
    * log(1 + e^(βx)) / β, and x itself where βx > threshold.
    *
@@ -289,11 +229,6 @@ export abstract class ElementwiseTensor extends TensorCore {
    */
   softplus(options: { beta?: number; threshold?: number } = {}): Tensor {
     return this.wrap(elementwise.softplus(this.value, options.beta ?? 1, options.threshold ?? 20));
-  }
-
-  /** log(sigmoid(x)), without underflow. */
-  logSigmoid(): Tensor {
-    return this.wrap(elementwise.logSigmoid(this.value));
   }
 
   /**
@@ -359,3 +294,43 @@ export abstract class ElementwiseTensor extends TensorCore {
     return this.wrap(elementwise.add(this.value, scaled));
   }
 }
+
+defineBinary(ElementwiseTensor, {
+  add: elementwise.add,
+  sub: elementwise.subtract,
+  mul: elementwise.multiply,
+  div: elementwise.divide,
+  floorDivide: elementwise.floorDivide,
+  remainder: elementwise.remainder,
+  maximum: elementwise.maximum,
+  minimum: elementwise.minimum,
+});
+
+defineUnary(ElementwiseTensor, {
+  neg: elementwise.negate,
+  abs: elementwise.abs,
+  sign: elementwise.sign,
+  floor: elementwise.floor,
+  ceil: elementwise.ceil,
+  round: elementwise.round,
+  trunc: elementwise.trunc,
+  sqrt: elementwise.sqrt,
+  rsqrt: elementwise.reciprocalSqrt,
+  reciprocal: elementwise.reciprocal,
+  square: elementwise.square,
+  exp: elementwise.exp,
+  expm1: elementwise.expm1,
+  log: elementwise.log,
+  log1p: elementwise.log1p,
+  log2: (x) => elementwise.multiply(elementwise.log(x), Math.LOG2E),
+  log10: (x) => elementwise.multiply(elementwise.log(x), Math.LOG10E),
+  sin: elementwise.sin,
+  cos: elementwise.cos,
+  tan: (x) => elementwise.divide(elementwise.sin(x), elementwise.cos(x)),
+  tanh: elementwise.tanh,
+  sigmoid: elementwise.sigmoid,
+  erf: elementwise.erf,
+  relu: elementwise.relu,
+  silu: elementwise.silu,
+  logSigmoid: elementwise.logSigmoid,
+});

@@ -1,54 +1,31 @@
 /** Elementwise methods of tensors: comparisons, logic, bits, selection, casts. */
 
+/* eslint-disable @typescript-eslint/no-unsafe-declaration-merging --
+   What the interface declares is defined from a table at the end of the file. */
+
 import { check, XError } from "../error.js";
 import type { Value } from "../graph/node.js";
 import * as elementwise from "../ops/elementwise.js";
 import { constant } from "../ops/leaf.js";
 import { dtypes, isFloat, type DType } from "./dtype.js";
 import { ElementwiseTensor } from "./elementwise.js";
+import { defineBinary, defineUnary } from "./methods.js";
 import { operandValue, type Operand } from "./operand.js";
 import type { Tensor } from "./tensor.js";
 
-/** The part of `Tensor` about truth and types. */
-export abstract class LogicTensor extends ElementwiseTensor {
-  #with(op: string, operand: Operand, apply: (a: Value, b: Value) => Value): Tensor {
-    return this.wrap(apply(this.value, operandValue(op, this.dtype, operand)));
-  }
-
-  /** Whether x is NaN. */
-  isnan(): Tensor {
-    return this.wrap(elementwise.notEqual(this.value, this.value));
-  }
-
-  /** Whether x is ∞ or −∞. */
-  isinf(): Tensor {
-    return this.wrap(elementwise.equal(elementwise.abs(this.value), Infinity));
-  }
-
-  /** Whether x is neither infinite nor NaN. */
-  isfinite(): Tensor {
-    return this.wrap(elementwise.less(elementwise.abs(this.value), Infinity));
-  }
-
+/** The methods of `LogicTensor` that only apply an operation. */
+export interface LogicTensor {
   /** Whether x = other; NaN equals nothing. */
-  eq(other: Operand): Tensor {
-    return this.#with("eq", other, elementwise.equal);
-  }
+  eq(other: Operand): Tensor;
 
   /** Whether x ≠ other. */
-  ne(other: Operand): Tensor {
-    return this.#with("ne", other, elementwise.notEqual);
-  }
+  ne(other: Operand): Tensor;
 
   /** Whether x < other. */
-  lt(other: Operand): Tensor {
-    return this.#with("lt", other, elementwise.less);
-  }
+  lt(other: Operand): Tensor;
 
   /** Whether x ≤ other. */
-  le(other: Operand): Tensor {
-    return this.#with("le", other, elementwise.lessEqual);
-  }
+  le(other: Operand): Tensor;
 
   /**
    * Whether x > other.
@@ -60,15 +37,50 @@ export abstract class LogicTensor extends ElementwiseTensor {
    * console.log(await tensor([1, 2, 3]).gt(2).toArray()); // → [ false, false, true ]
    * ```
    */
-  gt(other: Operand): Tensor {
-    return this.#with("gt", other, (a, b) => elementwise.less(b, a));
-  }
+  gt(other: Operand): Tensor;
 
   /** Whether x ≥ other. */
-  ge(other: Operand): Tensor {
-    return this.#with("ge", other, (a, b) => elementwise.lessEqual(b, a));
-  }
+  ge(other: Operand): Tensor;
 
+  /** Bits set in both; for integers and bool. */
+  bitwiseAnd(other: Operand): Tensor;
+
+  /** Bits set in at least one; for integers and bool. */
+  bitwiseOr(other: Operand): Tensor;
+
+  /** Bits set in exactly one; for integers and bool. */
+  bitwiseXor(other: Operand): Tensor;
+
+  /**
+   * Bits moved left by `count`; for integers.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([3], { dtype: "int32" }).bitwiseLeftShift(2).toArray()); // → [ 12 ]
+   * ```
+   */
+  bitwiseLeftShift(count: Operand): Tensor;
+
+  /** Bits moved right by `count`; for integers; int32 keeps its sign. */
+  bitwiseRightShift(count: Operand): Tensor;
+
+  /** Whether x is NaN. */
+  isnan(): Tensor;
+
+  /** Whether x is ∞ or −∞. */
+  isinf(): Tensor;
+
+  /** Whether x is neither infinite nor NaN. */
+  isfinite(): Tensor;
+
+  /** Whether x is 0. */
+  logicalNot(): Tensor;
+}
+
+/** The part of `Tensor` about truth and types. */
+export abstract class LogicTensor extends ElementwiseTensor {
   /** Whether both are non-zero. */
   logicalAnd(other: Tensor): Tensor {
     return this.#logical(other, elementwise.and);
@@ -89,50 +101,11 @@ export abstract class LogicTensor extends ElementwiseTensor {
     return this.wrap(apply(left, elementwise.cast(other.value, "bool")));
   }
 
-  /** Whether x is 0. */
-  logicalNot(): Tensor {
-    return this.wrap(elementwise.not(this.value));
-  }
-
-  /** Bits set in both; for integers and bool. */
-  bitwiseAnd(other: Operand): Tensor {
-    return this.#with("bitwiseAnd", other, elementwise.and);
-  }
-
-  /** Bits set in at least one; for integers and bool. */
-  bitwiseOr(other: Operand): Tensor {
-    return this.#with("bitwiseOr", other, elementwise.or);
-  }
-
-  /** Bits set in exactly one; for integers and bool. */
-  bitwiseXor(other: Operand): Tensor {
-    return this.#with("bitwiseXor", other, elementwise.xor);
-  }
-
   /** All bits inverted; for integers and bool. */
   bitwiseNot(): Tensor {
     if (this.dtype === "bool") return this.logicalNot();
     const ones = this.dtype === "uint32" ? constant(0xffffffff, "uint32") : constant(-1, "int32");
     return this.wrap(elementwise.xor(this.value, ones));
-  }
-
-  /**
-   * Bits moved left by `count`; for integers.
-   *
-   * @example
-   * ```ts
-   * import { tensor } from "@x/tensor";
-   *
-   * console.log(await tensor([3], { dtype: "int32" }).bitwiseLeftShift(2).toArray()); // → [ 12 ]
-   * ```
-   */
-  bitwiseLeftShift(count: Operand): Tensor {
-    return this.#with("bitwiseLeftShift", count, elementwise.shiftLeft);
-  }
-
-  /** Bits moved right by `count`; for integers; int32 keeps its sign. */
-  bitwiseRightShift(count: Operand): Tensor {
-    return this.#with("bitwiseRightShift", count, elementwise.shiftRight);
   }
 
   /**
@@ -220,3 +193,24 @@ export abstract class LogicTensor extends ElementwiseTensor {
     return this.cast("bool");
   }
 }
+
+defineBinary(LogicTensor, {
+  eq: elementwise.equal,
+  ne: elementwise.notEqual,
+  lt: elementwise.less,
+  le: elementwise.lessEqual,
+  gt: (a, b) => elementwise.less(b, a),
+  ge: (a, b) => elementwise.lessEqual(b, a),
+  bitwiseAnd: elementwise.and,
+  bitwiseOr: elementwise.or,
+  bitwiseXor: elementwise.xor,
+  bitwiseLeftShift: elementwise.shiftLeft,
+  bitwiseRightShift: elementwise.shiftRight,
+});
+
+defineUnary(LogicTensor, {
+  isnan: (x) => elementwise.notEqual(x, x),
+  isinf: (x) => elementwise.equal(elementwise.abs(x), Infinity),
+  isfinite: (x) => elementwise.less(elementwise.abs(x), Infinity),
+  logicalNot: elementwise.not,
+});

@@ -2,6 +2,7 @@
 
 import { check } from "../error.js";
 import { layerNorm as layerNormValue, rmsNorm as rmsNormValue } from "../ops/normalization.js";
+import { checkNumbers, nonNegative } from "./arguments.js";
 import { noGrad } from "./grad.js";
 import type { Axes } from "./reduce.js";
 import { formatShape, sameShape, type Shape } from "./shape.js";
@@ -37,14 +38,6 @@ function normalizedAxes(op: string, x: Tensor, normalizedShape: number | Shape):
   return shape.length;
 }
 
-function checkEps(op: string, eps: number): void {
-  check(
-    Number.isFinite(eps) && eps >= 0,
-    "argument",
-    () => `${op}: eps must be a number of at least 0, got ${String(eps)}. Use e.g. 1e-5.`,
-  );
-}
-
 /**
  * Layer normalization over the last axes: (x − mean) / √(variance + eps) · weight + bias, with the
  * mean and the (biased) variance of each row.
@@ -67,7 +60,7 @@ export function layerNorm(
   options: LayerNormOptions = {},
 ): Tensor {
   const { weight, bias, eps = 1e-5 } = options;
-  checkEps("layerNorm", eps);
+  checkNumbers("layerNorm", nonNegative, { eps });
   const axes = normalizedAxes("layerNorm", x, normalizedShape);
   return new Tensor(layerNormValue(x.value, axes, weight?.value ?? null, bias?.value ?? null, eps));
 }
@@ -91,7 +84,7 @@ export function rmsNorm(
   options: RmsNormOptions = {},
 ): Tensor {
   const { weight, eps = 2 ** -23 } = options;
-  checkEps("rmsNorm", eps);
+  checkNumbers("rmsNorm", nonNegative, { eps });
   const axes = normalizedAxes("rmsNorm", x, normalizedShape);
   return new Tensor(rmsNormValue(x.value, axes, weight?.value ?? null, eps));
 }
@@ -119,7 +112,7 @@ export interface NormalizeOptions {
  */
 export function normalize(x: Tensor, options: NormalizeOptions = {}): Tensor {
   const { p = 2, dim = 1, eps = 1e-12 } = options;
-  checkEps("normalize", eps);
+  checkNumbers("normalize", nonNegative, { eps });
   return x.div(x.norm(p, dim, { keepdim: true }).clamp(eps));
 }
 
@@ -160,7 +153,7 @@ export function batchNorm(
   options: BatchNormOptions = {},
 ): Tensor {
   const { weight, bias, training = false, momentum = 0.1, eps = 1e-5 } = options;
-  checkEps("batchNorm", eps);
+  checkNumbers("batchNorm", nonNegative, { eps });
   check(
     x.rank >= 2,
     "shape",

@@ -1,13 +1,18 @@
 /** Reducing methods of tensors: sums, means, extremes, norms. */
 
+/* eslint-disable @typescript-eslint/no-unsafe-declaration-merging --
+   What the interface declares is defined from a table at the end of the file. */
+
 import { check } from "../error.js";
 import type { Value } from "../graph/node.js";
-import * as elementwise from "../ops/elementwise.js";
+import { cast, equal, not, notEqual } from "../ops/elementwise.js";
 import { gather } from "../ops/indexing.js";
 import { constant } from "../ops/leaf.js";
 import { reshape } from "../ops/movement.js";
 import * as reduce from "../ops/reduce.js";
+import type { TensorCore } from "./core.js";
 import { LogicTensor } from "./logic.js";
+import { defineMethods } from "./methods.js";
 import { normalizeAxes, normalizeAxis } from "./shape.js";
 import type { Tensor } from "./tensor.js";
 
@@ -34,19 +39,22 @@ export interface ValuesAndIndices {
   readonly indices: Tensor;
 }
 
-/** The reducing part of `Tensor`. */
-export abstract class ReducingTensor extends LogicTensor {
-  #reduce(
-    op: string,
-    dim: Axes | undefined,
-    options: ReduceOptions,
-    apply: (x: Value, axes: readonly number[]) => Value,
-  ): Tensor {
-    const { shape } = this.value;
-    const axes = normalizeAxes(op, dim, shape.length);
-    return this.wrap(reduce.keep(apply(this.value, axes), shape, axes, options.keepdim === true));
-  }
+type Reduction = (x: Value, axes: readonly number[]) => Value;
 
+function reduced(
+  x: TensorCore,
+  op: string,
+  dim: Axes | undefined,
+  options: ReduceOptions,
+  apply: Reduction,
+): Tensor {
+  const { shape } = x.value;
+  const axes = normalizeAxes(op, dim, shape.length);
+  return x.wrap(reduce.keep(apply(x.value, axes), shape, axes, options.keepdim === true));
+}
+
+/** The methods of `ReducingTensor` that only reduce. */
+export interface ReducingTensor {
   /**
    * Sum over `dim`, or over everything. bool and int8 are summed as int32.
    *
@@ -59,9 +67,7 @@ export abstract class ReducingTensor extends LogicTensor {
    * console.log(x.sum(-1, { keepdim: true }).shape); // → [ 2, 1 ]
    * ```
    */
-  sum(dim?: Axes, options: ReduceOptions = {}): Tensor {
-    return this.#reduce("sum", dim, options, reduce.sum);
-  }
+  sum(dim?: Axes, options?: ReduceOptions): Tensor;
 
   /**
    * Arithmetic mean over `dim`, or over everything, in float32.
@@ -73,9 +79,7 @@ export abstract class ReducingTensor extends LogicTensor {
    * console.log(await tensor([[1, 2], [3, 4]]).mean(1).toArray()); // → [ 1.5, 3.5 ]
    * ```
    */
-  mean(dim?: Axes, options: ReduceOptions = {}): Tensor {
-    return this.#reduce("mean", dim, options, reduce.mean);
-  }
+  mean(dim?: Axes, options?: ReduceOptions): Tensor;
 
   /**
    * Product over `dim`, or over everything.
@@ -87,9 +91,7 @@ export abstract class ReducingTensor extends LogicTensor {
    * console.log(await tensor([2, 3, 4]).prod().item()); // → 24
    * ```
    */
-  prod(dim?: Axes, options: ReduceOptions = {}): Tensor {
-    return this.#reduce("prod", dim, options, reduce.product);
-  }
+  prod(dim?: Axes, options?: ReduceOptions): Tensor;
 
   /**
    * Largest element over `dim`, or of all; at ties the gradient is shared equally. NaN wins.
@@ -101,15 +103,60 @@ export abstract class ReducingTensor extends LogicTensor {
    * console.log(await tensor([[1, 5], [7, 2]]).amax(1).toArray()); // → [ 5, 7 ]
    * ```
    */
-  amax(dim?: Axes, options: ReduceOptions = {}): Tensor {
-    return this.#reduce("amax", dim, options, reduce.max);
-  }
+  amax(dim?: Axes, options?: ReduceOptions): Tensor;
 
   /** Smallest element over `dim`, or of all; at ties the gradient is shared equally. NaN wins. */
-  amin(dim?: Axes, options: ReduceOptions = {}): Tensor {
-    return this.#reduce("amin", dim, options, reduce.min);
-  }
+  amin(dim?: Axes, options?: ReduceOptions): Tensor;
 
+  /**
+   * log Σ eˣ over `dim`, or of all, without overflow.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([1000, -1000]).logsumexp().item()); // → 1000
+   * ```
+   */
+  logsumexp(dim?: Axes, options?: ReduceOptions): Tensor;
+
+  /**
+   * Whether all elements over `dim`, or all of them, are non-zero.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * const x = tensor([[1, 0], [2, 3]]);
+   * console.log(await x.all(1).toArray(), await x.any(1).toArray()); // → [ false, true ] [ true, true ]
+   * ```
+   */
+  all(dim?: Axes, options?: ReduceOptions): Tensor;
+
+  /** Whether any element over `dim`, or any at all, is non-zero. */
+  any(dim?: Axes, options?: ReduceOptions): Tensor;
+
+  /** How many elements over `dim`, or of all, are non-zero. */
+  countNonzero(dim?: Axes, options?: ReduceOptions): Tensor;
+
+  /**
+   * The first position of the largest element along `dim`, or in row-major order of all.
+   *
+   * @example
+   * ```ts
+   * import { tensor } from "@x/tensor";
+   *
+   * console.log(await tensor([3, 9, 9]).argmax().item()); // → 1
+   * ```
+   */
+  argmax(dim?: number, options?: ReduceOptions): Tensor;
+
+  /** The first position of the smallest element along `dim`, or in row-major order of all. */
+  argmin(dim?: number, options?: ReduceOptions): Tensor;
+}
+
+/** The reducing part of `Tensor`. */
+export abstract class ReducingTensor extends LogicTensor {
   /** The largest element of all. At ties the gradient is shared equally. */
   max(): Tensor;
   /**
@@ -161,25 +208,6 @@ export abstract class ReducingTensor extends LogicTensor {
   }
 
   /**
-   * The first position of the largest element along `dim`, or in row-major order of all.
-   *
-   * @example
-   * ```ts
-   * import { tensor } from "@x/tensor";
-   *
-   * console.log(await tensor([3, 9, 9]).argmax().item()); // → 1
-   * ```
-   */
-  argmax(dim?: number, options: ReduceOptions = {}): Tensor {
-    return this.#reduce("argmax", dim, options, reduce.argmax);
-  }
-
-  /** The first position of the smallest element along `dim`, or in row-major order of all. */
-  argmin(dim?: number, options: ReduceOptions = {}): Tensor {
-    return this.#reduce("argmin", dim, options, reduce.argmin);
-  }
-
-  /**
    * Variance over `dim`, or of all: Σ (x − mean)² / (n − correction).
    *
    * @example
@@ -192,13 +220,13 @@ export abstract class ReducingTensor extends LogicTensor {
    */
   var(dim?: Axes, options: VarianceOptions = {}): Tensor {
     const correction = checkedCorrection("var", options);
-    return this.#reduce("var", dim, options, (x, axes) => reduce.variance(x, axes, correction));
+    return reduced(this, "var", dim, options, (x, axes) => reduce.variance(x, axes, correction));
   }
 
   /** Standard deviation over `dim`, or of all: the root of `var`. */
   std(dim?: Axes, options: VarianceOptions = {}): Tensor {
     const correction = checkedCorrection("std", options);
-    return this.#reduce("std", dim, options, (x, axes) =>
+    return reduced(this, "std", dim, options, (x, axes) =>
       reduce.standardDeviation(x, axes, correction),
     );
   }
@@ -221,54 +249,7 @@ export abstract class ReducingTensor extends LogicTensor {
       "argument",
       () => `norm: p must be a number, got ${String(p)}. Use 2 for the Euclidean length.`,
     );
-    return this.#reduce("norm", dim, options, (x, axes) => reduce.vectorNorm(x, p, axes));
-  }
-
-  /**
-   * log Σ eˣ over `dim`, or of all, without overflow.
-   *
-   * @example
-   * ```ts
-   * import { tensor } from "@x/tensor";
-   *
-   * console.log(await tensor([1000, -1000]).logsumexp().item()); // → 1000
-   * ```
-   */
-  logsumexp(dim?: Axes, options: ReduceOptions = {}): Tensor {
-    return this.#reduce("logsumexp", dim, options, reduce.logSumExp);
-  }
-
-  /**
-   * Whether all elements over `dim`, or all of them, are non-zero.
-   *
-   * @example
-   * ```ts
-   * import { tensor } from "@x/tensor";
-   *
-   * const x = tensor([[1, 0], [2, 3]]);
-   * console.log(await x.all(1).toArray(), await x.any(1).toArray()); // → [ false, true ] [ true, true ]
-   * ```
-   */
-  all(dim?: Axes, options: ReduceOptions = {}): Tensor {
-    return this.#reduce("all", dim, options, (x, axes) => {
-      const zeros = reduce.sum(elementwise.not(x), axes);
-      return elementwise.equal(zeros, 0);
-    });
-  }
-
-  /** Whether any element over `dim`, or any at all, is non-zero. */
-  any(dim?: Axes, options: ReduceOptions = {}): Tensor {
-    return this.#reduce("any", dim, options, (x, axes) => {
-      const others = reduce.sum(elementwise.cast(x, "bool"), axes);
-      return elementwise.notEqual(others, 0);
-    });
-  }
-
-  /** How many elements over `dim`, or of all, are non-zero. */
-  countNonzero(dim?: Axes, options: ReduceOptions = {}): Tensor {
-    return this.#reduce("countNonzero", dim, options, (x, axes) =>
-      reduce.sum(elementwise.cast(x, "bool"), axes),
-    );
+    return reduced(this, "norm", dim, options, (x, axes) => reduce.vectorNorm(x, p, axes));
   }
 }
 
@@ -280,3 +261,27 @@ function checkedCorrection(op: string, { correction = 1 }: VarianceOptions): num
   );
   return correction;
 }
+
+const countNonzero: Reduction = (x, axes) => reduce.sum(cast(x, "bool"), axes);
+
+defineMethods<Reduction>(
+  ReducingTensor,
+  {
+    sum: reduce.sum,
+    mean: reduce.mean,
+    prod: reduce.product,
+    amax: reduce.max,
+    amin: reduce.min,
+    argmax: reduce.argmax,
+    argmin: reduce.argmin,
+    logsumexp: reduce.logSumExp,
+    countNonzero,
+    all: (x, axes) => equal(reduce.sum(not(x), axes), 0),
+    any: (x, axes) => notEqual(countNonzero(x, axes), 0),
+  },
+  (name, apply) => {
+    return function (dim?: Axes, options: ReduceOptions = {}) {
+      return reduced(this, name, dim, options, apply);
+    };
+  },
+);

@@ -17,6 +17,11 @@ export function formatShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
 }
 
+/** The shapes of tensors for people: `[2, 3], [3]`. */
+export function formatShapes(...tensors: readonly { readonly shape: Shape }[]): string {
+  return tensors.map(({ shape }) => formatShape(shape)).join(", ");
+}
+
 /** Whether two shapes are the same. */
 export function sameShape(a: Shape, b: Shape): boolean {
   if (a.length !== b.length) return false;

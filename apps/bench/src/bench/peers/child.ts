@@ -60,9 +60,6 @@ async function answer(request: Request): Promise<Reply> {
   }
 }
 
-// Workers of a library may keep a process alive whose parent is gone.
-process.on("disconnect", () => process.exit());
-
 process.on("message", (request: Request) => {
   answer(request).then(
     (reply) => process.send!(reply),

@@ -33,14 +33,14 @@ function compute(
   }
 }
 
-/** jax-js. */
+/** jax-js. Node gives it one thread: it starts workers only in pages. */
 export async function jax(): Promise<Peer> {
   const library = await import("@jax-js/jax");
   await library.init("wasm");
   library.defaultDevice("wasm");
   return {
     name: "jax-js",
-    settings: "wasm SIMD, jit",
+    settings: "wasm SIMD, jit, 1 thread",
     prepare: async (task, inputs) => {
       if (task.op === "train") return trainGpt(library, task, trainingTokens(task));
       if (!isArrayTask(task)) return null;

@@ -4,15 +4,26 @@ import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { Replies, Reply, Request } from "./child.js";
+import type { Notice } from "./guard.js";
 import type { PeerName } from "./open.js";
 import type { Task } from "./peer.js";
 
-const living = new Set<ChildProcess>();
+const scriptAt = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
-// A process that stands still would outlive this one.
-process.on("exit", () => {
-  for (const child of living) child.kill("SIGKILL");
-});
+let guard: ChildProcess | null = null;
+
+function tellGuard(notice: Notice): void {
+  if (guard === null) {
+    // A group of its own: Ctrl-C must not reach it.
+    guard = fork(scriptAt("guard.js"), [], {
+      detached: true,
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
+    });
+    guard.unref();
+    guard.channel!.unref();
+  }
+  guard.send(notice);
+}
 
 /** Windows cannot stop a process; there, threads that spin when idle disturb the others a little. */
 const canStop = process.platform !== "win32";
@@ -34,13 +45,14 @@ export class RemotePeer {
 
   /** Starts the process and loads the library. */
   static async open(name: PeerName, threads: number): Promise<RemotePeer> {
-    const child = fork(fileURLToPath(new URL("child.js", import.meta.url)), [], {
+    const child = fork(scriptAt("child.js"), [], {
       serialization: "advanced",
       // Some libraries greet on standard output.
       stdio: ["ignore", "ignore", "inherit", "ipc"],
     });
-    living.add(child);
-    child.once("exit", () => living.delete(child));
+    const pid = child.pid!;
+    tellGuard({ pid, isLiving: true });
+    child.once("exit", () => tellGuard({ pid, isLiving: false }));
     try {
       const { settings } = await ask(child, { kind: "open", peer: name, threads });
       return new RemotePeer(name, settings, child);
@@ -76,7 +88,8 @@ export class RemotePeer {
 
   /** Ends the process; resolves when it is gone. */
   async close(): Promise<void> {
-    if (!living.has(this.#child)) return;
+    const { exitCode, signalCode } = this.#child;
+    if (exitCode !== null || signalCode !== null) return;
     const gone = once(this.#child, "exit");
     this.#child.kill("SIGKILL");
     await gone;

@@ -1,7 +1,6 @@
 /** Function bodies: locals and statements. */
 
-import { XError } from "../../error.js";
-import { ByteBuffer, type Code, flatten, memoryArgument, simd, unsigned } from "./code.js";
+import { ByteBuffer, type Code, flatten, memoryArgument, simd, unsigned, vector } from "./code.js";
 import type { Expression, F32, I32, I32Like, I64, V128, ValueType } from "./expression.js";
 import { i32, integer } from "./types.js";
 
@@ -60,10 +59,6 @@ function makeLocal<T extends Expression>(type: ValueType<T>, index: number): Loc
   });
 }
 
-function isLocal(expression: Expression): boolean {
-  return "index" in expression;
-}
-
 const emptyBlock = 0x40;
 
 /** Writes the body of one function. Statements are appended in the order of the calls. */
@@ -119,21 +114,18 @@ export class FunctionBuilder {
 
   /** The same for a value that is named by a key, and made only if it is new. */
   constantOf<T extends Expression>(key: string, make: () => T): T {
-    let kept = this.constants.get(key);
-    if (!kept) {
-      const value = make();
-      const local = this.local(value.type as ValueType<T>);
-      flatten([value, 0x21, ...unsigned(local.index)], this.prologue);
-      this.constants.set(key, local);
-      kept = local;
-    }
-    return kept as T;
+    const kept = this.constants.get(key);
+    if (kept) return kept as T;
+    const value = make();
+    const local = this.local(value.type as ValueType<T>);
+    flatten([value, 0x21, ...unsigned(local.index)], this.prologue);
+    this.constants.set(key, local);
+    return local;
   }
 
   /** The value itself where using it twice costs nothing (locals, constants), else a new local. */
   keep<T extends Expression>(value: T): T {
-    const free = isLocal(value) || (value as Expression as I32).constant !== undefined;
-    return free ? value : this.let(value);
+    return "index" in value || "constant" in value ? value : this.let(value);
   }
 
   /** The same as `let` for a plain number or an integer. */
@@ -331,29 +323,14 @@ export class FunctionBuilder {
 
   /** The encoded body, ended by `result` where the function has one. */
   finish(result: Expression | undefined): Uint8Array {
-    if (this.depth !== 0) {
-      throw new XError(
-        "internal",
-        `FunctionBuilder: a block was left open, got depth ${this.depth}. Close it in the callback that opened it.`,
-      );
-    }
     if (result) this.write([result]);
-    const groups: [number, number][] = [];
-    for (const type of this.locals) {
-      const last = groups.at(-1);
-      if (last?.[1] === type) last[0]++;
-      else groups.push([1, type]);
-    }
-    const declared = [
-      ...unsigned(groups.length),
-      ...groups.flatMap(([count, type]) => [...unsigned(count), type]),
-    ];
-    const length = declared.length + this.prologue.length + this.bytes.length + 1;
+    // Each local as a group of its own.
+    const groups = vector(this.locals.map((type) => [1, type]));
     const body = new ByteBuffer();
-    for (const part of [unsigned(length), declared, this.prologue.view(), this.bytes.view()]) {
+    body.append(unsigned(groups.length + this.prologue.length + this.bytes.length + 1));
+    for (const part of [groups, this.prologue.view(), this.bytes.view(), [0x0b]]) {
       body.append(part);
     }
-    body.push(0x0b);
     return body.view();
   }
 }

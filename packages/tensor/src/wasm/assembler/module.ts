@@ -33,60 +33,38 @@ export interface ModuleOptions {
   readonly importTable?: boolean;
 }
 
-interface Defined {
-  readonly type: number;
-  readonly body: Uint8Array;
-}
-
-const functionKind = 0x00;
-
 /** Collects functions and writes the module. */
 export class ModuleBuilder {
   /** Whether relaxed SIMD may be used. */
   readonly relaxed: boolean;
-  private readonly memory: MemoryImport | null;
-  private readonly importsTable: boolean;
-  private readonly types = new Map<string, number>();
-  private readonly typeBytes: number[][] = [];
-  private readonly functions: (Defined | null)[] = [];
+  private readonly options: ModuleOptions;
+  private readonly types: number[][] = [];
+  // Of each function: the number of its type, and the bytes of its body.
+  private readonly functionTypes: number[] = [];
+  private readonly bodies: Uint8Array[] = [];
   private readonly named = new Map<string, FunctionReference>();
   private readonly exports: number[][] = [];
   private tableEntries: readonly FunctionReference[] | null = null;
 
   constructor(options: ModuleOptions = {}) {
     this.relaxed = options.relaxed ?? false;
-    this.memory = options.memory === undefined ? { shared: false } : options.memory;
-    this.importsTable = options.importTable ?? false;
+    this.options = options;
   }
 
-  private typeIndex(signature: Signature): number {
-    const parameters = signature.parameters.map((type) => type.id);
-    const results = signature.result ? [signature.result.id] : [];
-    const key = `${parameters.join()}:${results.join()}`;
-    let index = this.types.get(key);
-    if (index === undefined) {
-      index = this.types.size;
-      this.types.set(key, index);
-      const bytes = [0x60, ...unsigned(parameters.length), ...parameters];
-      this.typeBytes.push([...bytes, ...unsigned(results.length), ...results]);
-    }
-    return index;
+  private typeIndex({ parameters, result }: Signature): number {
+    const results = result ? [1, result.id] : [0];
+    const type = [0x60, parameters.length, ...parameters.map(({ id }) => id), ...results];
+    const found = this.types.findIndex((other) => other.join() === type.join());
+    return found < 0 ? this.types.push(type) - 1 : found;
   }
 
   private reference<P extends readonly ValueType[], R extends Expression | null>(
     signature: Signature<P, R>,
     index: number,
   ): FunctionReference<P, R> {
-    const call = (...args: Arguments<P>): R => {
-      const result = signature.result;
-      if (!result) {
-        throw new XError(
-          "internal",
-          "call: a function without result was used as an expression. Use FunctionBuilder.call.",
-        );
-      }
-      return result.of([...(args as Expression[]), 0x10, ...unsigned(index)]) as R;
-    };
+    // The types say that only functions with a result are called as expressions.
+    const call = (...args: Arguments<P>): R =>
+      signature.result!.of([...(args as Expression[]), 0x10, ...unsigned(index)]) as R;
     return { index, signature, call };
   }
 
@@ -119,21 +97,15 @@ export class ModuleBuilder {
         `ModuleBuilder: a function was added twice, got "${key}". Ask has(key) first.`,
       );
     }
-    const index = this.functions.length;
+    // The place is taken before the body is written: the body may add functions itself.
+    const index = this.functionTypes.push(this.typeIndex(signature)) - 1;
     const reference = this.reference(signature, index);
     this.named.set(key, reference);
-    // The place is taken before the body is written: the body may add functions itself.
-    this.functions.push(null);
-    const builder = new FunctionBuilder(signature.parameters.length, (s) => this.typeIndex(s));
-    const result = body(builder, ...parameterLocals(signature.parameters));
-    const type = this.typeIndex(signature);
-    this.functions[index] = {
-      type,
-      body: builder.finish(signature.result ? (result as Expression) : undefined),
-    };
-    if (options.export ?? true) {
-      this.exports.push([...name(key), functionKind, ...unsigned(index)]);
-    }
+    const { parameters, result } = signature;
+    const builder = new FunctionBuilder(parameters.length, (other) => this.typeIndex(other));
+    const value = body(builder, ...parameterLocals(parameters));
+    this.bodies[index] = builder.finish(result ? (value as Expression) : undefined);
+    if (options.export ?? true) this.exports.push([...name(key), 0x00, ...unsigned(index)]);
     return reference;
   }
 
@@ -158,50 +130,40 @@ export class ModuleBuilder {
   }
 
   private imports(): number[][] {
+    const { memory = { shared: false }, importTable } = this.options;
     const imports: number[][] = [];
-    if (this.memory) {
-      const { shared, minimumPages = 0, maximumPages } = this.memory;
-      const flags = (maximumPages === undefined ? 0 : 1) | (shared ? 2 : 0);
-      const limits = [
-        flags,
-        ...unsigned(minimumPages),
-        ...(maximumPages === undefined ? [] : unsigned(maximumPages)),
-      ];
-      imports.push([...name("env"), ...name("memory"), 0x02, ...limits]);
+    if (memory) {
+      const { shared, minimumPages = 0, maximumPages } = memory;
+      const hasMaximum = maximumPages !== undefined;
+      const flags = Number(hasMaximum) + 2 * Number(shared);
+      const limits = [...unsigned(minimumPages), ...(hasMaximum ? unsigned(maximumPages) : [])];
+      imports.push([...name("env"), ...name("memory"), 0x02, flags, ...limits]);
     }
-    if (this.importsTable) imports.push([...name("env"), ...name("table"), 0x01, 0x70, 0x00, 0x00]);
+    if (importTable) imports.push([...name("env"), ...name("table"), 0x01, 0x70, 0x00, 0x00]);
     return imports;
   }
 
   /** The module's bytes. */
   toBytes(): Uint8Array<ArrayBuffer> {
-    const functions = this.functions.filter((entry) => entry !== null);
     const table = this.tableEntries;
     const bytes = new ByteBuffer();
     bytes.append([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
     const section = (id: number, items: readonly ArrayLike<number>[]): void => {
       if (items.length === 0) return;
       const content = vector(items);
-      bytes.push(id);
-      bytes.append(unsigned(content.length));
+      bytes.append([id, ...unsigned(content.length)]);
       bytes.append(content);
     };
-    section(1, this.typeBytes);
+    section(1, this.types);
     section(2, this.imports());
-    section(
-      3,
-      functions.map((entry) => unsigned(entry.type)),
-    );
+    section(3, this.functionTypes.map(unsigned));
     if (table) section(4, [[0x70, 0x00, ...unsigned(table.length)]]);
     section(7, this.exports);
     if (table) {
-      const entries = vector(table.map((entry) => unsigned(entry.index)));
+      const entries = vector(table.map(({ index }) => unsigned(index)));
       section(9, [[0x00, 0x41, 0x00, 0x0b, ...entries]]);
     }
-    section(
-      10,
-      functions.map((entry) => entry.body),
-    );
+    section(10, this.bodies);
     return Uint8Array.from(bytes.view());
   }
 }

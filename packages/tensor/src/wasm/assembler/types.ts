@@ -12,7 +12,10 @@ import type { Expression, F32, F64, I32, I32Like, I64, V128, ValueType } from ".
 
 type Operand = Expression | number;
 
-/** Makes an expression from operands; numbers among them are 32-bit integers. */
+/**
+ * Makes an expression from operands; numbers among them are 32-bit integers. It takes all that it is
+ * given, so `map` and `reduce` need a function around it.
+ */
 export type Instruction<T extends Expression> = (...operands: Operand[]) => T;
 
 /** Instructions, or methods, by name. */

@@ -24,8 +24,12 @@ import {
   sgdMomentumKernel,
 } from "./optimizer/updates.js";
 import { crossEntropyBackwardKernel, crossEntropyKernel } from "./rows/cross-entropy.js";
-import { layerNormBackwardKernel, rmsNormBackwardKernel } from "./rows/normalization-backward.js";
-import { layerNormKernel, rmsNormKernel } from "./rows/normalization.js";
+import {
+  layerNormBackwardKernel,
+  layerNormKernel,
+  rmsNormBackwardKernel,
+  rmsNormKernel,
+} from "./rows/normalization.js";
 import {
   logSoftmaxBackwardKernel,
   logSoftmaxKernel,

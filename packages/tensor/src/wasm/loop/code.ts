@@ -13,7 +13,7 @@ function exactNumber(_: string, value: unknown): unknown {
 
 /** The code of a strategy. The key is the strategy itself: whatever changes the code is part of it. */
 export function codeOf(strategy: Strategy): KernelCode {
-  const { work: _, source: __, ...relevant } = strategy;
+  const { work: _, joining: __, ...relevant } = strategy;
   const key = `loop ${JSON.stringify(relevant, exactNumber)}`;
   return {
     key,

@@ -1,13 +1,13 @@
 /** Fused loops as WebAssembly. */
 
-import type { LoopKernel } from "../../plan/loop.js";
+import type { Store } from "../../plan/loop.js";
 import type { LoopStep } from "../../plan/schedule.js";
 import { bytesPerElement } from "../../tensor/dtype.js";
 import type { Launch, LaunchArgument } from "../launch.js";
 import type { LoweringContext } from "../native.js";
 import { codeOf } from "./code.js";
 import { normalize } from "./normalize.js";
-import { chooseStrategy, joiningKernel, type Limits, type Strategy } from "./strategy.js";
+import { chooseStrategy, type Limits, type Strategy } from "./strategy.js";
 
 /** The argument words of a fused loop: the addresses of its slots in order, then its scalars. */
 export function loopArguments({
@@ -51,17 +51,13 @@ export function lowerLoop(
   context: Pick<LoweringContext, "workspace">,
   limits?: Limits,
 ): readonly Launch[] {
-  const normal = normalize(kernel);
-  const strategy = chooseStrategy(normal, false, limits);
-  if (!strategy.parts) return [launchOf(name, strategy, buffers, scalars)];
-  const [partial] = strategy.kernel.stores;
-  const { extents, outputRank } = strategy.kernel;
-  const elements = extents.slice(0, outputRank).reduce((a, b) => a * b, 1);
-  const workspace = context.workspace(elements * bytesPerElement(partial!.stored));
-  const joining: LoopKernel = joiningKernel(strategy, normal);
-  const all = [...buffers, workspace];
-  return [
-    launchOf(name, strategy, all, scalars),
-    launchOf(`${name} (join)`, chooseStrategy(normalize(joining), true, limits), all, scalars),
-  ];
+  const strategy = chooseStrategy(normalize(kernel), false, limits);
+  const { joining } = strategy;
+  if (!joining) return [launchOf(name, strategy, buffers, scalars)];
+  const [{ stored }] = strategy.kernel.stores as [Store];
+  const elements = joining.extents.slice(0, joining.outputRank).reduce((a, b) => a * b, 1);
+  const parts = joining.extents.at(-1)!;
+  const all = [...buffers, context.workspace(parts * elements * bytesPerElement(stored))];
+  const join = chooseStrategy(normalize(joining), true, limits);
+  return [launchOf(name, strategy, all, scalars), launchOf(`${name} (join)`, join, all, scalars)];
 }

@@ -41,8 +41,8 @@ export interface Strategy {
   readonly parts: ItemAxis | null;
   /** Turns of the loop outside of the vector loop that are done together, if any. */
   readonly tile: Tile | null;
-  /** The loop of the normalised kernel that became the vector loop. */
-  readonly source: number;
+  /** The kernel that joins the partial results and finishes the work, where there are parts. */
+  readonly joining: LoopKernel | null;
   /** Rough cost of everything, in vector instructions. */
   readonly work: number;
 }
@@ -81,20 +81,15 @@ function accessCost(stride: number, stored: DType): number {
   return 5 + conversion;
 }
 
-// Whether a tile will read four elements at a time where single ones would have to be gathered.
-function isTransposed(kernel: NormalKernel, vector: number, strides: readonly number[]): boolean {
-  if (strides[vector]! <= 1) return false;
-  const beside = tileLoop(kernel, vector);
-  return beside !== null && strides[beside] === 1;
-}
-
 function expressionCost(e: Expression, kernel: NormalKernel, vector: number): number {
   switch (e.kind) {
     case "load": {
       const { strides } = e.index;
-      const cost = isTransposed(kernel, vector, strides)
-        ? 2
-        : accessCost(strides[vector]!, e.stored);
+      const stride = strides[vector]!;
+      const beside = stride > 1 ? tileLoop(kernel, vector) : null;
+      // A tile reads four elements at a time where single ones would have to be gathered.
+      const isTransposed = beside !== null && strides[beside] === 1;
+      const cost = isTransposed ? 2 : accessCost(stride, e.stored);
       return e.guard === undefined ? cost : cost + 2;
     }
     case "apply":
@@ -108,62 +103,52 @@ function expressionCost(e: Expression, kernel: NormalKernel, vector: number): nu
 
 // Cost of one vector if the loop `vector` is vectorised.
 function vectorCost(kernel: NormalKernel, vector: number): number {
-  const { extents, outputRank } = kernel;
-  let cost = 1;
-  for (const e of kernel.body) cost += expressionCost(e, kernel, vector);
+  const { extents, outputRank, body, stores } = kernel;
+  const costs = body.map((e) => expressionCost(e, kernel, vector));
   if (vector < outputRank) {
     const reduced = count(extents.slice(outputRank));
-    for (const { index, stored } of kernel.stores) {
-      cost += accessCost(index.strides[vector]!, stored) / reduced;
-    }
+    costs.push(
+      ...stores.map(({ index, stored }) => accessCost(index.strides[vector]!, stored) / reduced),
+    );
   }
-  return cost;
+  return costs.reduce((a, b) => a + b, 1);
 }
 
 // Cost of one element if the loop `vector` is vectorised.
 function elementCost(kernel: NormalKernel, vector: number): number {
-  const { extents, outputRank, reducer } = kernel;
-  const reduced = count(extents.slice(outputRank));
-  const perVector = vectorCost(kernel, vector);
-  const isOutput = vector < outputRank;
+  const { extents, outputRank, reducer, epilogue } = kernel;
   const size = extents[vector]!;
   const rest = size % 4;
   const vectors = Math.floor(size / 4) + (rest === 0 ? 0 : 2 + rest / 2);
   // Joining lanes, which is dearer where NaN is kept apart.
-  const across = !reducer || isOutput ? 0 : (reducer === "sum" ? 8 : 16) + kernel.epilogue.length;
-  return (vectors * perVector + 2) / size + across / reduced;
+  const joins = reducer && vector >= outputRank;
+  const across = joins ? (reducer === "sum" ? 8 : 16) + epilogue.length : 0;
+  return (
+    (vectors * vectorCost(kernel, vector) + 2) / size + across / count(extents.slice(outputRank))
+  );
 }
 
-// The loop to vectorise.
+// The loop to vectorise: the cheapest, of equal ones the innermost.
 function chooseVector(kernel: NormalKernel): number {
   const { extents, outputRank, reducer } = kernel;
-  let best = -1;
-  let bestCost = Infinity;
-  for (let loop = extents.length - 1; loop >= 0; loop--) {
+  const last = extents.length - 1;
+  const costs = extents.map((_, loop) =>
     // Elements of arg reductions are met in their order.
-    const skips =
-      reducer !== null && isArgReducer(reducer) && loop >= outputRank && loop < extents.length - 1;
-    const cost = skips ? Infinity : elementCost(kernel, loop);
-    if (cost < bestCost) [best, bestCost] = [loop, cost];
-  }
-  return best;
-}
-
-// A kernel without loops gets one of a single turn.
-function withLoop(kernel: NormalKernel): NormalKernel {
-  if (kernel.extents.length > 0) return kernel;
-  return withLoops(kernel, [1], 1, () => [0]);
+    reducer && isArgReducer(reducer) && loop >= outputRank && loop < last
+      ? Infinity
+      : elementCost(kernel, loop),
+  );
+  return costs.lastIndexOf(Math.min(...costs));
 }
 
 // The loops in the order of emission: the vector loop last among its kind, `beside` next to it.
-function inOrder(kernel: NormalKernel, vector: number, beside: number | null = null): NormalKernel {
-  const loops = kernel.extents.map((_, loop) => loop);
-  const outputs = loops.filter(
-    (loop) => loop < kernel.outputRank && loop !== vector && loop !== beside,
-  );
+function inOrder(kernel: NormalKernel, vector: number, beside: number | null): NormalKernel {
+  const { extents, outputRank } = kernel;
+  const others = [...extents.keys()].filter((loop) => loop !== vector && loop !== beside);
+  const outputs = others.filter((loop) => loop < outputRank);
+  const reduced = others.filter((loop) => loop >= outputRank);
   if (beside !== null) outputs.push(beside);
-  const reduced = loops.filter((loop) => loop >= kernel.outputRank && loop !== vector);
-  (vector < kernel.outputRank ? outputs : reduced).push(vector);
+  (vector < outputRank ? outputs : reduced).push(vector);
   return reordered(kernel, [...outputs, ...reduced]);
 }
 
@@ -203,42 +188,48 @@ function unrollOf(cost: number, form: Form, size: number): number {
 
 // Where running float sums are moved to totals.
 function flushOf(
-  kernel: NormalKernel,
+  { extents, outputRank, reducer, body }: NormalKernel,
   form: Form,
   unroll: number,
-  { additions }: Limits,
+  additions: number,
 ): ItemAxis | null {
-  const { extents, outputRank, reducer, body } = kernel;
-  const dtype = body.at(-1)?.dtype;
-  if (reducer !== "sum" || (dtype !== "float32" && dtype !== "float16")) return null;
+  if (reducer !== "sum" || !body.at(-1)!.dtype.startsWith("float")) return null;
   let inside = form === "inner" ? 1 / (4 * unroll) : 1;
   if (inside * count(extents.slice(outputRank)) <= 2 * additions) return null;
-  for (let loop = extents.length - 1; loop >= outputRank; loop--) {
-    if (inside * extents[loop]! >= additions || loop === outputRank) {
-      return { loop, chunk: Math.ceil(additions / inside) };
-    }
-    inside *= extents[loop]!;
-  }
-  return null;
+  let loop = extents.length - 1;
+  while (loop > outputRank && inside * extents[loop]! < additions) inside *= extents[loop--]!;
+  return { loop, chunk: Math.ceil(additions / inside) };
+}
+
+const singly = (loops: number, from = 0): ItemAxis[] =>
+  Array.from({ length: loops }, (_, loop) => ({ loop: from + loop, chunk: 1 }));
+
+const itemsOf = ({ extents }: NormalKernel, axes: readonly ItemAxis[]): number =>
+  axes.reduce((n, { loop, chunk }) => n * Math.ceil(extents[loop]! / chunk), 1);
+
+// What all strategies begin with: no reduction divided, no tiles.
+function simple(kernel: NormalKernel, form: Form, axes: readonly ItemAxis[]): Strategy {
+  const { extents, outputRank, body } = kernel;
+  const vector = form === "inner" ? extents.length - 1 : outputRank - 1;
+  const guarded = body.some((e) => e.kind === "load" && e.guard !== undefined);
+  const unroll = unrollOf(vectorCost(kernel, vector), form, extents[vector]!);
+  return {
+    kernel,
+    form,
+    vector,
+    unroll: guarded && form === "map" ? 1 : unroll,
+    axes,
+    flush: null,
+    parts: null,
+    tile: null,
+    joining: null,
+    work: count(extents) * elementCost(kernel, vector),
+  };
 }
 
 /** An elementwise kernel whose items are the turns of its first `itemLoops` loops. */
 export function mapStrategy(kernel: NormalKernel, itemLoops: number): Strategy {
-  const vector = kernel.extents.length - 1;
-  const perElement = elementCost(kernel, vector);
-  const dynamic = kernel.body.some((e) => e.kind === "load" && e.guard !== undefined);
-  return {
-    kernel,
-    form: "map",
-    vector,
-    unroll: dynamic ? 1 : unrollOf(perElement * 4, "map", kernel.extents[vector]!),
-    axes: Array.from({ length: itemLoops }, (_, loop) => ({ loop, chunk: 1 })),
-    flush: null,
-    parts: null,
-    tile: null,
-    source: vector,
-    work: count(kernel.extents) * perElement,
-  };
+  return simple(kernel, "map", singly(itemLoops));
 }
 
 /** The way to run a kernel. `whole` forbids to divide its reductions. */
@@ -247,29 +238,30 @@ export function chooseStrategy(
   whole: boolean = false,
   limits: Limits = usualLimits,
 ): Strategy {
-  const looped = withLoop(normal);
-  const vectorBefore = chooseVector(looped);
-  const beside = tileLoop(looped, vectorBefore);
-  const kernel = inOrder(looped, vectorBefore, beside);
+  // A kernel without loops gets one of a single turn.
+  const looped = normal.extents.length > 0 ? normal : withLoops(normal, [1], 1, () => [0]);
+  const source = chooseVector(looped);
+  const beside = tileLoop(looped, source);
+  const kernel = inOrder(looped, source, beside);
   const { extents, outputRank, reducer } = kernel;
-  const form: Form = !reducer ? "map" : vectorBefore < looped.outputRank ? "outer" : "inner";
-  const vector = form === "inner" ? extents.length - 1 : outputRank - 1;
-  const perElement = elementCost(kernel, vector);
-  const dynamic = kernel.body.some((e) => e.kind === "load" && e.guard !== undefined);
-  const unroll =
-    dynamic && form === "map" ? 1 : unrollOf(vectorCost(kernel, vector), form, extents[vector]!);
-  const total = count(extents);
-  const work = total * perElement;
+  const form = !reducer ? "map" : source < looped.outputRank ? "outer" : "inner";
+  const base = simple(kernel, form, []);
+  const { vector, unroll, work } = base;
+  const perElement = work / count(extents);
   const enough = Math.min(limits.itemWork, limits.itemElements * perElement);
   const turnWork = (loop: number): number => count(extents.slice(loop + 1)) * perElement;
   const granule = (loop: number): number => (loop === vector ? 4 * unroll : 1);
-  const flush = flushOf(kernel, form, unroll, limits);
-  const base = { kernel, form, vector, unroll, flush, tile: null, source: vectorBefore, work };
-  if (beside !== null)
-    return tiled(base, divide(extents, vector - 1, turnWork, enough, granule), enough);
-  const axes = divide(extents, outputRank, turnWork, enough, granule);
-  const divided = whole ? null : divideReduction(base, axes, enough, turnWork, limits);
-  return divided ?? { ...base, axes, parts: null };
+  const axes = divide(
+    extents,
+    beside === null ? outputRank : vector - 1,
+    turnWork,
+    enough,
+    granule,
+  );
+  if (beside !== null) return tiled({ ...base, axes }, enough);
+  const strategy = { ...base, axes, flush: flushOf(kernel, form, unroll, limits.additions) };
+  const parted = whole ? null : divideReduction(strategy, enough, turnWork(outputRank), limits);
+  return parted ?? strategy;
 }
 
 // Lines of memory that a tile reads are not used up at once: the vector loop is kept so short that
@@ -277,48 +269,39 @@ export function chooseStrategy(
 const tileLength = 128;
 
 // The strategy of a kernel with tiles: besides outer loops, the vector loop is divided.
-function tiled(
-  base: Omit<Strategy, "axes" | "parts">,
-  outer: readonly ItemAxis[],
-  enough: number,
-): Strategy {
-  const { kernel, vector, work } = base;
-  const { extents } = kernel;
+function tiled(base: Strategy, enough: number): Strategy {
+  const { kernel, vector, work, axes } = base;
   const loop = vector - 1;
-  const items = outer.reduce((n, axis) => n * Math.ceil(extents[axis.loop]! / axis.chunk), 1);
-  // A loop that is divided must be entered with one turn at a time by those inside of it.
-  const single = extents.slice(0, loop).map((_, l) => ({ loop: l, chunk: 1 }));
-  const chunk = Math.min(tileLength, Math.max(16, Math.ceil(extents[vector]! / 64) * 16));
-  const divides = extents[vector]! > chunk && work / items > enough;
+  const size = kernel.extents[vector]!;
+  const chunk = Math.min(tileLength, Math.max(16, Math.ceil(size / 64) * 16));
+  const divides = size > chunk && work / itemsOf(kernel, axes) > enough;
   return {
     ...base,
     unroll: 1,
-    axes: divides ? [...single, { loop: vector, chunk }] : outer,
-    parts: null,
+    // A loop that is divided must be entered with one turn at a time by those inside of it.
+    axes: divides ? [...singly(loop), { loop: vector, chunk }] : axes,
     tile: { loop, rows: 8, loads: tileLoads(kernel, vector, loop) },
   };
 }
 
 // Divides the reduction where there are too few outputs for many items, or where long columns are
-// better walked through row by row.
+// better walked through row by row. `rowWork`: one turn of the outermost reduced loop.
 function divideReduction(
-  base: Omit<Strategy, "axes" | "parts">,
-  axes: readonly ItemAxis[],
+  base: Strategy,
   enough: number,
-  turnWork: (loop: number) => number,
+  rowWork: number,
   { columnElements, partRows }: Limits,
 ): Strategy | null {
-  const { kernel, form, vector, work } = base;
-  const { extents, outputRank, reducer } = kernel;
+  const { kernel, form, vector, work, axes, unroll, flush } = base;
+  const { extents, outputRank, reducer, slots } = kernel;
   if (!reducer || isArgReducer(reducer) || extents.length === outputRank) return null;
-  const items = axes.reduce((n, { loop, chunk }) => n * Math.ceil(extents[loop]! / chunk), 1);
   const rows = extents[outputRank]!;
+  const outputs = extents.slice(0, outputRank);
   let chunk: number;
   if (form === "inner") {
-    if (items >= 8 || work < 4 * enough) return null;
-    const outputs = count(extents.slice(0, outputRank));
-    const pieces = Math.min(rows, Math.ceil(work / outputs / enough), 256);
-    const step = outputRank === vector ? 4 * base.unroll : 1;
+    if (itemsOf(kernel, axes) >= 8 || work < 4 * enough) return null;
+    const pieces = Math.min(rows, Math.ceil(work / count(outputs) / enough), 256);
+    const step = outputRank === vector ? 4 * unroll : 1;
     chunk = Math.ceil(rows / pieces / step) * step;
     if (chunk >= rows) return null;
   } else {
@@ -326,60 +309,36 @@ function divideReduction(
     const columns = extents[vector]!;
     if (columns < 16 || rows < 2 * partRows) return null;
     if (count(extents.slice(vector)) < columnElements) return null;
-    const rowWork = turnWork(outputRank) * columns;
-    chunk = Math.max(partRows, Math.ceil(enough / rowWork), Math.ceil(rows / 64));
+    chunk = Math.max(partRows, Math.ceil(enough / rowWork / columns), Math.ceil(rows / 64));
   }
   const parts = Math.ceil(rows / chunk);
-  const single = extents
-    .slice(0, form === "inner" ? outputRank : vector)
-    .map((_, loop) => ({ loop: loop + 1, chunk: 1 }));
+  const dtype = computeType(kernel.body.at(-1)!.dtype);
+  // Partial results go to a slot of their own: dense, a loop over parts in front.
+  const place = { slot: slots, stored: dtype };
+  const [partStride, strides] = [count(outputs), stridesOf(outputs)];
+  const reduced = extents.slice(outputRank).map(() => 0);
+  const partial = { offset: 0, strides: [partStride, ...strides, ...reduced] };
   return {
     ...base,
-    kernel: partialKernel(kernel, parts),
+    kernel: {
+      ...withLoops(kernel, [parts, ...extents], outputRank + 1, (own) => [0, ...own]),
+      epilogue: [{ kind: "reduced", dtype }],
+      stores: [{ ...place, index: partial, expression: 0 }],
+      slots: slots + 1,
+    },
     vector: vector + 1,
-    axes: [{ loop: 0, chunk: 1 }, ...single],
-    flush: form === "outer" || !base.flush ? null : { ...base.flush, loop: base.flush.loop + 1 },
+    axes: [...singly(1), ...singly(form === "inner" ? outputRank : vector, 1)],
+    flush: form === "outer" || !flush ? null : { ...flush, loop: flush.loop + 1 },
     parts: { loop: outputRank + 1, chunk },
-  };
-}
-
-// The kernel with a loop over parts in front; it stores partial results to a slot of its own.
-function partialKernel(kernel: NormalKernel, parts: number): NormalKernel {
-  const { extents, outputRank, slots } = kernel;
-  const dtype = computeType(kernel.body.at(-1)!.dtype);
-  const outputs = extents.slice(0, outputRank);
-  const stored = withLoops(kernel, [parts, ...extents], outputRank + 1, (strides) => [
-    0,
-    ...strides,
-  ]);
-  const dense = [count(outputs), ...stridesOf(outputs), ...extents.slice(outputRank).map(() => 0)];
-  return {
-    ...stored,
-    epilogue: [{ kind: "reduced", dtype }],
-    stores: [{ slot: slots, index: { offset: 0, strides: dense }, expression: 0, stored: dtype }],
-    slots: slots + 1,
-  };
-}
-
-/** The kernel that joins the partial results of a divided reduction and finishes the work. */
-export function joiningKernel(strategy: Strategy, normal: NormalKernel): LoopKernel {
-  const { kernel } = strategy;
-  const { slot, index, stored } = kernel.stores[0]!;
-  // Of the partial kernel's loops the outputs stay, and the parts are what is reduced.
-  const rank = kernel.outputRank - 1;
-  const original = inOrder(withLoop(normal), strategy.source);
-  const extents = [...kernel.extents.slice(1, rank + 1), kernel.extents[0]!];
-  return {
-    ...withLoops(original, extents, rank, (strides) => [...strides.slice(0, rank), 0]),
-    body: [
-      {
-        kind: "load",
-        slot,
-        index: { offset: 0, strides: [...index.strides.slice(1, rank + 1), index.strides[0]!] },
-        stored,
-        dtype: stored,
-      },
-    ],
-    slots: kernel.slots,
+    joining: {
+      ...withLoops(kernel, [...outputs, parts], outputRank, (own) => [
+        ...own.slice(0, outputRank),
+        0,
+      ]),
+      body: [
+        { kind: "load", ...place, index: { offset: 0, strides: [...strides, partStride] }, dtype },
+      ],
+      slots: slots + 1,
+    },
   };
 }

@@ -1,13 +1,17 @@
 /** Where vector mathematics is written, and what all of its functions share. */
 
 import {
+  type Expression,
   f32x4,
   f64x2,
   type FunctionBuilder,
+  type FunctionReference,
   i32x4,
   type ModuleBuilder,
+  type Signature,
   type V128,
   v128,
+  type ValueType,
 } from "../assembler/index.js";
 
 /**
@@ -31,44 +35,56 @@ export function integer(c: MathContext, value: number): V128 {
   return c.f.constantOf(`i${value}`, () => i32x4.splat(value));
 }
 
+/** A float64 constant in both lanes, kept in a local. */
+export function double(c: MathContext, value: number): V128 {
+  return c.f.constantOf(`d${value}`, () => f64x2.splat(value));
+}
+
 /** `coefficients[0] + coefficients[1] x + …` in float32 lanes; `x` should be a local. */
 export function polynomial(c: MathContext, x: V128, coefficients: readonly number[]): V128 {
   return coefficients
-    .slice(0, -1)
-    .reduceRight(
-      (sum, coefficient) => c.module.madd(sum, x, float(c, coefficient)),
-      float(c, coefficients.at(-1)!),
-    );
-}
-
-/** The same in float64 lanes. */
-export function polynomialF64(c: MathContext, x: V128, coefficients: readonly number[]): V128 {
-  return coefficients
-    .slice(0, -1)
-    .reduceRight(
-      (sum, coefficient) => c.module.maddF64(sum, x, c.f.constant(f64x2.splat(coefficient))),
-      c.f.constant(f64x2.splat(coefficients.at(-1)!)),
-    );
+    .map((coefficient) => float(c, coefficient))
+    .reduceRight((sum, coefficient) => c.module.madd(sum, x, coefficient));
 }
 
 /**
- * Calls a function from vectors to a vector that is added to the module at its first use: for code
- * that is long or rarely run.
+ * Computes in float64 lanes: `code` gets the two low lanes of each operand, then the two high ones,
+ * and gives vectors in whose low lanes the results are.
  */
+export function byHalves(
+  c: MathContext,
+  operands: readonly V128[],
+  code: (...halves: V128[]) => readonly V128[],
+): V128[] {
+  const { f } = c;
+  const kept = operands.map((operand) => f.keep(operand));
+  const low = code(...kept).map((value) => f.let(value));
+  const high = code(...kept.map((v) => i32x4.shuffle(v, v, [2, 3, 2, 3])));
+  return low.map((value, i) => i32x4.shuffle(value, high[i]!, [0, 1, 4, 5]));
+}
+
+/** The function of that name, added to the module at its first use: for what is long or rarely run. */
+export function helper<const P extends readonly ValueType[], R extends Expression>(
+  module: ModuleBuilder,
+  name: string,
+  signature: Signature<P, R>,
+  code: Parameters<typeof module.function<P, R>>[2],
+): FunctionReference<P, R> {
+  const key = `math/${name}`;
+  const found = module.get(key) as FunctionReference<P, R> | undefined;
+  return found ?? module.function(key, signature, code, { export: false });
+}
+
+/** Calls a helper from vectors to a vector. */
 export function callHelper(
   c: MathContext,
   name: string,
   operands: readonly V128[],
   code: (c: MathContext, ...operands: V128[]) => V128,
 ): V128 {
-  const key = `math/${name}`;
-  const target =
-    c.module.get(key) ??
-    c.module.function(
-      key,
-      { parameters: operands.map(() => v128), result: v128 },
-      (f, ...parameters) => code({ module: c.module, f }, ...parameters),
-      { export: false },
-    );
-  return target.call(...operands) as V128;
+  const { module } = c;
+  const signature = { parameters: operands.map(() => v128), result: v128 };
+  return helper(module, name, signature, (f, ...parameters) =>
+    code({ module, f }, ...parameters),
+  ).call(...operands);
 }

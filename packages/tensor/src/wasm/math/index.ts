@@ -10,7 +10,7 @@ export {
   remainderUint32,
 } from "./division.js";
 export { erf } from "./erf.js";
-export { exp, expm1, sigmoid, tanh } from "./exponential.js";
+export { exp, expm1, expOfNegative, sigmoid, tanh } from "./exponential.js";
 export { narrowToFloat16, widenFloat16 } from "./float16.js";
 export { log, log1p } from "./logarithm.js";
 export { power } from "./power.js";

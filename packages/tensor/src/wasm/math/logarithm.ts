@@ -3,8 +3,8 @@
 import { f32x4, i32x4, type Local, v128, type V128 } from "../assembler/index.js";
 import { callHelper, float, integer, type MathContext } from "./context.js";
 
-const ln2High = 6.9313812256e-1;
-const ln2Low = 9.0580006145e-6;
+const ln2High = 0.6931381;
+const ln2Low = 9.058001e-6;
 
 // The bits of sqrt(1/2), where the range of the mantissa begins.
 const mantissaStart = 0x3f3504f3;
@@ -24,8 +24,8 @@ function combine(c: MathContext, kFloat: V128, fraction: V128, correction?: V128
   const s = f.let(f32x4.divide(fraction, f32x4.add(fraction, float(c, 2))));
   const z = f.let(f32x4.multiply(s, s));
   const w = f.let(f32x4.multiply(z, z));
-  const odd = module.madd(w, float(c, 0.24279078841), float(c, 0.40000972152));
-  const even = module.madd(w, float(c, 0.28498786688), float(c, 0.66666662693));
+  const odd = module.madd(w, float(c, 0.24279079), float(c, 0.40000972));
+  const even = module.madd(w, float(c, 0.28498787), float(c, 0.6666666));
   const rest = module.madd(z, even, f32x4.multiply(w, odd));
   const halfSquare = f.let(f32x4.multiply(f32x4.multiply(fraction, fraction), float(c, 0.5)));
   const low = correction

@@ -2,12 +2,13 @@
 
 import { f32x4, f64x2, i32x4, v128, type V128 } from "../assembler/index.js";
 import {
+  byHalves,
   callHelper,
+  double,
   float,
   integer,
   type MathContext,
   polynomial,
-  polynomialF64,
 } from "./context.js";
 
 // log2(m) = s P(s²) with s = (m - 1) / (m + 1), m in sqrt(1/2) … sqrt(2); relative error 3e-14.
@@ -18,8 +19,7 @@ const log2Coefficients = [
 
 // 2^r = 1 + r (…) for |r| ≤ 1/2; relative error 3e-9.
 const exp2Coefficients = [
-  0.6931471824645996, 0.24022647738456726, 0.05550359562039375, 0.009618502110242844,
-  0.0013390992535278201, 0.00015328149311244488,
+  0.6931472, 0.24022648, 0.055503596, 0.009618502, 0.0013390993, 0.0001532815,
 ];
 
 // The high word of sqrt(1/2) as a float64.
@@ -28,7 +28,6 @@ const mantissaStart = 0x3fe6a09e;
 // y log2(x) of two positive float64, limited to where 2^… is between 0 and infinity.
 function scaledLog2(c: MathContext, x: V128, y: V128): V128 {
   const { f } = c;
-  const constant = (value: number): V128 => f.constant(f64x2.splat(value));
   const bits = f.let(x);
   // The exponent stands in the high words; the low words are cleared.
   const highWords = f.constant(i32x4.const(0, -1, 0, -1));
@@ -36,11 +35,14 @@ function scaledLog2(c: MathContext, x: V128, y: V128): V128 {
   const exponent = f.let(i32x4.shiftRight(i32x4.subtract(bits, start), 20).and(highWords));
   const m = f.let(i32x4.subtract(bits, i32x4.shiftLeft(exponent, 20)));
   const k = f64x2.convertLowI32x4(i32x4.shuffle(exponent, exponent, [1, 3, 1, 3]));
-  const s = f.let(f64x2.divide(f64x2.subtract(m, constant(1)), f64x2.add(m, constant(1))));
+  const s = f.let(f64x2.divide(f64x2.subtract(m, double(c, 1)), f64x2.add(m, double(c, 1))));
   const z = f.let(f64x2.multiply(s, s));
-  const log2 = c.module.maddF64(s, polynomialF64(c, z, log2Coefficients), k);
+  const series = log2Coefficients
+    .map((coefficient) => double(c, coefficient))
+    .reduceRight((sum, coefficient) => c.module.maddF64(sum, z, coefficient));
+  const log2 = c.module.maddF64(s, series, k);
   const scaled = f64x2.multiply(y, log2);
-  return f64x2.pseudoMaximum(f64x2.pseudoMinimum(scaled, constant(130)), constant(-160));
+  return f64x2.pseudoMaximum(f64x2.pseudoMinimum(scaled, double(c, 130)), double(c, -160));
 }
 
 // x^y for positive finite x.
@@ -48,21 +50,13 @@ function powerOfPositive(c: MathContext, x: V128, exponent: V128): V128 {
   const { f } = c;
   // 1 to any power is 1, also to ∞ and NaN: there the exponent is taken to be 0.
   const y = f.let(exponent.andNot(f32x4.equal(x, float(c, 1))));
-  const high = (v: V128): V128 => f64x2.promoteLowF32x4(i32x4.shuffle(v, v, [2, 3, 2, 3]));
-  const halves = [
-    scaledLog2(c, f64x2.promoteLowF32x4(x), f64x2.promoteLowF32x4(y)),
-    scaledLog2(c, high(x), high(y)),
-  ].map((value) => {
-    const t = f.let(value);
-    const n = f.let(f64x2.nearest(t));
-    return {
-      n: i32x4.truncateF64x2Zero(n),
-      r: f32x4.demoteF64x2Zero(f64x2.subtract(t, n)),
-    };
+  const [whole, rest] = byHalves(c, [x, y], (base, power) => {
+    const t = f.let(scaledLog2(c, f64x2.promoteLowF32x4(base), f64x2.promoteLowF32x4(power)));
+    const nearest = f.let(f64x2.nearest(t));
+    return [i32x4.truncateF64x2Zero(nearest), f32x4.demoteF64x2Zero(f64x2.subtract(t, nearest))];
   });
-  const [low, top] = [halves[0]!, halves[1]!];
-  const n = f.let(i32x4.add(i32x4.shuffle(low.n, top.n, [0, 1, 4, 5]), integer(c, 254)));
-  const r = f.let(i32x4.shuffle(low.r, top.r, [0, 1, 4, 5]));
+  const n = f.let(i32x4.add(whole!, integer(c, 254)));
+  const r = f.let(rest!);
   const p = c.module.madd(r, polynomial(c, r, exp2Coefficients), float(c, 1));
   // Two factors, because 2^n may lie outside the range of a float itself.
   const half = f.let(i32x4.shiftRight(n, 1));

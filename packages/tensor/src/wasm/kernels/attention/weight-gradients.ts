@@ -14,8 +14,7 @@ import {
   v128,
   type V128,
 } from "../../assembler/index.js";
-import type { MathContext } from "../../math/index.js";
-import { expOfNegative } from "../rows/exponential.js";
+import { expOfNegative, type MathContext } from "../../math/index.js";
 import { loadPartial, procedure } from "./pack.js";
 import {
   drawWords,

@@ -18,8 +18,7 @@ import {
   v128,
   type V128,
 } from "../../assembler/index.js";
-import { log, type MathContext, threefry } from "../../math/index.js";
-import { expOfNegative } from "../rows/exponential.js";
+import { expOfNegative, log, type MathContext, threefry } from "../../math/index.js";
 import { procedure } from "./pack.js";
 import { tileRows } from "./register-tile.js";
 import { type Guide, laneNumbers, minusInfinity } from "./visibility.js";

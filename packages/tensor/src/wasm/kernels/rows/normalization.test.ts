@@ -3,7 +3,7 @@ import { expectLikeReference, leaf, randomData } from "../../../../test/wasm/run
 import { apply, madeOps, type Attributes, type Node, type Value } from "../../../graph/node.js";
 import { layerNorm, rmsNorm } from "../../../ops/normalization.js";
 import type { Shape } from "../../../tensor/shape.js";
-import { layerNormBackwardKernel, rmsNormBackwardKernel } from "./normalization-backward.js";
+import { layerNormBackwardKernel, rmsNormBackwardKernel } from "./normalization.js";
 import { layerNormKernel, rmsNormKernel } from "./normalization.js";
 
 const cases: { readonly shape: Shape; readonly axes: number }[] = [

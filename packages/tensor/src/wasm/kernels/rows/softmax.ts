@@ -2,58 +2,60 @@
 
 import type { Node } from "../../../graph/node.js";
 import { f32x4, type I32, v128, type V128 } from "../../assembler/index.js";
-import { float, log, type MathContext } from "../../math/index.js";
+import { expOfNegative, float, log, type MathContext } from "../../math/index.js";
 import type { NativeKernel } from "../../native.js";
-import { expOfNegative } from "./exponential.js";
-import { laneLaunch, type LaneProgram, lanesAlong } from "./lanes.js";
+import { laneLaunch, type LaneProgram, lanesAlong, type Lanes3 } from "./lanes.js";
 import { largest, reduce, total, type Sweep } from "./sweep.js";
 
-const softmaxProgram: LaneProgram = {
+const softmaxProgram: LaneProgram<"x" | "y"> = {
   name: "softmax",
   parts: 2,
-  emit: (c, sweep, [x, y]) => {
+  work: 20,
+  emit: (c, sweep, { x, y }) => {
     const { f } = c;
-    const maximum = largest(sweep, x!);
-    const sum = total(sweep, [x!, y!], (lanes, part) => {
+    const maximum = largest(sweep, x);
+    const sum = total(sweep, [x, y], (lanes, part) => {
       const power = f.let(expOfNegative(c, f32x4.subtract(lanes.load(0), maximum[part]!)));
       lanes.store(1, power);
       return power;
     });
     const one = float(c, 1);
     const factor = sum.map((value) => f.let(f32x4.divide(one, value)));
-    sweep.over([y!], (lanes, part) => {
+    sweep.over([y], (lanes, part) => {
       lanes.store(0, f32x4.multiply(lanes.load(0), factor[part]!));
     });
   },
 };
 
 // y (g − Σ g y)
-const softmaxBackwardProgram: LaneProgram = {
+const softmaxBackwardProgram: LaneProgram<"y" | "g" | "dx"> = {
   name: "softmaxBackward",
   parts: 4,
-  emit: (c, sweep, [y, g, dx]) => {
+  work: 5,
+  emit: (c, sweep, { y, g, dx }) => {
     const dot = reduce(
       sweep,
-      [y!, g!],
+      [y, g],
       v128.zero(),
       (sum, lanes) => c.module.madd(lanes.keep(lanes.load(0)), lanes.keep(lanes.load(1)), sum),
       (a, b) => f32x4.add(a, b),
     );
-    sweep.over([y!, g!, dx!], (lanes, part) => {
+    sweep.over([y, g, dx], (lanes, part) => {
       const centred = f32x4.subtract(lanes.load(1), dot[part]!);
       lanes.store(2, f32x4.multiply(lanes.load(0), centred));
     });
   },
 };
 
-const logSoftmaxProgram: LaneProgram = {
+const logSoftmaxProgram: LaneProgram<"x" | "y"> = {
   name: "logSoftmax",
   parts: 2,
-  emit: (c, sweep, [x, y]) => {
-    const maximum = largest(sweep, x!);
-    const sum = sumOfPowers(c, sweep, x!, maximum);
+  work: 20,
+  emit: (c, sweep, { x, y }) => {
+    const maximum = largest(sweep, x);
+    const sum = sumOfPowers(c, sweep, x, maximum);
     const logarithm = sum.map((value) => c.f.let(log(c, value)));
-    sweep.over([x!, y!], (lanes, part) => {
+    sweep.over([x, y], (lanes, part) => {
       const shifted = f32x4.subtract(lanes.load(0), maximum[part]!);
       lanes.store(1, f32x4.subtract(shifted, logarithm[part]!));
     });
@@ -61,12 +63,13 @@ const logSoftmaxProgram: LaneProgram = {
 };
 
 // g − eʸ Σ g
-const logSoftmaxBackwardProgram: LaneProgram = {
+const logSoftmaxBackwardProgram: LaneProgram<"y" | "g" | "dx"> = {
   name: "logSoftmaxBackward",
   parts: 2,
-  emit: (c, sweep, [y, g, dx]) => {
-    const sum = total(sweep, [g!], (lanes) => lanes.load(0));
-    sweep.over([y!, g!, dx!], (lanes, part) => {
+  work: 20,
+  emit: (c, sweep, { y, g, dx }) => {
+    const sum = total(sweep, [g], (lanes) => lanes.load(0));
+    sweep.over([y, g, dx], (lanes, part) => {
       const probability = expOfNegative(c, lanes.load(0));
       lanes.store(2, c.module.nmadd(probability, sum[part]!, lanes.load(1)));
     });
@@ -114,70 +117,65 @@ export function logSumExp(c: MathContext, sweep: Sweep, x: I32): readonly V128[]
   return result;
 }
 
-const logSumExpProgram: LaneProgram = {
+const logSumExpProgram: LaneProgram<"x" | "y"> = {
   name: "logSumExp",
   parts: 2,
-  emit: (c, sweep, [x], [y]) => {
-    sweep.storeResults(y!, logSumExp(c, sweep, x!));
+  work: 20,
+  emit: (c, sweep, { x, y }) => {
+    sweep.storeResults(y, logSumExp(c, sweep, x));
   },
 };
 
-/** A kernel with dense inputs and one output of their shape. */
-function alongAxis(op: string, program: LaneProgram, work: number): NativeKernel {
+/** The kernel of a program whose operands all have the shape of the output, given last. */
+function alongAxis<Name extends string>(
+  program: LaneProgram<Name>,
+  ...names: readonly Name[]
+): NativeKernel {
+  const op = program.name;
   return {
     op,
-    lower: ({ node, inputs, outputs }) => [
-      laneLaunch({
-        name: op,
-        program,
-        lanes: lanesAlong(inputs[0]!.shape, [node.attributes.axis as number])!,
-        reads: inputs,
-        writes: [outputs[0]!],
-        results: [],
-        work,
-      }),
-    ],
+    lower: ({ node, inputs, outputs }) => {
+      const lanes = lanesAlong(inputs[0]!.shape, [node.attributes.axis as number])!;
+      const places = [...inputs, outputs[0]!];
+      const elements = Object.fromEntries(names.map((name, i) => [name, places[i]!]));
+      return [laneLaunch(op, program, lanes, { elements })];
+    },
   };
 }
 
 /** The kernel of `softmax`. */
-export const softmaxKernel: NativeKernel = alongAxis("softmax", softmaxProgram, 20);
+export const softmaxKernel: NativeKernel = alongAxis(softmaxProgram, "x", "y");
 
 /** The kernel of `softmaxBackward`. */
 export const softmaxBackwardKernel: NativeKernel = alongAxis(
-  "softmaxBackward",
   softmaxBackwardProgram,
-  5,
+  "y",
+  "g",
+  "dx",
 );
 
 /** The kernel of `logSoftmax`. */
-export const logSoftmaxKernel: NativeKernel = alongAxis("logSoftmax", logSoftmaxProgram, 20);
+export const logSoftmaxKernel: NativeKernel = alongAxis(logSoftmaxProgram, "x", "y");
 
 /** The kernel of `logSoftmaxBackward`. */
 export const logSoftmaxBackwardKernel: NativeKernel = alongAxis(
-  "logSoftmaxBackward",
   logSoftmaxBackwardProgram,
-  20,
+  "y",
+  "g",
+  "dx",
 );
 
-const axesOf = (node: Node): readonly number[] => node.attributes.axes as readonly number[];
+const lanesOf = ({ inputs: [x], attributes }: Node): Lanes3 | null =>
+  lanesAlong(x!.shape, attributes.axes as readonly number[]);
 
 /** The kernel of `logSumExp`, over neighbouring axes. */
 export const logSumExpKernel: NativeKernel = {
   op: "logSumExp",
-  supports: (node) => {
-    const { shape } = node.inputs[0]!;
-    return lanesAlong(shape, axesOf(node)) !== null && !shape.includes(0);
-  },
-  lower: ({ node, inputs, outputs }) => [
-    laneLaunch({
-      name: "logSumExp",
-      program: logSumExpProgram,
-      lanes: lanesAlong(inputs[0]!.shape, axesOf(node))!,
-      reads: inputs,
-      writes: [],
-      results: [outputs[0]!],
-      work: 20,
+  supports: (node) => lanesOf(node) !== null && !node.inputs[0]!.shape.includes(0),
+  lower: ({ node, inputs: [x], outputs: [y] }) => [
+    laneLaunch("logSumExp", logSumExpProgram, lanesOf(node)!, {
+      elements: { x: x! },
+      single: { y: y! },
     }),
   ],
 };

@@ -32,6 +32,8 @@ export type SweepBody = (lanes: Lanes, part: number) => void;
 export interface Sweep {
   readonly f: FunctionBuilder;
   readonly parts: number;
+  /** Number of elements. */
+  readonly count: I32;
   /** Visits all elements; the pointers stay where they are. */
   over(pointers: readonly I32[], body: SweepBody): void;
   /** The accumulators joined to one value a result: for each part, the value its lanes belong to. */
@@ -77,6 +79,7 @@ export function rowSweep(f: FunctionBuilder, count: I32, parts: number): Sweep {
   return {
     f,
     parts,
+    count,
     over: (pointers, body) => {
       const at = pointers.map((pointer) => f.let(pointer));
       const left = f.let(count);
@@ -96,7 +99,7 @@ export function rowSweep(f: FunctionBuilder, count: I32, parts: number): Sweep {
       });
     },
     join: (accumulators, combine) => {
-      const joined = f.let(accumulators.reduce(combine));
+      const joined = f.let(accumulators.reduce((a, b) => combine(a, b)));
       f.set(joined, combine(joined, i32x4.shuffle(joined, joined, [2, 3, 0, 1])));
       f.set(joined, combine(joined, i32x4.shuffle(joined, joined, [1, 0, 3, 2])));
       return accumulators.map(() => joined);
@@ -110,7 +113,7 @@ export function rowSweep(f: FunctionBuilder, count: I32, parts: number): Sweep {
 /** A sweep down `parts` · 4 neighbouring columns, or one where `single`; rows are `stride` bytes apart. */
 export function columnSweep(
   f: FunctionBuilder,
-  rows: I32,
+  count: I32,
   stride: I32,
   parts: number,
   single = false,
@@ -118,9 +121,10 @@ export function columnSweep(
   return {
     f,
     parts,
+    count,
     over: (pointers, body) => {
       const at = pointers.map((pointer) => f.let(pointer));
-      const left = f.let(rows);
+      const left = f.let(count);
       f.while(left, () => {
         for (let part = 0; part < parts; part++) {
           body(single ? singleLane(f, at) : vectorLanes(f, at, 16 * part), part);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { interval, relaxedForms, runFloats, ulp } from "../../../../test/wasm/run-vector.js";
+import { interval, relaxedForms, runFloats, ulp } from "../../../test/wasm/run-vector.js";
 import { expOfNegative } from "./exponential.js";
 
 describe("expOfNegative", () => {
