@@ -1,6 +1,6 @@
 /** Vector mathematics: the functions of fused loops and native kernels in float32 and int32 lanes. */
 
-export { float, integer, type MathContext, polynomial } from "./context.js";
+export { float, integer, type MathContext } from "./context.js";
 export { saturateToInt8, signFloat32, signInt32, wrapToInt8 } from "./conversion.js";
 export {
   divideInt32,
