@@ -10,7 +10,7 @@ import type { Affine, Expression, LoopKernel, LoopStep, Reducer, Store } from "@
 import type { DType } from "@x/tensor";
 import type { Launch } from "../launch.js";
 import { applyFunction, constantCode, wgslType } from "../wgsl/functions.js";
-import { arithmeticType, ShaderBuilder, type Slot } from "../wgsl/shader.js";
+import { ShaderBuilder, type Slot } from "../wgsl/shader.js";
 
 /** Reductions up to this length are one invocation's work. */
 const shortReduction = 32;
@@ -260,28 +260,17 @@ if (isNan(${value}) && (!isNan(total) || ${place} < place)) { total = ${value}; 
       case "reduced":
         return isArg ? "reducedPlace" : "reduced";
       case "apply": {
-        const operands = expression.operands.map((operand) => ({
-          code: `e${operand}`,
-          dtype: arithmeticType(list[operand]!.dtype),
-        }));
-        const { dtype } = expression;
-        const result = applyFunction(expression.function, operands, arithmeticType(dtype), helpers);
-        return dtype === "float16" || dtype === "int8"
-          ? this.#rounded(result, dtype, operands[0]!.dtype)
-          : result;
+        const operands = expression.operands.map((operand) => {
+          const source = list[operand]!;
+          return {
+            code: `e${operand}`,
+            dtype: source.dtype,
+            ...(source.kind === "constant" && { constant: source.value }),
+          };
+        });
+        return applyFunction(expression.function, operands, expression.dtype, helpers);
       }
     }
-  }
-
-  /** `code`, of the arithmetic type, as it is after a cast to a storage type. */
-  #rounded(code: string, dtype: "float16" | "int8", from: DType): string {
-    const { helpers } = this.#shader;
-    if (dtype === "int8") {
-      return from === "float32" ? `clamp(${code}, -128, 127)` : `extractBits(${code}, 0u, 8u)`;
-    }
-    helpers.use("floatToHalf");
-    helpers.use("halfToFloat");
-    return `halfToFloat(floatToHalf(${code}))`;
   }
 
   #stores(): string {
