@@ -1,5 +1,6 @@
 /** Where an element of a view lies. */
 
+import type { DType } from "@x/tensor";
 import type { Operand } from "@x/tensor/device";
 
 /** `offset + Σ coordinates[i] · stride[i]` as an expression; coordinates are expressions of type `i32`. */
@@ -31,4 +32,43 @@ export function coordinatesOf(position: string, shape: readonly number[], prefix
     }
   }
   return lines.join("\n");
+}
+
+/** The dense view of a whole buffer. */
+export function denseView(buffer: number, dtype: DType, shape: readonly number[]): Operand {
+  const strides = shape.map((_, axis) => product(shape.slice(axis + 1)));
+  return { buffer, dtype, shape, strides, offset: 0 };
+}
+
+/** The number of elements of a shape. */
+export function product(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
+/** The rows of a shape along one of its axes. */
+export class Rows {
+  /** Number of rows. */
+  readonly count: number;
+  /** Elements of each. */
+  readonly size: number;
+  readonly #axis: number;
+  readonly #shape: readonly number[];
+
+  constructor(shape: readonly number[], axis: number) {
+    this.#axis = axis;
+    this.#shape = shape.toSpliced(axis, 1);
+    this.size = shape[axis]!;
+    this.count = product(this.#shape);
+  }
+
+  /** Statements that say where row `row` is. */
+  coordinates(row: string): string {
+    return coordinatesOf(row, this.#shape, "r");
+  }
+
+  /** Where element `place` of that row is in `operand`. */
+  at(operand: Operand, place: string): string {
+    const across = this.#shape.map((_, axis) => `r${axis}`);
+    return indexIn(operand, across.toSpliced(this.#axis, 0, place));
+  }
 }
