@@ -70,7 +70,8 @@ ${name}[p * ${tile} + i] = value;
   // Vectors are taken apart by name: an index that is not constant would put them into memory.
   const storeRow = (i: number): string => {
     const stores = ["x", "y", "z", "w"].map(
-      (lane, j) => `if (c + ${j} < ${n}) { ${shader.store(output, `place + ${j}`, `sum${i}.${lane}`)} }`,
+      (lane, j) =>
+        `if (c + ${j} < ${n}) { ${shader.store(output, `place + ${j}`, `sum${i}.${lane}`)} }`,
     );
     return `{
 let r = row + y * ${block} + ${i};

@@ -273,7 +273,8 @@ function livesOf({ buffers, launches }: PlanParts): Map<number, Life> {
       const description = buffers[buffer]!;
       if (description.kind !== "temporary") continue;
       const life = lives.get(buffer);
-      const bytes = Math.ceil(description.bytes / bindingAlignment) * bindingAlignment;
+      // Also what is empty is bound, at a place of its own.
+      const bytes = Math.ceil(Math.max(description.bytes, 1) / bindingAlignment) * bindingAlignment;
       if (life === undefined) lives.set(buffer, { bytes, first: time, last: time });
       else life.last = time;
     }

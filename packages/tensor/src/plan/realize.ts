@@ -144,7 +144,7 @@ function isAssigned(group: ValueGroup): boolean {
 
 /**
  * What has to be computed before what was requested: initial numbers that are computed on the way,
- * and copies of what the plan is going to overwrite.
+ * copies of what the plan is going to overwrite, and what it is going to overwrite.
  */
 function precedingValues(requested: readonly Value[], { values, initial }: Pending): Value[] {
   const preceding = new Set(initial);
@@ -154,6 +154,18 @@ function precedingValues(requested: readonly Value[], { values, initial }: Pendi
     home.copies.clear();
   }
   if (preceding.size > 0) for (const value of requested) preceding.delete(value);
+  // Of values that are written to the same memory, each is finished before the next is begun.
+  const latest = new Map<Storage, Value>();
+  for (const value of values) {
+    if (value.home === null) continue;
+    const other = latest.get(value.home);
+    const [first, last] =
+      other === undefined || other.node.serial < value.node.serial
+        ? [other, value]
+        : [value, other];
+    if (first !== undefined) preceding.add(first);
+    latest.set(value.home, last);
+  }
   return [...preceding];
 }
 
