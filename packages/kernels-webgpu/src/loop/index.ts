@@ -78,7 +78,7 @@ class LoopWriter {
     const text = [
       this.#counters("item", 0, outputRank),
       this.#accumulate(reducer, "0", String(length), "1"),
-      "let reduced = total;",
+      this.#result(),
       this.#epilogue(reducer),
     ];
     return this.#shader.perItem(name, outputs, text.join("\n"));
@@ -86,7 +86,7 @@ class LoopWriter {
 
   #reduceTogether(name: string, reducer: Reducer, outputs: number, length: number): Launch {
     const { outputRank } = this.#kernel;
-    const type = this.#reducedType();
+    const type = wgslType(this.#reducedType());
     this.#shader.declare(`var<workgroup> shared_values: array<${type}, ${groupSize}>;`);
     if (isArg(reducer)) {
       this.#shader.declare(`var<workgroup> shared_places: array<i32, ${groupSize}>;`);
@@ -108,23 +108,32 @@ class LoopWriter {
       "}",
       "}",
       "if (lane > 0) { return; }",
-      "let reduced = total;",
+      this.#result(),
       this.#epilogue(reducer),
     ];
     return this.#shader.perGroup(name, outputs, groupSize, text.join("\n"));
   }
 
-  #reducedType(): string {
-    return wgslType(this.#kernel.body.at(-1)!.dtype);
+  /** The type that is reduced in: bool as 0 and 1, since WGSL does not order it. */
+  #reducedType(): DType {
+    const { dtype } = this.#kernel.body.at(-1)!;
+    return dtype === "bool" ? "uint32" : dtype;
+  }
+
+  /** A statement that names the result of the reduction. */
+  #result(): string {
+    const isBool = this.#kernel.body.at(-1)!.dtype === "bool";
+    return `let reduced = ${isBool ? "total != 0u" : "total"};`;
   }
 
   /** `total` (and for the arg forms `place`) of the elements from `first` in steps of `step`. */
   #accumulate(reducer: Reducer, first: string, length: string, step: string): string {
     const { extents, outputRank, body } = this.#kernel;
-    const type = this.#reducedType();
+    const type = wgslType(this.#reducedType());
     const neutral = this.#neutral(reducer);
     const counters = this.#counters("at", outputRank, extents.length);
-    const value = `e${body.length - 1}`;
+    const last = `e${body.length - 1}`;
+    const value = body.at(-1)!.dtype === "bool" ? `u32(${last})` : last;
     const element = [counters, ...this.#list(body)];
     if (reducer === "sum") {
       return [
@@ -151,7 +160,7 @@ class LoopWriter {
   }
 
   #neutral(reducer: Reducer): string {
-    const { dtype } = this.#kernel.body.at(-1)!;
+    const dtype = this.#reducedType();
     const constant = (value: number): string => constantCode(value, dtype, this.#shader.helpers);
     switch (reducer) {
       case "sum":
@@ -171,7 +180,7 @@ class LoopWriter {
 
   /** A statement that joins `value` (found at `place`) with `total`. */
   #join(reducer: Reducer, value: string, place: string): string {
-    const { dtype } = this.#kernel.body.at(-1)!;
+    const dtype = this.#reducedType();
     switch (reducer) {
       case "sum":
         return `total += ${value};`;

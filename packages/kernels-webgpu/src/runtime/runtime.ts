@@ -129,7 +129,7 @@ export class GpuRuntime {
     const rest = bytes.byteLength & 3;
     if (rest === 0) {
       if (bytes.byteLength > 0)
-        this.device.queue.writeBuffer(buffer, 0, bytes as Uint8Array<ArrayBuffer>);
+        this.device.queue.writeBuffer(buffer, 0, bytes);
       return;
     }
     const padded = new Uint8Array(bytes.byteLength + 4 - rest);
@@ -163,7 +163,7 @@ export class GpuRuntime {
       }
       this.check();
       const mapped = staging.getMappedRange();
-      return sources.map(({ bytes }, i) => mapped.slice(places[i]!, places[i]! + bytes));
+      return sources.map(({ bytes }, i) => mapped.slice(places[i], places[i]! + bytes));
     } finally {
       staging.destroy();
     }

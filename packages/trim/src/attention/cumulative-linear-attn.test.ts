@@ -1,5 +1,5 @@
-import { reference, beforeAll, describe, expect, test } from "vitest";
-import { manualSeed, randn, setDevice, tensor, zeros, type Tensor } from "@x/tensor";
+import { beforeAll, describe, expect, test } from "vitest";
+import { manualSeed, randn, reference, setDevice, tensor, zeros, type Tensor } from "@x/tensor";
 import { checkGradients, expectClose } from "@x/tensor/testing";
 import { devices } from "../../test/devices.js";
 import { expectGolden, goldenNames, readGolden } from "../../test/goldens.js";
