@@ -6,10 +6,8 @@ import {
   scaledDotProductAttentionKernel,
 } from "./attention/kernel.js";
 import { matmulKernel } from "./gemm/matmul.js";
-import { gatherKernel } from "./indexing/gather.js";
-import { indexAddKernel } from "./indexing/index-add.js";
-import { scatterAddKernel, scatterKernel } from "./indexing/scatter.js";
-import { takeKernel } from "./indexing/take.js";
+import { gatherKernel, takeKernel } from "./indexing/pick.js";
+import { indexAddKernel, scatterAddKernel, scatterKernel } from "./indexing/scatter.js";
 import {
   cumulativeLinearAttentionBackwardKernel,
   cumulativeLinearAttentionKernel,

@@ -11,29 +11,31 @@
  * dq of one block of queries. Sums are in the same order either way, and so are the results.
  */
 
-import { f32, i32, type I32, kernelSignature, type Local } from "../../assembler/index.js";
+import { i32, type I32, type Local, v128 } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
-import { argumentOffset, readArguments } from "../arguments.js";
+import { type View, WordReader } from "../arguments.js";
+import { divide, integers, kernelCode, smaller, vectors } from "../code.js";
 import {
+  addressesOf,
   type AttentionSpec,
   blockSize,
-  commonArguments,
-  layOutScratch,
-  paddedRowBytes,
-  scratchAddresses,
-  smaller,
+  layOut,
+  type Layout,
+  specText,
 } from "./block.js";
-import { packColumns, packPanels, packRows, unpackRows } from "./pack.js";
 import {
-  carefulProductFunction,
-  finiteFunction,
-  productFunction,
-  type ProductSpec,
-} from "./product.js";
-import { panelColumns, panelRowBytes, tileRows } from "./register-tile.js";
-import { guideFunction, limitsFunction } from "./visibility.js";
-import { rowProductFunction, weightGradientsFunction } from "./weight-gradients.js";
-import { drawWords } from "./weights.js";
+  copyColumns,
+  copyRows,
+  eachFour,
+  loadPartial,
+  matrixRowBytes,
+  roundUp,
+  tileColumns,
+  unit,
+} from "./pack.js";
+import { multiply, type ProductSpec } from "./product.js";
+import { listLimits, withGuide } from "./visibility.js";
+import { drawBytes, sumOfLanes, weightGradientsFunction } from "./weights.js";
 
 /** What makes the code of the backward kernel. */
 export interface BackwardSpec extends AttentionSpec {
@@ -43,343 +45,273 @@ export interface BackwardSpec extends AttentionSpec {
   readonly keys: boolean;
 }
 
-const ownArguments = [
-  "dy",
-  "lse",
-  "products",
-  "dq",
-  "dk",
-  "dv",
-  "dyBatch",
-  "dyHead",
-  "dyRow",
-  "lseBatch",
-  "lseHead",
-  "keyItems",
-  "queryItems",
-] as const;
+type Part =
+  | ("queries" | "cotangents" | "columns" | "keys" | "values" | "weights" | "gradients")
+  | ("dq" | "dk" | "dv" | "guide" | "lows" | "highs");
 
-/**
- * The argument words of the backward kernel. `products` [b, h, n], `dq`, `dk` and `dv` are dense; an
- * item is one of `keyItems` parts of the keys and one of `queryItems` parts of the queries of a head.
- */
-export const backwardArguments: readonly [...typeof commonArguments, ...typeof ownArguments] = [
-  ...commonArguments,
-  ...ownArguments,
-];
-
-function layout({ keySize, valueSize, guide }: AttentionSpec, block: number) {
-  return layOutScratch({
-    queryRows: block * keySize * 4,
-    queryPanels: block * paddedRowBytes(keySize),
-    cotangentRows: block * valueSize * 4,
-    cotangentPanels: block * paddedRowBytes(valueSize),
-    keyColumns: block * keySize * 4,
-    keyPanels: block * paddedRowBytes(keySize),
-    valueColumns: block * valueSize * 4,
-    weights: block * block * 4,
-    gradients: block * block * 4,
-    dq: block * paddedRowBytes(keySize),
-    dk: block * paddedRowBytes(keySize),
-    dv: block * paddedRowBytes(valueSize),
-    guide: guide === null ? 0 : block * block * 4,
+/** Scratch memory of the backward kernel. */
+export function backwardLayout(spec: AttentionSpec): Layout<Part> {
+  const { keySize, valueSize, guide } = spec;
+  const block = blockSize(spec);
+  const rowBytes = matrixRowBytes(block);
+  const [keys, values] = [block * matrixRowBytes(keySize), block * matrixRowBytes(valueSize)];
+  return layOut({
+    queries: keys,
+    cotangents: values,
+    columns: keySize * rowBytes,
+    keys,
+    values: valueSize * rowBytes,
+    weights: block * rowBytes,
+    gradients: block * rowBytes,
+    dq: keys,
+    dk: keys,
+    dv: values,
+    guide: guide === null ? 0 : block * rowBytes,
     lows: block * 4,
     highs: block * 4,
-    zeros: Math.max(keySize, valueSize) * 4,
-    draw: drawWords.bytes,
   });
 }
 
-/** Scratch memory of the backward kernel. */
-export function backwardScratchBytes(spec: BackwardSpec): number {
-  return layout(spec, blockSize(spec)).bytes;
-}
-
-/** The products of blocks. */
-function productSpecs({ keySize, valueSize }: AttentionSpec, block: number) {
-  const rowBytes = block * 4;
-  const scores = (size: number): ProductSpec => ({
-    left: { row: size * 4, step: 4 },
-    panel: size * panelRowBytes,
+/**
+ * The code of the backward kernel. Its words are those of the problem, dy, the logarithms of sums,
+ * then `products` [b, h, n], `dq`, `dk` and `dv`, which are dense; an item is one of `keyItems` parts
+ * of the keys and one of `queryItems` parts of the queries of a head.
+ */
+export function backwardCode(spec: BackwardSpec): KernelCode {
+  const { keySize, valueSize, guide, queries: hasQueries, keys: hasKeys } = spec;
+  const block = blockSize(spec);
+  const layout = backwardLayout(spec);
+  const key = `attention/backward ${hasQueries ? "dq" : ""}${hasKeys ? "dkdv" : ""} ${specText(spec)}`;
+  const rowBytes = matrixRowBytes(block);
+  const [keyBytes, valueBytes] = [matrixRowBytes(keySize), matrixRowBytes(valueSize)];
+  const scores = (left: number): ProductSpec => ({
+    left,
+    step: 4,
+    right: rowBytes,
     output: rowBytes,
-    depth: size,
-    panels: null,
     limits: "columns",
     start: "zero",
   });
-  const sum = (size: number): Omit<ProductSpec, "left" | "limits"> => ({
-    panel: block * panelRowBytes,
-    output: paddedRowBytes(size),
-    depth: null,
-    panels: Math.ceil(size / panelColumns),
-    start: "output",
-  });
   // Weights and gradients are read by rows for dq, and transposed for dk and dv.
-  const byRows = { left: { row: rowBytes, step: 4 }, limits: "depth" } as const;
-  const byColumns = { left: { row: 4, step: rowBytes }, limits: null } as const;
-  return {
-    scores: scores(keySize),
-    gradients: scores(valueSize),
-    dq: { ...sum(keySize), ...byRows },
-    dk: { ...sum(keySize), ...byColumns },
-    dv: { ...sum(valueSize), ...byColumns },
+  const byColumns = (bytes: number): ProductSpec => ({
+    left: 4,
+    step: rowBytes,
+    right: bytes,
+    output: bytes,
+    start: "output",
+    hides: true,
+  });
+  const byRows: ProductSpec = {
+    left: rowBytes,
+    step: 4,
+    right: keyBytes,
+    output: keyBytes,
+    limits: "depth",
+    start: "output",
+    hides: true,
   };
-}
+  return kernelCode(key, (c, words, scratch) => {
+    const { module, f } = c;
+    const read = new WordReader(f, words.add(drawBytes));
+    const [keys, queries, heads, group, left, right, scale] = read.words(7);
+    const [q, k, v, guides] = [read.view(4), read.view(4), read.view(4), read.view(4)];
+    const [dy, logarithms] = [read.view(4), read.view(3)];
+    const [products, toQueries, toKeys, toValues, keyItems, queryItems] = read.words(6);
+    const at = addressesOf(f, scratch, layout);
+    const lists = [at.lows, at.highs] as const;
+    const [none, one] = [i32.const(0), i32.const(unit)];
+    const [keyColumns, valueColumns] = [keySize, valueSize].map((size) =>
+      i32.const(roundUp(size, tileColumns)),
+    ) as [I32, I32];
+    const gradients = weightGradientsFunction(module, {
+      ...spec,
+      key,
+      rowBytes,
+      offsets: layout.offsets,
+    });
+    const [keyAt, queryAt, inGroup] = integers(f, 3);
+    const pack = (rows: readonly I32[], size: number, to: I32, factor: I32): Local<I32> =>
+      f.let(
+        copyRows(module, { size, check: true }).call(
+          ...(rows as [I32, I32, I32]),
+          to,
+          i32.const(matrixRowBytes(size)),
+          none,
+          factor,
+        ),
+      );
+    const packColumns = (rows: readonly I32[], size: number, to: I32): void => {
+      f.call(
+        copyColumns(module, { size }, rowBytes),
+        ...(rows as [I32, I32, I32]),
+        to,
+        none,
+        none,
+        one,
+      );
+    };
+    const unpack = (from: I32, size: number, count: I32, to: I32): void => {
+      const bytes = i32.const(size * 4);
+      f.call(
+        copyRows(module, { size }, true),
+        from,
+        i32.const(matrixRowBytes(size)),
+        count,
+        to,
+        bytes,
+        none,
+        one,
+      );
+    };
+    /** From where to where part `number` of so many parts of a length goes. */
+    const partOf = (number: I32, parts: I32, length: I32): [Local<I32>, Local<I32>] => {
+      const size = f.let(parts.equal(1).select<I32>(length, i32.const(block)));
+      const from = f.let(number.multiply(size));
+      return [from, smaller(f, from.add(size), length)];
+    };
 
-/** The code of the backward kernel. */
-export function backwardCode(spec: BackwardSpec): KernelCode {
-  const { keySize, valueSize, guide, dropout, queries: hasQueries, keys: hasKeys } = spec;
-  const block = blockSize(spec);
-  const outputs = `${hasQueries ? "dq" : ""}${hasKeys ? "dkdv" : ""}`;
-  const key = `attention/backward ${outputs} ${keySize}x${valueSize} ${guide}${dropout ? " dropout" : ""}`;
-  const rowBytes = block * 4;
-  const specs = productSpecs(spec, block);
-  const emit: KernelCode["emit"] = (module) => {
-    module.function(key, kernelSignature, (f, args, begin, end, scratch) => {
-      const words = readArguments(f, args, backwardArguments);
-      const at = scratchAddresses(f, scratch, layout(spec, block).offsets);
-      const [none, one] = [i32.const(0), f32.const(1)];
-      const scale = f32.load(args, argumentOffset(backwardArguments, "scale"));
-      const gather = false;
-      const item = f.local(i32);
-      const rows = (size: number) => packRows(module, { size, gather, multiple: tileRows });
-      const columns = (size: number) => packColumns(module, { size, gather });
-      const panels = (size: number) =>
-        packPanels(module, { size, gather, capacity: block, multiple: panelColumns });
-      const store = (size: number) =>
-        unpackRows(module, {
-          size,
-          gather,
-          rowBytes: paddedRowBytes(size),
-          panelBytes: panelRowBytes,
+    return (item) => {
+      const [rest, queryPart] = divide(f, item, queryItems);
+      const [head, keyPart] = divide(f, rest, keyItems);
+      const [batch, keyHead] = divide(f, head, f.let(heads.divideUnsigned(group)));
+      const [keyStart, keyEnd] = partOf(keyPart, keyItems, keys);
+      const [queryStart, queryEnd] = partOf(queryPart, queryItems, queries);
+      const queryHead = (): I32 => keyHead.multiply(group).add(inGroup);
+      const firstRow = (): I32 => batch.multiply(heads).add(queryHead()).multiply(queries);
+      const rowsOf = (view: View, number: I32, from: I32, count: I32): readonly I32[] => [
+        f.let(view.at(batch, number, from)),
+        view.strides[2]!,
+        count,
+      ];
+
+      if (hasQueries) {
+        const bytes = queryEnd.subtract(queryStart).multiply(keySize * 4);
+        f.for(inGroup, 0, group, 1, () => {
+          const from = firstRow()
+            .add(queryStart)
+            .multiply(keySize * 4);
+          f.memoryFill(toQueries.add(from), 0, bytes);
         });
-      const multiply = (spec: ProductSpec, isFinite: I32, ...operands: readonly I32[]): void => {
-        const [left, right, output, rowCount, depth] = operands as [I32, I32, I32, I32, I32];
-        const all = [left, right, output, rowCount, depth, at.lows, at.highs, none] as const;
-        f.if(
-          isFinite,
-          () => {
-            f.call(productFunction(module, spec), ...all);
-          },
-          () => {
-            f.call(carefulProductFunction(module, spec), ...all);
-          },
-        );
-      };
-      const isFinite = (size: number, matrix: I32, count: I32): Local<I32> => {
-        const test = finiteFunction(module, Math.ceil(size / panelColumns), block * panelRowBytes);
-        return f.let<I32>(test.call(matrix, count));
-      };
-
-      f.memoryFill(at.zeros, 0, Math.max(keySize, valueSize) * 4);
-      if (dropout) {
-        for (const name of ["key0", "key1", "counter"] as const) {
-          f.storeI32(at.draw, i32.load(words[name]), drawWords[name]);
-        }
-        f.storeI32(at.draw, words.threshold, drawWords.threshold);
-        f.storeI32(at.draw, words.dropoutScale, drawWords.scale);
       }
-
-      f.for(item, begin, end, 1, () => {
-        const queryPart = f.let(item.remainderUnsigned(words.queryItems));
-        const rest = f.let(item.divideUnsigned(words.queryItems));
-        const keyPart = f.let(rest.remainderUnsigned(words.keyItems));
-        const head = f.let(rest.divideUnsigned(words.keyItems));
-        const keyHeads = f.let(words.heads.divideUnsigned(words.group));
-        const batch = f.let(head.divideUnsigned(keyHeads));
-        const keyHead = f.let(head.subtract(batch.multiply(keyHeads)));
-        const part = (number: I32, parts: I32, length: I32): [Local<I32>, Local<I32>] => {
-          const [from, to] = [f.local(i32), f.local(i32)];
-          f.if(
-            parts.equal(1),
-            () => {
-              f.set<I32>(from, none);
-              f.set<I32>(to, length);
-            },
-            () => {
-              f.set<I32>(from, number.multiply(block));
-              f.set<I32>(to, from.add(block));
-              f.set<I32>(to, to.minimum(length));
-            },
-          );
-          return [from, to];
-        };
-        const [keyStart, keyEnd] = part(keyPart, words.keyItems, words.keys);
-        const [queryStart, queryEnd] = part(queryPart, words.queryItems, words.queries);
-        const place = (name: "q" | "k" | "v" | "dy" | "guide", headNumber: I32): I32 =>
-          words[name]
-            .add(batch.multiply(words[`${name}Batch`]))
-            .add(headNumber.multiply(words[`${name}Head`]));
-        const [k, v] = [f.let(place("k", keyHead)), f.let(place("v", keyHead))];
-        const [group, keyAt, queryAt] = [f.local(i32), f.local(i32), f.local(i32)];
-        const firstHead = f.let(keyHead.multiply(words.group));
-        const headRows = (): I32 =>
-          batch.multiply(words.heads).add(firstHead).add(group).multiply(words.queries);
-
-        if (hasQueries) {
-          const bytes = queryEnd.subtract(queryStart).multiply(keySize * 4);
-          f.for(group, 0, words.group, 1, () => {
-            const from = headRows()
-              .add(queryStart)
-              .multiply(keySize * 4);
-            f.memoryFill(words.dq.add(from), 0, bytes);
-          });
+      f.for(keyAt, keyStart, keyEnd, block, () => {
+        const keyCount = smaller(f, keyEnd.subtract(keyAt), block);
+        const keyRows = rowsOf(k, keyHead, keyAt, keyCount);
+        packColumns(keyRows, keySize, at.columns);
+        packColumns(rowsOf(v, keyHead, keyAt, keyCount), valueSize, at.values);
+        const finiteKeys = hasQueries ? pack(keyRows, keySize, at.keys, scale) : none;
+        if (hasKeys) {
+          f.memoryFill(at.dk, 0, block * keyBytes);
+          f.memoryFill(at.dv, 0, block * valueBytes);
         }
-        f.for(keyAt, keyStart, keyEnd, block, () => {
-          const keyCount = smaller(f, keyEnd.subtract(keyAt), i32.const(block));
-          const keys = f.let(k.add(keyAt.multiply(words.kRow)));
-          const values = f.let(v.add(keyAt.multiply(words.vRow)));
-          const keyRows = [keys, words.kRow, keyCount, none] as const;
-          const valueRows = [values, words.vRow, keyCount, none] as const;
-          f.call(columns(keySize), ...keyRows, one, at.keyColumns, at.zeros);
-          f.call(columns(valueSize), ...valueRows, one, at.valueColumns, at.zeros);
-          let finiteKeys: I32 = none;
-          if (hasQueries) {
-            f.call(panels(keySize), ...keyRows, scale, at.keyPanels);
-            finiteKeys = isFinite(keySize, at.keyPanels, keyCount);
-          }
-          if (hasKeys) {
-            f.memoryFill(at.dk, 0, block * paddedRowBytes(keySize));
-            f.memoryFill(at.dv, 0, block * paddedRowBytes(valueSize));
-          }
-          f.for(group, 0, words.group, 1, () => {
-            const queryHead = f.let(firstHead.add(group));
-            const [q, dy] = [f.let(place("q", queryHead)), f.let(place("dy", queryHead))];
-            const guides = guide === null ? none : f.let(place("guide", queryHead));
-            f.for(queryAt, queryStart, queryEnd, block, () => {
-              const queryCount = smaller(f, queryEnd.subtract(queryAt), i32.const(block));
-              // The first query's own place, counted in the block of keys.
-              const own = f.let(queryAt.add(words.keys).subtract(words.queries).subtract(keyAt));
-              const compute = (): void => {
-                const queries = f.let(q.add(queryAt.multiply(words.qRow)));
-                const cotangents = f.let(dy.add(queryAt.multiply(words.dyRow)));
-                const queryRows = [queries, words.qRow, queryCount, none] as const;
-                const cotangentRows = [cotangents, words.dyRow, queryCount, none] as const;
-                f.call(rows(keySize), ...queryRows, scale, at.queryRows);
-                f.call(rows(valueSize), ...cotangentRows, one, at.cotangentRows);
-                const { left, right } = words;
-                const lists = [at.lows, at.highs] as const;
-                const counts = [queryCount, keyCount] as const;
-                f.call(limitsFunction(module), own, ...counts, left, right, ...lists);
-                const pair = [queryCount, none, ...lists, none] as const;
-                const scores = productFunction(module, specs.scores);
-                f.call(scores, at.queryRows, at.keyColumns, at.weights, ...pair);
-                const gradients = productFunction(module, specs.gradients);
-                f.call(gradients, at.cotangentRows, at.valueColumns, at.gradients, ...pair);
-                const row = f.let(headRows().add(queryAt));
-                const lse = words.lse
-                  .add(batch.multiply(words.lseBatch))
-                  .add(queryHead.multiply(words.lseHead))
-                  .add(queryAt.shiftLeft(2));
-                f.call(
-                  weightGradientsFunction(module, { guide, dropout, rowBytes }),
-                  at.weights,
-                  at.gradients,
-                  ...counts,
+        f.for(inGroup, 0, group, 1, () => {
+          const number = f.let(queryHead());
+          f.for(queryAt, queryStart, queryEnd, block, () => {
+            const queryCount = smaller(f, queryEnd.subtract(queryAt), block);
+            const counts = [queryCount, keyCount] as const;
+            // The first query's own place, counted in the block of keys.
+            const own = f.let(queryAt.add(keys).subtract(queries).subtract(keyAt));
+            const compute = (guideStride: I32): void => {
+              const queryRows = rowsOf(q, number, queryAt, queryCount);
+              const finiteQueries = pack(queryRows, keySize, at.queries, scale);
+              const cotangentRows = rowsOf(dy, number, queryAt, queryCount);
+              const finiteCotangents = pack(cotangentRows, valueSize, at.cotangents, one);
+              for (const [size, bytes, ...operands] of [
+                [keySize, keyBytes, at.queries, at.columns, at.weights],
+                [valueSize, valueBytes, at.cotangents, at.values, at.gradients],
+              ] as const) {
+                multiply(c, scores(bytes), [
+                  ...operands,
+                  queryCount,
+                  none,
+                  i32.const(size),
                   ...lists,
-                  at.guide,
-                  words.guideRow.isZero().select(none, i32.const(rowBytes)),
-                  lse,
-                  words.products.add(row.shiftLeft(2)),
-                  at.draw,
-                  row.multiply(words.keys).add(keyAt),
-                  words.keys,
+                ]);
+              }
+              const row = f.let(firstRow().add(queryAt));
+              f.call(
+                gradients,
+                scratch,
+                words,
+                queryCount,
+                row.multiply(keys).add(keyAt),
+                guideStride,
+                keyCount,
+                logarithms.at(batch, number, queryAt),
+                products.add(row.shiftLeft(2)),
+              );
+              if (hasKeys) {
+                const toValue = [
+                  at.weights,
+                  at.cotangents,
+                  at.dv,
+                  keyCount,
+                  valueColumns,
+                  queryCount,
+                ];
+                multiply(c, byColumns(valueBytes), toValue, finiteCotangents);
+                const toKey = [at.gradients, at.queries, at.dk, keyCount, keyColumns, queryCount];
+                multiply(c, byColumns(keyBytes), toKey, finiteQueries);
+              }
+              if (hasQueries) {
+                const dq = f.let(toQueries.add(row.multiply(keySize * 4)));
+                pack([dq, i32.const(keySize * 4), queryCount], keySize, at.dq, one);
+                multiply(
+                  c,
+                  byRows,
+                  [at.gradients, at.keys, at.dq, queryCount, keyColumns, none, ...lists],
+                  finiteKeys,
                 );
-                if (hasKeys) {
-                  f.call(panels(keySize), ...queryRows, scale, at.queryPanels);
-                  f.call(panels(valueSize), ...cotangentRows, one, at.cotangentPanels);
-                  const finiteQueries = isFinite(keySize, at.queryPanels, queryCount);
-                  const finiteDy = isFinite(valueSize, at.cotangentPanels, queryCount);
-                  const sizes = [keyCount, queryCount] as const;
-                  multiply(specs.dv, finiteDy, at.weights, at.cotangentPanels, at.dv, ...sizes);
-                  multiply(specs.dk, finiteQueries, at.gradients, at.queryPanels, at.dk, ...sizes);
-                }
-                if (hasQueries) {
-                  const dqBytes = keySize * 4;
-                  const dq = f.let(words.dq.add(row.multiply(dqBytes)));
-                  const load = packRows(module, {
-                    size: keySize,
-                    gather,
-                    multiple: tileRows,
-                    rowBytes: paddedRowBytes(keySize),
-                  });
-                  f.call(load, dq, i32.const(dqBytes), queryCount, none, one, at.dq);
-                  multiply(specs.dq, finiteKeys, at.gradients, at.keyPanels, at.dq, ...counts);
-                  f.call(store(keySize), at.dq, queryCount, none, dq, i32.const(dqBytes));
-                }
-              };
-              const isSeen = own
-                .add(queryCount)
-                .add(words.right)
-                .greater(0)
-                .and(own.subtract(words.left).less(keyCount));
-              f.if(isSeen, () => {
-                if (guide === null) {
-                  compute();
-                  return;
-                }
-                const source = guides
-                  .add(queryAt.multiply(words.guideRow))
-                  .add(keyAt.multiply(words.guideColumn));
-                const guideRows = words.guideRow.isZero().select(i32.const(1), queryCount);
-                const copy = guideFunction(module, guide, rowBytes);
-                const strides = [words.guideRow, words.guideColumn] as const;
-                f.if(copy.call(source, ...strides, guideRows, keyCount, at.guide), compute);
-              });
+                unpack(at.dq, keySize, queryCount, dq);
+              }
+            };
+            const sees = own.add(queryCount).add(right).greater(0);
+            f.if(sees.and(own.subtract(left).less(keyCount)), () => {
+              listLimits(f, own, counts, [left, right], lists);
+              const place = [batch, number, queryAt, keyAt];
+              withGuide(c, guide, rowBytes, guides, place, counts, at.guide, compute);
             });
           });
-          if (hasKeys) {
-            const keyRow = f.let(head.multiply(words.keys).add(keyAt));
-            const dk = words.dk.add(keyRow.multiply(keySize * 4));
-            f.call(store(keySize), at.dk, keyCount, none, dk, i32.const(keySize * 4));
-            const dv = words.dv.add(keyRow.multiply(valueSize * 4));
-            f.call(store(valueSize), at.dv, keyCount, none, dv, i32.const(valueSize * 4));
-          }
         });
+        if (hasKeys) {
+          const keyRow = f.let(head.multiply(keys).add(keyAt));
+          unpack(at.dk, keySize, keyCount, toKeys.add(keyRow.multiply(keySize * 4)));
+          unpack(at.dv, valueSize, keyCount, toValues.add(keyRow.multiply(valueSize * 4)));
+        }
       });
-    });
-  };
-  return { key, emit };
+    };
+  });
 }
 
-/** The argument words of the products of output and cotangent. */
-export const rowProductArguments = [
-  "y",
-  "dy",
-  "yBatch",
-  "yHead",
-  "yRow",
-  "dyBatch",
-  "dyHead",
-  "dyRow",
-  "products",
-  "heads",
-  "queries",
-] as const;
-
-/** The code that computes y · dy for every row; an item is a row. */
+/**
+ * The code that computes y · dy for every row; an item is a row. Its words are y, dy, the products, and
+ * the numbers of heads and queries.
+ */
 export function rowProductCode(valueSize: number): KernelCode {
-  const key = `attention/row products ${valueSize}`;
-  return {
-    key,
-    emit: (module) => {
-      module.function(key, kernelSignature, (f, args, begin, end) => {
-        const words = readArguments(f, args, rowProductArguments);
-        const item = f.local(i32);
-        f.for(item, begin, end, 1, () => {
-          const outer = f.let(item.divideUnsigned(words.queries));
-          const row = f.let(item.subtract(outer.multiply(words.queries)));
-          const batch = f.let(outer.divideUnsigned(words.heads));
-          const head = f.let(outer.subtract(batch.multiply(words.heads)));
-          const place = (name: "y" | "dy"): I32 =>
-            words[name]
-              .add(batch.multiply(words[`${name}Batch`]))
-              .add(head.multiply(words[`${name}Head`]))
-              .add(row.multiply(words[`${name}Row`]));
-          const to = words.products.add(item.shiftLeft(2));
-          f.call(rowProductFunction(module, valueSize), place("y"), place("dy"), to);
-        });
+  return kernelCode(`attention/row products ${valueSize}`, ({ module, f }, words) => {
+    const read = new WordReader(f, words);
+    const [y, dy] = [read.view(4), read.view(4)];
+    const [products, heads, queries] = read.words(3);
+    const [left, right, end] = integers(f, 3);
+    const [sum] = vectors(f, 1);
+    return (item) => {
+      const [outer, row] = divide(f, item, queries);
+      const place = divide(f, outer, heads);
+      f.set<I32>(left, y.at(...place, row));
+      f.set<I32>(right, dy.at(...place, row));
+      f.set(sum, v128.zero());
+      const add = (lanes: number): void => {
+        f.set(sum, module.madd(loadPartial(left, 0, lanes), loadPartial(right, 0, lanes), sum));
+      };
+      f.set<I32>(end, left.add((valueSize & -4) * 4));
+      f.forAddress(left, left, end, 16, () => {
+        add(4);
+        f.increment(right, 16);
       });
-    },
-  };
+      eachFour(valueSize % 4, (_, lanes) => {
+        add(lanes);
+      });
+      f.set(sum, sumOfLanes(f, sum));
+      f.storeLane(32, products.add(item.shiftLeft(2)), sum, 0);
+    };
+  });
 }

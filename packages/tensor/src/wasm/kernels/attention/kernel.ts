@@ -3,33 +3,20 @@
 import type { Attributes, Node } from "../../../graph/node.js";
 import { dropThreshold } from "../../../ops/random.js";
 import type { NativeStep, Operand } from "../../../plan/schedule.js";
-import { bytesPerElement } from "../../../tensor/dtype.js";
 import { sizeOf } from "../../../tensor/shape.js";
 import type { Launch } from "../../launch.js";
 import type { NativeKernel } from "../../native.js";
 import {
   addressOf,
   addressOfBuffer,
-  argumentWords,
-  type ArgumentValues,
   floatArgument,
+  launchOf,
+  viewWords,
+  type Word,
 } from "../arguments.js";
-import {
-  backwardArguments,
-  backwardCode,
-  backwardScratchBytes,
-  type BackwardSpec,
-  rowProductArguments,
-  rowProductCode,
-} from "./backward.js";
-import { type AttentionSpec, blockSize, type commonArguments } from "./block.js";
-import {
-  forwardArguments,
-  forwardBlock,
-  forwardCode,
-  forwardScratchBytes,
-  type ForwardSpec,
-} from "./forward.js";
+import { backwardCode, backwardLayout, type BackwardSpec, rowProductCode } from "./backward.js";
+import { type AttentionSpec, blockSize } from "./block.js";
+import { forwardBlock, forwardCode, forwardLayout, type ForwardSpec } from "./forward.js";
 import { noLimit } from "./visibility.js";
 
 /** A step's operands by name. */
@@ -61,75 +48,36 @@ function specOf({ q, v }: Operands, attributes: Attributes): AttentionSpec {
   };
 }
 
-/** Bytes between neighbours along an axis counted from the end; 0 where broadcast. */
-function stride({ strides, shape, dtype }: Operand, fromEnd: number): number {
-  const axis = shape.length - fromEnd;
-  if (axis < 0 || shape[axis] === 1) return 0;
-  return strides[axis]! * bytesPerElement(dtype);
-}
-
 /** How many keys before and after its own place a query sees. */
-function windowOf({ causal, window }: Attributes): { left: number; right: number } {
+function windowOf({ causal, window }: Attributes): [left: number, right: number] {
   const [left, right] = (window ?? [-1, -1]) as readonly [number, number];
   const limit = (n: number): number => (n < 0 || n > noLimit ? noLimit : n);
-  return { left: limit(left), right: causal === true ? 0 : limit(right) };
+  return [limit(left), causal === true ? 0 : limit(right)];
 }
 
-function commonWords(
-  operands: Operands,
-  attributes: Attributes,
-): ArgumentValues<typeof commonArguments> {
-  const { q, k, v, guide, draw } = operands;
-  const [batch, heads, queries] = q.shape as [number, number, number];
+/** The words of the problem that all attention kernels begin with; see `drawBytes` for the first. */
+function problemWords({ q, k, v, guide, draw }: Operands, attributes: Attributes): Word[] {
+  const [, heads, queries] = q.shape as [number, number, number];
   const [, keyHeads, keys] = k.shape as [number, number, number];
   const p = attributes.dropout as number;
-  const drawWord = (i: number): ReturnType<typeof addressOf> | number =>
-    draw[i] ? addressOf(draw[i]) : 0;
-  return {
-    q: addressOf(q),
-    k: addressOf(k),
-    v: addressOf(v),
-    guide: guide ? addressOf(guide) : 0,
-    key0: drawWord(0),
-    key1: drawWord(1),
-    counter: drawWord(2),
-    qBatch: stride(q, 4),
-    qHead: stride(q, 3),
-    qRow: stride(q, 2),
-    kBatch: stride(k, 4),
-    kHead: stride(k, 3),
-    kRow: stride(k, 2),
-    vBatch: stride(v, 4),
-    vHead: stride(v, 3),
-    vRow: stride(v, 2),
-    guideBatch: guide ? stride(guide, 4) : 0,
-    guideHead: guide ? stride(guide, 3) : 0,
-    guideRow: guide ? stride(guide, 2) : 0,
-    guideColumn: guide ? stride(guide, 1) : 0,
-    batch,
-    heads,
-    group: heads / keyHeads,
-    queries,
-    keys,
-    ...windowOf(attributes),
-    scale: floatArgument(attributes.scale as number),
-    threshold: dropThreshold(p),
-    dropoutScale: floatArgument(p === 1 ? 0 : 1 / (1 - p)),
-  };
+  return [
+    ...[0, 1, 2].map((i) => (draw[i] ? addressOf(draw[i]) : 0)),
+    ...[dropThreshold(p), floatArgument(p === 1 ? 0 : 1 / (1 - p))],
+    ...[keys, queries, heads, heads / keyHeads, ...windowOf(attributes)],
+    floatArgument(attributes.scale as number),
+    ...[q, k, v, guide].flatMap((operand) => viewWords(operand, 4)),
+  ];
 }
 
 /** Pairs of a query and a key that it sees, roughly: masks are not looked at. */
 function visiblePairs({ q, k }: Operands, attributes: Attributes): number {
   const [batch, heads, queries] = q.shape as [number, number, number];
   const keys = k.shape[2]!;
-  const { left, right } = windowOf(attributes);
+  const [left, right] = windowOf(attributes);
   const whole = left === noLimit && right === noLimit;
   const seen = whole ? keys : Math.min(keys / (left === noLimit ? 2 : 1), left + right + 1);
   return batch * heads * queries * seen;
 }
-
-const buffersOf = ({ q, k, v, guide, rest, draw }: Operands): number[] =>
-  [q, k, v, ...(guide ? [guide] : []), ...rest, ...draw].map(({ buffer }) => buffer);
 
 function supports(node: Node): boolean {
   const [q, k, v] = node.inputs;
@@ -161,32 +109,31 @@ export const scaledDotProductAttentionKernel: NativeKernel = {
       ...specOf(operands, attributes),
       direct: queries <= directQueries,
     };
-    const blocks = Math.ceil(queries / forwardBlock(spec).rows);
+    const blocks = Math.ceil(queries / forwardBlock(spec)[0]);
     const items = batch * heads * blocks;
     if (items === 0) return [];
     const rows = batch * heads * queries;
     const y = step.outputs[0] ?? context.workspace(rows * spec.valueSize * 4);
     const lse = step.outputs[1] ?? context.workspace(rows * 4);
+    const { keySize, valueSize } = spec;
     return [
-      {
-        name: `attention ${batch * heads}x${queries}x${operands.k.shape[2]!}x${spec.keySize}x${spec.valueSize}`,
-        code: forwardCode(spec),
-        arguments: argumentWords(forwardArguments, {
-          ...commonWords(operands, attributes),
-          y: addressOfBuffer(y),
-          lse: addressOfBuffer(lse),
-          blocks,
-        }),
+      launchOf(
+        `attention ${sizesText(operands)}`,
+        forwardCode(spec),
+        [...problemWords(operands, attributes), addressOfBuffer(y), addressOfBuffer(lse), blocks],
         items,
-        grain: 1,
-        scratchBytes: forwardScratchBytes(spec),
-        reads: buffersOf(operands),
-        writes: [y, lse],
-        work: 2 * visiblePairs(operands, attributes) * (spec.keySize + spec.valueSize),
-      },
+        2 * visiblePairs(operands, attributes) * (keySize + valueSize),
+        1,
+        forwardLayout(spec).bytes,
+      ),
     ];
   },
 };
+
+function sizesText({ q, k, v }: Operands): string {
+  const [batch, heads, queries, keySize] = q.shape as [number, number, number, number];
+  return `${batch * heads}x${queries}x${k.shape[2]!}x${keySize}x${v.shape[3]!}`;
+}
 
 /** Which parts of the backward pass one launch does, and into how many items a head is cut. */
 interface BackwardPart {
@@ -239,64 +186,38 @@ export const scaledDotProductAttentionBackwardKernel: NativeKernel = {
     const blocks = [keys, queries].map((n) => Math.max(1, Math.ceil(n / block)));
     const parts = backwardParts(batch * keyHeads, blocks[0]!, blocks[1]!, context.threads);
     const pairs = visiblePairs(operands, attributes);
-    const strides = {
-      dyBatch: stride(dy, 4),
-      dyHead: stride(dy, 3),
-      dyRow: stride(dy, 2),
-    };
     const launches = parts.map((part): Launch => {
       const spec: BackwardSpec = { ...base, queries: part.queries, keys: part.keys };
       const size = base.keySize + base.valueSize;
       const factor = (part.queries ? base.keySize : 0) + (part.keys ? size : 0) + size;
-      return {
-        name: `attention backward ${batch * heads}x${queries}x${keys}x${base.keySize}x${base.valueSize}`,
-        code: backwardCode(spec),
-        arguments: argumentWords(backwardArguments, {
-          ...commonWords(operands, attributes),
-          ...strides,
-          dy: addressOf(dy),
-          lse: addressOf(lse),
-          products: addressOfBuffer(products),
-          dq: part.queries ? addressOfBuffer(dq) : 0,
-          dk: part.keys ? addressOfBuffer(dk) : 0,
-          dv: part.keys ? addressOfBuffer(dv) : 0,
-          lseBatch: stride(lse, 3),
-          lseHead: stride(lse, 2),
-          keyItems: part.keyItems,
-          queryItems: part.queryItems,
-        }),
-        items: batch * keyHeads * part.keyItems * part.queryItems,
-        grain: 1,
-        scratchBytes: backwardScratchBytes(spec),
-        reads: [...buffersOf(operands), products],
-        writes: [...(part.queries ? [dq] : []), ...(part.keys ? [dk, dv] : [])],
-        work: 2 * pairs * factor,
-      };
+      return launchOf(
+        `attention backward ${sizesText(operands)}`,
+        backwardCode(spec),
+        [
+          ...problemWords(operands, attributes),
+          ...[...viewWords(dy, 4), ...viewWords(lse, 3), addressOfBuffer(products)],
+          part.queries ? addressOfBuffer(dq) : 0,
+          ...[dk, dv].map((buffer) => (part.keys ? addressOfBuffer(buffer) : 0)),
+          ...[part.keyItems, part.queryItems],
+        ],
+        batch * keyHeads * part.keyItems * part.queryItems,
+        2 * pairs * factor,
+        1,
+        backwardLayout(spec).bytes,
+      );
     });
     const rows = batch * heads * queries;
     if (rows === 0) return launches;
+    const { valueSize } = base;
     return [
-      {
-        name: `attention row products ${rows}x${base.valueSize}`,
-        code: rowProductCode(base.valueSize),
-        arguments: argumentWords(rowProductArguments, {
-          ...strides,
-          y: addressOf(y),
-          dy: addressOf(dy),
-          yBatch: stride(y, 4),
-          yHead: stride(y, 3),
-          yRow: stride(y, 2),
-          products: addressOfBuffer(products),
-          heads,
-          queries,
-        }),
-        items: rows,
-        grain: Math.max(1, Math.ceil(32768 / base.valueSize)),
-        scratchBytes: 0,
-        reads: [y.buffer, dy.buffer],
-        writes: [products],
-        work: 2 * rows * base.valueSize,
-      },
+      launchOf(
+        `attention row products ${rows}x${valueSize}`,
+        rowProductCode(valueSize),
+        [...viewWords(y, 4), ...viewWords(dy, 4), addressOfBuffer(products), heads, queries],
+        rows,
+        2 * rows * valueSize,
+        32768 / valueSize,
+      ),
       ...launches,
     ];
   },

@@ -1,200 +1,187 @@
 /**
  * Products of small matrices in scratch memory, tile by tile, where each row may leave out what it
  * does not see.
+ *
+ * A tile's sums are held in vector registers. The order of the instructions matters: V8 on x86-64 has
+ * 15 vector registers to give away and keeps the order in which code is emitted. A step loads the
+ * vectors of the right matrix; then, for each row, it splats one number of the left matrix and
+ * multiply-adds it to the row's sums. With `rows · vectors + vectors + 1 ≤ 15` nothing is spilled.
  */
 
 import {
   f32,
   f32x4,
-  type FunctionReference,
   i32,
   type I32,
   type ModuleBuilder,
   v128,
   type V128,
 } from "../../assembler/index.js";
-import { procedure } from "./pack.js";
-import { panelColumns, panelRowBytes, RegisterTile, tileRows } from "./register-tile.js";
+import type { MathContext } from "../../math/index.js";
+import { entry, entryAt, integers, type Routine, routine, vectors } from "../code.js";
+import { tileColumns, tileRows } from "./pack.js";
 
-/** The shape of a product `output = left · right`, sizes in bytes where not said otherwise. */
+/** The shape of a product `output = left · right`, in bytes. */
 export interface ProductSpec {
   /** Between rows of the left matrix, and between its columns. */
-  readonly left: { readonly row: number; readonly step: number };
-  /** Between panels of the right matrix. */
-  readonly panel: number;
-  /** Between rows of the output. */
+  readonly left: number;
+  readonly step: number;
+  /** Between rows of the right matrix, and between those of the output. */
+  readonly right: number;
   readonly output: number;
-  /** Length of the sums, where it is known when code is made. */
-  readonly depth: number | null;
-  /** Panels of the right matrix, where all are used. */
-  readonly panels: number | null;
   /**
    * What the lists `lows` and `highs` limit, both rising from row to row: the columns of the output
    * that are computed, or the steps of the sums. The limits of a tile are those of its rows together.
    */
-  readonly limits: "columns" | "depth" | null;
+  readonly limits?: "columns" | "depth";
   /** What the sums start from: 0, the output, or the output with each row times a factor. */
   readonly start: "zero" | "output" | "scaled";
+  /** Whether zeros of the left matrix hide what they are multiplied by, even if it is not a number. */
+  readonly hides?: boolean;
 }
 
-type I = typeof i32;
-type ProductParameters = readonly [I, I, I, I, I, I, I, I];
-
-const productParameters: ProductParameters = [i32, i32, i32, i32, i32, i32, i32, i32];
-
-/** `(left, right, output, rows, depth, lows, highs, factors)`; what the spec does not need is not read. */
-export type ProductFunction = FunctionReference<ProductParameters, null>;
-
-function nameOf({ left, panel, output, depth, panels, limits, start }: ProductSpec): string {
-  return `${left.row}+${left.step}x${panel} to ${output} depth ${depth} panels ${panels} limits ${limits} ${start}`;
-}
-
-/** An entry of a list of words. */
-function entry(list: I32, row: I32, offset = 0): I32 {
-  return i32.load(list.add(row.shiftLeft(2)), offset * 4);
-}
-
-/** The function of a product. */
-export function productFunction(module: ModuleBuilder, spec: ProductSpec): ProductFunction {
-  const { left: leftBytes, panel: panelBytes, output: outputBytes, limits, start } = spec;
-  const key = `attention/product ${nameOf(spec)}`;
-  return procedure(
+/**
+ * `(left, right, output, rows, columns, depth, lows, highs, factors)`; what the spec does not need is
+ * not read.
+ */
+function productFunction(module: ModuleBuilder, spec: ProductSpec): Routine {
+  const { left: leftBytes, step, right: rightBytes, output: outputBytes, limits, start } = spec;
+  return routine(
     module,
-    key,
-    productParameters,
-    (f, left, right, output, rows, depth, lows, highs, factors) => {
-      const tile = new RegisterTile(module, f, tileRows);
-      const [row, panel, low, high] = [f.local(i32), f.local(i32), f.local(i32), f.local(i32)];
-      const [leftAt, rightAt, to] = [f.local(i32), f.local(i32), f.local(i32)];
-      const last = tileRows - 1;
-
-      const tiles = (from: I32, end: I32, steps: I32 | null): void => {
-        f.for(panel, from, end, 1, () => {
-          if (start === "zero") tile.clear();
-          else tile.load(to, outputBytes);
-          if (start === "scaled") tile.multiply(factors.add(row.shiftLeft(2)));
-          const matrix = { address: leftAt, ...leftBytes };
-          if (steps === null) tile.steps(matrix, { address: rightAt }, spec.depth!);
-          else tile.dynamicSteps(matrix, { address: rightAt }, steps);
-          tile.store(to, outputBytes);
-          f.increment(rightAt, panelBytes);
-          f.increment(to, panelRowBytes);
-        });
-      };
-
+    `attention/product ${Object.values(spec).join()}`,
+    (f, left, right, output, rows, columns, depth, lows, highs, factors) => {
+      const sums = Array.from({ length: tileRows }, () => vectors(f, 2));
+      const numbers = vectors(f, 2);
+      const [row, column, low, high, steps] = integers(f, 5);
+      const [leftStart, rightStart, to, leftAt, rightAt] = integers(f, 5);
+      const splat = f.local(v128);
+      f.set<I32>(high, columns);
       f.for(row, 0, rows, tileRows, () => {
-        f.set<I32>(leftAt, left.add(row.multiply(leftBytes.row)));
-        f.set<I32>(to, output.add(row.multiply(outputBytes)));
-        f.set<I32>(rightAt, right);
-        if (limits !== null) {
+        f.set<I32>(leftStart, left.add(row.multiply(leftBytes)));
+        f.set<I32>(rightStart, right);
+        if (limits) {
           f.set<I32>(low, entry(lows, row));
-          f.set<I32>(high, entry(highs, row, last));
+          f.set<I32>(high, entry(highs, row, tileRows - 1));
         }
-        const all = i32.const(spec.panels ?? 0);
-        if (limits === "columns") {
-          f.set<I32>(low, low.shiftRight(3));
-          f.set<I32>(high, high.add(panelColumns - 1).shiftRight(3));
-          f.increment(rightAt, low.multiply(panelBytes));
-          f.increment(to, low.multiply(panelRowBytes));
-          tiles(low, high, spec.depth === null ? depth : null);
-        } else if (limits === "depth") {
-          f.set<I32>(high, high.subtract(low));
-          f.if(high.greater(0), () => {
-            f.increment(leftAt, low.multiply(leftBytes.step));
-            f.increment(rightAt, low.multiply(panelRowBytes));
-            tiles(i32.const(0), all, high);
-          });
-        } else tiles(i32.const(0), all, spec.depth === null ? depth : null);
+        if (limits === "depth") {
+          f.increment(leftStart, low.multiply(step));
+          f.increment(rightStart, low.multiply(rightBytes));
+          f.set<I32>(steps, high.subtract(low).multiply(rightBytes));
+          f.set<I32>(low, i32.const(0));
+          f.set<I32>(high, columns);
+        } else f.set<I32>(steps, depth.multiply(rightBytes));
+        f.for(
+          column,
+          low.and(-tileColumns).shiftLeft(2),
+          high.shiftLeft(2),
+          tileColumns * 4,
+          () => {
+            f.set<I32>(to, output.add(row.multiply(outputBytes)).add(column));
+            sums.forEach((own, r) => {
+              if (start === "scaled")
+                f.set<V128>(splat, v128.load32Splat(entryAt(factors, row), r * 4));
+              own.forEach((sum, i) => {
+                const old = v128.load(to, r * outputBytes + i * 16);
+                f.set<V128>(
+                  sum,
+                  start === "zero"
+                    ? v128.zero()
+                    : start === "output"
+                      ? old
+                      : f32x4.multiply(old, splat),
+                );
+              });
+            });
+            f.set<I32>(leftAt, leftStart);
+            f.set<I32>(rightAt, rightStart.add(column));
+            // One step a turn: unrolled, Node 20 moves the multiplications away from their additions and
+            // spills what is in between; newer engines do not care.
+            f.forAddress(rightAt, rightAt, rightAt.add(steps), rightBytes, () => {
+              numbers.forEach((vector, i) => {
+                f.set<V128>(vector, v128.load(rightAt, i * 16));
+              });
+              sums.forEach((own, r) => {
+                f.set<V128>(splat, v128.load32Splat(leftAt, r * leftBytes));
+                own.forEach((sum, i) => {
+                  f.set<V128>(sum, module.madd(splat, numbers[i]!, sum));
+                });
+              });
+              f.increment(leftAt, step);
+            });
+            sums.forEach((own, r) => {
+              own.forEach((sum, i) => {
+                f.storeV128(to, sum, r * outputBytes + i * 16);
+              });
+            });
+          },
+        );
       });
     },
   );
 }
 
 /**
- * The same product for right matrices that hold NaN or infinities, slowly: left numbers that are 0,
- * as hidden ones are, take nothing from their row of the right matrix.
+ * The same for right matrices that hold NaN or infinities, slowly: what a row does not see takes
+ * nothing from its row of the right matrix.
  */
-export function carefulProductFunction(module: ModuleBuilder, spec: ProductSpec): ProductFunction {
-  const { left: leftBytes, panel: panelBytes, output: outputBytes, limits, start } = spec;
-  const panels = spec.panels!;
-  const key = `attention/careful product ${nameOf(spec)}`;
-  return procedure(
+function carefulProductFunction(module: ModuleBuilder, spec: ProductSpec): Routine {
+  const { left: leftBytes, step, right: rightBytes, output: outputBytes, limits, start } = spec;
+  return routine(
     module,
-    key,
-    productParameters,
-    (f, left, right, output, rows, depth, lows, highs, factors) => {
-      const [row, step, offset] = [f.local(i32), f.local(i32), f.local(i32)];
-      const [low, high] = [f.local(i32), f.let(depth)];
-      const [leftAt, rightAt, to] = [f.local(i32), f.local(i32), f.let(output)];
+    `attention/careful product ${Object.values(spec).join()}`,
+    (f, left, right, output, rows, columns, depth, lows, highs, factors) => {
+      const [row, at, low, high, leftAt, rightAt, to] = integers(f, 7);
       const factor = f.local(v128);
-      const eachVector = (body: () => void): void => {
-        f.for(offset, 0, panels * panelRowBytes, 16, body);
-      };
-      const sum = (): V128 => v128.load(to.add(offset));
-      f.for(row, 0, rows, 1, () => {
-        if (start === "scaled") {
-          f.set<V128>(factor, v128.load32Splat(factors.add(row.shiftLeft(2))));
-          eachVector(() => {
-            f.storeV128(to.add(offset), f32x4.multiply(sum(), factor));
-          });
-        }
-        if (limits === "depth") {
-          // Beyond the limits of the tile there are no numbers.
-          f.set<I32>(low, entry(lows, row.and(-tileRows)));
-          f.set<I32>(high, entry(highs, row.and(-tileRows), tileRows - 1));
-        }
-        f.set<I32>(leftAt, left.add(row.multiply(leftBytes.row)).add(low.multiply(leftBytes.step)));
-        f.for(step, low, high, 1, () => {
-          f.if(f32.load(leftAt).notEqual(f32.const(0)), () => {
-            f.set<V128>(factor, v128.load32Splat(leftAt));
-            f.set<I32>(rightAt, right.add(step.multiply(panelRowBytes)));
-            eachVector(() => {
-              // Panels hold two vectors of a row side by side.
-              f.storeV128(to.add(offset), module.madd(factor, v128.load(rightAt), sum()));
-              const isFirst = offset.and(16).isZero();
-              f.increment(rightAt, isFirst.select(i32.const(16), i32.const(panelBytes - 16)));
-            });
-          });
-          f.increment(leftAt, leftBytes.step);
+      const change = (number: I32, body: (sum: V128) => V128): void => {
+        f.set<V128>(factor, v128.load32Splat(number));
+        f.forAddress(at, to, to.add(columns.shiftLeft(2)), 16, () => {
+          f.storeV128(at, body(v128.load(at)));
+          f.increment(rightAt, 16);
         });
+      };
+      f.set<I32>(to, output);
+      f.set<I32>(high, depth);
+      f.for(row, 0, rows, 1, () => {
+        if (start === "scaled") change(entryAt(factors, row), (sum) => f32x4.multiply(sum, factor));
+        if (limits) {
+          f.set<I32>(low, entry(lows, row));
+          f.set<I32>(high, entry(highs, row));
+        }
+        f.set<I32>(leftAt, left.add(row.multiply(leftBytes)).add(low.multiply(step)));
+        f.for(low, low, high, 1, () => {
+          const add = (): void => {
+            f.set<I32>(rightAt, right.add(low.multiply(rightBytes)));
+            change(leftAt, (sum) => module.madd(factor, v128.load(rightAt), sum));
+          };
+          if (spec.hides) f.if(f32.load(leftAt).notEqual(f32.const(0)), add);
+          else add();
+          f.increment(leftAt, step);
+        });
+        f.set<I32>(low, i32.const(0));
         f.increment(to, outputBytes);
       });
     },
   );
 }
 
-/** `(panels, rows)`: 1 if all numbers in the first rows of the panels are finite, else 0. */
-export type FiniteFunction = FunctionReference<readonly [I, I], I32>;
-
-/** The function that looks for NaN and infinities in packed panels. */
-export function finiteFunction(
-  module: ModuleBuilder,
-  panels: number,
-  panelBytes: number,
-): FiniteFunction {
-  const key = `attention/finite ${panels}x${panelBytes}`;
-  const known = module.get(key);
-  if (known !== undefined) return known as unknown as FiniteFunction;
-  return module.function(
-    key,
-    { parameters: [i32, i32], result: i32 },
-    (f, matrix, rows) => {
-      const [panel, at] = [f.local(i32), f.local(i32)];
-      const sums = [f.local(v128), f.local(v128)];
-      const start = f.let(matrix);
-      f.for(panel, 0, panels, 1, () => {
-        f.forAddress(at, start, start.add(rows.multiply(panelRowBytes)), panelRowBytes, () => {
-          // x - x is 0 for finite x and NaN for all others; NaN stays in the sum.
-          sums.forEach((sum, i) => {
-            const x = f.let(v128.load(at, i * 16));
-            f.set<V128>(sum, f32x4.add(sum, f32x4.subtract(x, x)));
-          });
-        });
-        f.increment(start, panelBytes);
-      });
-      const total = f.let(f32x4.add(sums[0]!, sums[1]!));
-      return f32x4.notEqual(total, total).anyTrue().isZero();
-    },
-    { export: false },
-  );
+/**
+ * Calls the product, as `isFinite` says of the right matrix. Operands: `(left, right, output, rows,
+ * columns, depth, lows, highs, factors)`; those that the spec does not need may be left out.
+ */
+export function multiply(
+  { module, f }: MathContext,
+  spec: ProductSpec,
+  operands: readonly I32[],
+  isFinite?: I32,
+): void {
+  const all = Array.from({ length: 9 }, (_, i) => operands[i] ?? i32.const(0));
+  const fast = (): void => {
+    f.call(productFunction(module, spec), ...all);
+  };
+  if (isFinite === undefined) fast();
+  else {
+    f.if(isFinite, fast, () => {
+      f.call(carefulProductFunction(module, spec), ...all);
+    });
+  }
 }

@@ -1,9 +1,8 @@
 /** Which keys of a block each query sees: limits from causality and window, and masks. */
 
 import {
-  f32x4,
+  f32,
   type FunctionBuilder,
-  type FunctionReference,
   i16x8,
   i32,
   type I32,
@@ -11,121 +10,135 @@ import {
   type Local,
   type ModuleBuilder,
   v128,
-  type V128,
 } from "../../assembler/index.js";
-import { procedure, roundUpI32 } from "./pack.js";
-import { tileRows } from "./register-tile.js";
+import type { MathContext } from "../../math/index.js";
+import type { View } from "../arguments.js";
+import { entry, entryAt, integers, limit, type Routine, routine, vectors } from "../code.js";
+import { loadPartial, roundUpI32, storePartial, tileRows } from "./pack.js";
 
 /** A limit of the window that limits nothing. */
 export const noLimit: number = 1 << 29;
 
-type I = typeof i32;
-type LimitsParameters = readonly [I, I, I, I, I, I, I];
-
-const limitsParameters: LimitsParameters = [i32, i32, i32, i32, i32, i32, i32];
-
-/** `(place, rows, columns, left, right, lows, highs)`. */
-export type LimitsFunction = FunctionReference<LimitsParameters, null>;
-
 /**
  * Lists for each row of a block the first key that it sees and the one after the last, counted in the
- * block. `place` is the key number, in the block, of the first row's own place.
+ * block. `place` is the key number, in the block, of the first row's own place; a row sees `left` keys
+ * before its own and `right` behind.
  */
-export function limitsFunction(module: ModuleBuilder): LimitsFunction {
-  return procedure(
-    module,
-    "attention/limits",
-    limitsParameters,
-    (f, place, rows, columns, left, right, lows, highs) => {
-      const [row, low, high] = [f.local(i32), f.local(i32), f.local(i32)];
-      f.for(row, 0, roundUpI32(rows, tileRows), 1, () => {
-        limit(f, low, place.add(row).subtract(left), columns);
-        limit(f, high, place.add(row).add(right).add(1), columns);
-        f.storeI32(lows.add(row.shiftLeft(2)), low);
-        f.storeI32(highs.add(row.shiftLeft(2)), high);
-      });
-    },
-  );
+export function listLimits(
+  f: FunctionBuilder,
+  place: I32,
+  [rows, columns]: readonly [I32, I32],
+  [left, right]: readonly [I32, I32],
+  [lows, highs]: readonly [I32, I32],
+): void {
+  const [row, number] = integers(f, 2);
+  f.for(row, 0, roundUpI32(rows, tileRows), 1, () => {
+    limit(f, number, place.add(row).subtract(left), columns);
+    f.storeI32(entryAt(lows, row), number);
+    limit(f, number, place.add(row).add(right).add(1), columns);
+    f.storeI32(entryAt(highs, row), number);
+  });
 }
 
-/** Sets `local` to a value limited to 0 … `last`. */
-function limit(f: FunctionBuilder, local: Local<I32>, value: I32, last: I32): void {
-  f.set<I32>(local, value);
-  f.set<I32>(local, local.minimum(last));
-  f.set<I32>(local, local.maximum(0));
+/** Writes a number to what a row, which starts at `rowAt`, does not see of the range of its tile. */
+export function hideUnseen(
+  f: FunctionBuilder,
+  row: I32,
+  rowAt: I32,
+  [start, end]: readonly [I32, I32],
+  [lows, highs]: readonly [I32, I32],
+  number: number,
+): void {
+  const at = f.local(i32);
+  const fill = (from: I32, to: I32): void => {
+    f.for(at, from, to, 4, () => {
+      f.storeF32(rowAt.add(at), f32.const(number));
+    });
+  };
+  fill(start, entry(lows, row).shiftLeft(2));
+  fill(entry(highs, row).shiftLeft(2), end);
+}
+
+/** The columns that the tile of `row` uses, as whole vectors: from where to where, in bytes. */
+export function tileRange(
+  f: FunctionBuilder,
+  row: I32,
+  [lows, highs]: readonly [I32, I32],
+): [Local<I32>, Local<I32>] {
+  const first = f.let(row.and(-tileRows));
+  return [
+    f.let(entry(lows, first).and(-4).shiftLeft(2)),
+    f.let(roundUpI32(entry(highs, first, tileRows - 1), 4).shiftLeft(2)),
+  ];
 }
 
 /** What is said about every pair of query and key: nothing, whether it is visible, a number to add. */
 export type Guide = "mask" | "bias" | null;
 
-type GuideParameters = readonly [I, I, I, I, I, I];
-
-const guideParameters: GuideParameters = [i32, i32, i32, i32, i32, i32];
-
 /**
- * `(source, rowStride, columnStride, rows, columns, destination)`: 1 unless it is a mask that hides
- * everything.
+ * Copies the guide of a pair of blocks, which starts at `position`, to scratch memory, and goes on with
+ * `body`, which is given the bytes between its rows there, unless it hides everything.
  */
-export type GuideFunction = FunctionReference<GuideParameters, I32>;
-
-/**
- * Copies a block of a mask or bias to scratch memory, rows `rowBytes` apart: masks as words of ones
- * or zeros, biases as they are.
- */
-export function guideFunction(
-  module: ModuleBuilder,
-  kind: "mask" | "bias",
+export function withGuide(
+  { module, f }: MathContext,
+  kind: Guide,
   rowBytes: number,
-): GuideFunction {
+  guide: View,
+  position: readonly I32[],
+  [rows, columns]: readonly [I32, I32],
+  destination: I32,
+  body: (stride: I32) => void,
+): void {
+  const [none, one] = [i32.const(0), i32.const(1)];
+  if (kind === null) {
+    body(none);
+    return;
+  }
+  const [, , row, column] = guide.strides as [I32, I32, Local<I32>, I32];
+  // A mask for all queries alike is copied once.
+  const isAlike = row.isZero();
+  const copy = guideFunction(module, kind, rowBytes);
+  const source = guide.at(...position);
+  f.if(copy.call(source, row, column, isAlike.select(one, rows), columns, destination), () => {
+    body(isAlike.select(none, i32.const(rowBytes)));
+  });
+}
+
+/**
+ * `(source, rowStride, columnStride, rows, columns, destination)`: copies a block of a mask or bias to
+ * scratch memory, rows `rowBytes` apart: masks as words of ones or zeros, biases as they are. Gives 0
+ * if all words are 0, as those of a mask that hides everything are.
+ */
+function guideFunction(module: ModuleBuilder, kind: Guide, rowBytes: number): Routine {
   const key = `attention/guide ${kind} ${rowBytes}`;
-  const known = module.get(key);
-  if (known !== undefined) return known as unknown as GuideFunction;
-  return module.function(
-    key,
-    { parameters: guideParameters, result: i32 },
-    (f, source, rowStride, columnStride, rows, columns, destination) => {
-      const [row, column, from, to] = [f.local(i32), f.local(i32), f.local(i32), f.local(i32)];
-      const [start, any, word] = [f.let(source), f.local(i32), f.local(i32)];
-      const [anyOf, words] = [f.local(v128), f.local(v128)];
-      const size = kind === "mask" ? 1 : 4;
-      const whole = f.let(columnStride.equal(size).select(columns.and(-4), i32.const(0)));
-      f.for(row, 0, rows, 1, () => {
-        f.set<I32>(from, start);
-        f.set<I32>(to, destination.add(row.multiply(rowBytes)));
-        f.for(column, 0, whole, 4, () => {
-          if (kind === "mask") {
-            const halfs = i16x8.extendLowUnsigned(v128.load32Zero(from));
-            f.set<V128>(words, i32x4.extendLowUnsigned(halfs));
-            f.set<V128>(words, i32x4.notEqual(words, v128.zero()));
-            f.set<V128>(anyOf, anyOf.or(words));
-            f.storeV128(to, words);
-          } else f.storeV128(to, v128.load(from));
-          f.increment(from, 4 * size);
-          f.increment(to, 16);
-        });
-        f.for(column, whole, columns, 1, () => {
-          if (kind === "mask") {
-            f.set<I32>(word, i32.const(0).subtract(i32.load8Unsigned(from).notEqual(0)));
-            f.set<I32>(any, any.or(word));
-            f.storeI32(to, word);
-          } else f.storeI32(to, i32.load(from));
-          f.increment(from, columnStride);
-          f.increment(to, 4);
-        });
-        f.increment(start, rowStride);
+  return routine(module, key, (f, source, rowStride, columnStride, rows, columns, destination) => {
+    const [row, column, from, to] = integers(f, 4);
+    const [any, words] = vectors(f, 2);
+    const size = kind === "mask" ? 1 : 4;
+    const whole = f.let(columnStride.equal(size).select(columns.and(-4), i32.const(0)));
+    const copy = (lanes: 1 | 4): void => {
+      if (kind === "bias") f.set(words, loadPartial(from, 0, lanes));
+      else {
+        const halfs = i16x8.extendLowUnsigned(v128.load32Zero(from));
+        const bytes =
+          lanes === 1 ? i32x4.splat(i32.load8Unsigned(from)) : i32x4.extendLowUnsigned(halfs);
+        f.set(words, i32x4.notEqual(bytes, v128.zero()));
+      }
+      f.set(any, any.or(words));
+      storePartial(f, to, words, lanes, 0);
+      f.increment(from, columnStride.multiply(lanes));
+      f.increment(to, 4 * lanes);
+    };
+    f.for(row, 0, rows, 1, () => {
+      f.set<I32>(from, source.add(row.multiply(rowStride)));
+      f.set<I32>(to, destination.add(row.multiply(rowBytes)));
+      f.for(column, 0, whole, 4, () => {
+        copy(4);
       });
-      return kind === "mask" ? any.or(anyOf.anyTrue()).notEqual(0) : i32.const(1);
-    },
-    { export: false },
-  );
-}
-
-/** Lane numbers 0 … 3 added to a start. */
-export function laneNumbers(f: FunctionBuilder, start: I32): V128 {
-  return i32x4.add(i32x4.splat(start), f.constant(i32x4.const(0, 1, 2, 3)));
-}
-
-/** All lanes −∞. */
-export function minusInfinity(f: FunctionBuilder): V128 {
-  return f.constant(f32x4.splat(-Infinity));
+      f.for(column, whole, columns, 1, () => {
+        copy(1);
+      });
+    });
+    return kind === "mask" ? any.anyTrue() : i32.const(1);
+  });
 }

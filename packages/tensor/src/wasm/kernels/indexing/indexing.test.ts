@@ -25,10 +25,8 @@ import { sizeOf, type Shape } from "../../../tensor/shape.js";
 import { concatenateKernel } from "../move/concatenate.js";
 import { dynamicSliceKernel } from "../move/dynamic-slice.js";
 import { dynamicUpdateKernel } from "../move/dynamic-update.js";
-import { gatherKernel } from "./gather.js";
-import { indexAddKernel } from "./index-add.js";
-import { scatterAddKernel, scatterKernel } from "./scatter.js";
-import { takeKernel } from "./take.js";
+import { gatherKernel, takeKernel } from "./pick.js";
+import { indexAddKernel, scatterAddKernel, scatterKernel } from "./scatter.js";
 
 const sums: readonly DType[] = ["float32", "int32", "uint32", "bool"];
 

@@ -7,34 +7,29 @@ import {
   type LinearAttentionSizes,
 } from "../../../ops/linear-attention.js";
 import type { NativeStep, Operand } from "../../../plan/schedule.js";
-import type { Launch, LaunchArgument } from "../../launch.js";
+import type { Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
-import {
-  addressOf,
-  addressOfBuffer,
-  type ArgumentValues,
-  argumentWords,
-  floatArgument,
-} from "../arguments.js";
-import { panelColumns } from "../attention/register-tile.js";
-import { orderArguments, orderCode } from "./order.js";
+import { addressOrNone, floatArgument, launchOf, viewWords, type Word } from "../arguments.js";
+import { tileColumns } from "../attention/pack.js";
+import { orderCode } from "./order.js";
 import { scanCode } from "./scan.js";
-import { scanArguments, scanScratchBytes, type ScanSpec } from "./scan-spec.js";
-import { stepArguments, stepCode } from "./step.js";
+import { stepCode } from "./step.js";
+import { scanLayout, type ScanSpec } from "./steps.js";
 
 /** Tokens of a chunk: a compromise between the work on scores, which grows with it, and that on states. */
 const chunk = 32;
 
 /** What rows, keys, values and states of a scan are; see `scan.ts`. */
-interface ScanInputs {
-  readonly direction: "forward" | "reverse";
+interface Scan {
+  readonly direction: ScanSpec["direction"];
   readonly rows: Operand;
   readonly keys: Operand;
   readonly values: Operand;
   readonly state: Operand | null;
   /** Whether the state is taken transposed. */
   readonly transposed: boolean;
-  readonly scaled: ScanSpec["scaled"];
+  /** Which of rows, keys and values is multiplied by the scale. */
+  readonly scaled: 0 | 1 | 2;
   readonly output: number;
   readonly finalState: number | null;
 }
@@ -45,19 +40,8 @@ interface Problem {
   readonly sizes: LinearAttentionSizes;
   readonly mode: LinearAttentionMode;
   readonly scale: number;
-  readonly order: Order | null;
-}
-
-/** Buffers of sorted queries; see `order.ts`. */
-interface Order {
-  readonly order: number;
-  readonly counts: number;
-  readonly starts: number;
-}
-
-/** Bytes from one element to the next along an axis of a float32 or int32 view. */
-function stride({ strides, shape }: Operand, axis: number): number {
-  return shape[axis] === 1 ? 4 : strides[axis]! * 4;
+  /** Buffers of sorted queries: order, counts and starts; see `order.ts`. */
+  readonly order: readonly number[];
 }
 
 /**
@@ -65,7 +49,7 @@ function stride({ strides, shape }: Operand, axis: number): number {
  * anew, so more blocks are taken only where they gain something.
  */
 function chooseBlocks(heads: number, valueSize: number, keySize: number, threads: number): number {
-  const panels = valueSize / panelColumns;
+  const panels = valueSize / tileColumns;
   let best = 1;
   let least = Infinity;
   for (let blocks = 1; Number.isInteger(panels) && blocks <= panels; blocks++) {
@@ -77,191 +61,73 @@ function chooseBlocks(heads: number, valueSize: number, keySize: number, threads
   return best;
 }
 
-/** What a scan contributes to a launch. */
-interface ScanParts {
-  readonly spec: ScanSpec;
-  readonly arguments: readonly LaunchArgument[];
-  readonly reads: readonly number[];
-  readonly writes: readonly number[];
-  readonly work: number;
+/** The launch of a scan, or of the scans of dv and dk as one. */
+function scan(problem: Problem, scans: readonly Scan[], blocks: number): Launch {
+  const { sizes, mode } = problem;
+  const { batch, keyHeads, group, queries, keys } = sizes;
+  const specs = scans.map(
+    ({ direction, rows, values, state, transposed, finalState }): ScanSpec => ({
+      direction,
+      mode,
+      keySize: rows.shape[3]!,
+      valueSize: values.shape[3]! / blocks,
+      capacity: chunk,
+      state: state === null ? null : transposed ? "columns" : "rows",
+      finalState: finalState !== null,
+    }),
+  );
+  const [spec] = specs as [ScanSpec];
+  const { direction, keySize, valueSize } = spec;
+  const work = chunk * (keySize + valueSize) + 4 * keySize * valueSize;
+  const tokens = batch * keyHeads * group * Math.max(queries, keys) * blocks * scans.length;
+  const sizesText = `${batch * keyHeads * group}x${queries}x${keySize}x${valueSize * blocks}`;
+  return launchOf(
+    `linear attention ${direction} ${mode} ${sizesText}`,
+    scanCode(spec, scans.length > 1),
+    scans.flatMap((own) => scanWords(problem, own, blocks)),
+    batch * keyHeads * blocks,
+    tokens * work,
+    1,
+    specs.reduce((sum, own) => sum + scanLayout(own).bytes, 0),
+  );
 }
 
-function describeScan(
-  { sizes, mode, scale, order }: Problem,
-  inputs: ScanInputs,
-  blocks: number,
-): ScanParts {
-  const { direction, rows, keys, values, state, transposed, finalState } = inputs;
-  const keySize = rows.shape[3]!;
-  const outputSize = values.shape[3]!;
-  const spec: ScanSpec = {
-    direction,
-    mode,
-    keySize,
-    valueSize: outputSize / blocks,
-    capacity: chunk,
-    state: state === null ? null : transposed ? "columns" : "rows",
-    finalState: finalState !== null,
-    grouped: sizes.group > 1,
-    scaled: inputs.scaled,
-  };
-  const words: ArgumentValues<typeof scanArguments> = {
-    rows: addressOf(rows),
-    keys: addressOf(keys),
-    values: addressOf(values),
-    output: addressOfBuffer(inputs.output),
-    state: state ? addressOf(state) : 0,
-    finalState: finalState === null ? 0 : addressOfBuffer(finalState),
-    order: order ? addressOfBuffer(order.order) : 0,
-    counts: order ? addressOfBuffer(order.counts) : 0,
-    starts: order ? addressOfBuffer(order.starts) : 0,
-    rowBatch: stride(rows, 0),
-    rowHead: stride(rows, 1),
-    rowStride: stride(rows, 2),
-    keyBatch: stride(keys, 0),
-    keyHead: stride(keys, 1),
-    keyStride: stride(keys, 2),
-    valueBatch: stride(values, 0),
-    valueHead: stride(values, 1),
-    valueStride: stride(values, 2),
-    stateBatch: state ? stride(state, 0) : 0,
-    stateHead: state ? stride(state, 1) : 0,
-    stateStride: state ? stride(state, 2) : 0,
-    stateBlock: state ? spec.valueSize * (transposed ? stride(state, 2) : 4) : 0,
-    keyHeads: sizes.keyHeads,
-    group: sizes.group,
-    rowCount: rows.shape[2]!,
-    columnCount: keys.shape[2]!,
-    outputSize,
-    blocks,
-    scale: floatArgument(scale),
-  };
-  const tokens = sizes.batch * sizes.keyHeads * sizes.group * Math.max(sizes.queries, sizes.keys);
-  const read = [rows, keys, values, ...(state ? [state] : [])].map((operand) => operand.buffer);
-  return {
-    spec,
-    arguments: argumentWords(scanArguments, words),
-    reads: order ? [...read, order.order, order.counts, order.starts] : read,
-    writes: finalState === null ? [inputs.output] : [inputs.output, finalState],
-    work: tokens * (chunk * (keySize + outputSize) + 4 * keySize * outputSize),
-  };
+/** The words of a scan, as `scanSteps` reads them. */
+function scanWords({ sizes, scale, order }: Problem, own: Scan, blocks: number): Word[] {
+  const { rows, keys, values, state } = own;
+  return [
+    ...[rows, keys, values, state].flatMap((operand) => viewWords(operand, 4)),
+    ...[0, 1, 2].map((i) => floatArgument(i === own.scaled ? scale : 1)),
+    ...[own.output, own.finalState, ...[0, 1, 2].map((i) => order[i])].map(addressOrNone),
+    ...[rows.shape[2]!, keys.shape[2]!, sizes.keyHeads, sizes.group, values.shape[3]!, blocks],
+  ];
 }
 
-function blocksOf({ context, sizes }: Problem, { rows, values }: ScanInputs): number {
+function blocksOf({ context, sizes }: Problem, { rows, values }: Scan): number {
   const heads = sizes.batch * sizes.keyHeads;
   return chooseBlocks(heads, values.shape[3]!, rows.shape[3]!, context.threads);
-}
-
-function scan(problem: Problem, inputs: ScanInputs): Launch {
-  const blocks = blocksOf(problem, inputs);
-  const parts = describeScan(problem, inputs, blocks);
-  return {
-    name: nameOf(problem, inputs),
-    code: scanCode(parts.spec),
-    ...parts,
-    items: problem.sizes.batch * problem.sizes.keyHeads * blocks,
-    grain: 1,
-    scratchBytes: scanScratchBytes(parts.spec),
-  };
-}
-
-/** The scans of dv and dk as one; see `scan-pair.ts`. */
-function scanPair(problem: Problem, dv: ScanInputs, dk: ScanInputs): Launch {
-  const [first, second] = [describeScan(problem, dv, 1), describeScan(problem, dk, 1)];
-  return {
-    name: `${nameOf(problem, dv)} pair`,
-    code: scanCode(first.spec, true),
-    arguments: [...first.arguments, ...second.arguments],
-    reads: [...first.reads, ...second.reads],
-    writes: [...first.writes, ...second.writes],
-    work: first.work + second.work,
-    items: problem.sizes.batch * problem.sizes.keyHeads,
-    grain: 1,
-    scratchBytes: scanScratchBytes(first.spec) + scanScratchBytes(second.spec),
-  };
-}
-
-function nameOf({ sizes, mode }: Problem, { direction, rows, values }: ScanInputs): string {
-  const heads = sizes.batch * sizes.keyHeads * sizes.group;
-  const size = `${heads}x${rows.shape[2]!}x${rows.shape[3]!}x${values.shape[3]!}`;
-  return `linear attention ${direction} ${mode} ${size}`;
 }
 
 /** One query and one key of each head, with a state that is read and written: a step of decoding. */
 function decode(
   { sizes, scale }: Problem,
-  { q, k, v, state }: Operands & { readonly state: Operand },
-  output: number,
-  finalState: number,
+  views: readonly Operand[],
+  outputs: readonly number[],
 ): Launch {
   const { batch, keyHeads, group, keySize, valueSize } = sizes;
-  const words: ArgumentValues<typeof stepArguments> = {
-    q: addressOf(q),
-    k: addressOf(k),
-    v: addressOf(v),
-    state: addressOf(state),
-    output: addressOfBuffer(output),
-    finalState: addressOfBuffer(finalState),
-    qBatch: stride(q, 0),
-    qHead: stride(q, 1),
-    kBatch: stride(k, 0),
-    kHead: stride(k, 1),
-    vBatch: stride(v, 0),
-    vHead: stride(v, 1),
-    stateBatch: stride(state, 0),
-    stateHead: stride(state, 1),
-    stateRow: stride(state, 2),
-    keyHeads,
-    group,
-    scale: floatArgument(scale),
-  };
-  return {
-    name: `linear attention step ${batch * keyHeads * group}x${keySize}x${valueSize}`,
-    code: stepCode(keySize, valueSize),
-    arguments: argumentWords(stepArguments, words),
-    items: batch * keyHeads,
+  return launchOf(
+    `linear attention step ${batch * keyHeads * group}x${keySize}x${valueSize}`,
+    stepCode(keySize, valueSize),
+    [
+      ...views.flatMap((operand) => viewWords(operand, 4)),
+      ...outputs.map(addressOrNone),
+      ...[keyHeads, group, floatArgument(scale)],
+    ],
+    batch * keyHeads,
+    batch * keyHeads * keySize * valueSize * (2 + 2 * group),
     // One head takes about a microsecond at a size of 64.
-    grain: Math.max(1, Math.round(16384 / (keySize * valueSize * group))),
-    scratchBytes: 0,
-    reads: [q, k, v, state].map(({ buffer }) => buffer),
-    writes: [output, finalState],
-    work: batch * keyHeads * keySize * valueSize * (2 + 2 * group),
-  };
-}
-
-/** Sorts the queries of a mask. */
-function sortQueries(
-  mask: Operand,
-  sizes: LinearAttentionSizes,
-  context: LoweringContext,
-): { order: Order; launch: Launch } {
-  const { queries, keys } = sizes;
-  const order: Order = {
-    order: context.workspace(queries * 4),
-    counts: context.workspace(queries * 4),
-    starts: context.workspace((keys + 2) * 4),
-  };
-  const words: ArgumentValues<typeof orderArguments> = {
-    mask: addressOf(mask),
-    stride: stride(mask, 0),
-    order: addressOfBuffer(order.order),
-    counts: addressOfBuffer(order.counts),
-    starts: addressOfBuffer(order.starts),
-    queries,
-    keys,
-  };
-  const launch: Launch = {
-    name: `linear attention order ${queries}`,
-    code: orderCode,
-    arguments: argumentWords(orderArguments, words),
-    items: 1,
-    grain: 1,
-    scratchBytes: 0,
-    reads: [mask.buffer],
-    writes: [order.order, order.counts, order.starts],
-    work: 4 * (queries + keys),
-  };
-  return { order, launch };
+    Math.round(16384 / (keySize * valueSize * group)),
+  );
 }
 
 /** The operands of a step by name. */
@@ -290,26 +156,29 @@ function readOperands(step: NativeStep): Operands {
   };
 }
 
-/** The problem of a step, and the launches it starts with. */
+/** The problem of a step, and the launches it starts with: the queries of a mask are sorted. */
 function readProblem(
   step: NativeStep,
-  operands: Operands,
+  { q, k, v, mask }: Operands,
   context: LoweringContext,
 ): { problem: Problem; launches: Launch[] } {
   const { mode, scale } = step.node.attributes;
-  const { q, k, v, mask } = operands;
   const sizes = linearAttentionSizes(q, k, v);
-  const sorted = mask && sortQueries(mask, sizes, context);
-  return {
-    problem: {
-      context,
-      sizes,
-      mode: mode as LinearAttentionMode,
-      scale: scale as number,
-      order: sorted && sorted.order,
-    },
-    launches: sorted ? [sorted.launch] : [],
+  const { queries, keys } = sizes;
+  const problem: Problem = {
+    context,
+    sizes,
+    mode: mode as LinearAttentionMode,
+    scale: scale as number,
+    order: mask ? [queries, queries, keys + 2].map((n) => context.workspace(n * 4)) : [],
   };
+  const launches: Launch[] = [];
+  if (mask) {
+    const words = [...viewWords(mask, 1), ...problem.order.map(addressOrNone), queries, keys];
+    const name = `linear attention order ${queries}`;
+    launches.push(launchOf(name, orderCode(), words, 1, 4 * (queries + keys)));
+  }
+  return { problem, launches };
 }
 
 /** Sizes for which code is made; nothing is computed where there are none. */
@@ -339,22 +208,20 @@ export const cumulativeLinearAttentionKernel: NativeKernel = {
     if (sizes.batch === 0) return [];
     const isStep = sizes.queries === 1 && sizes.keys === 1 && mode !== "mask";
     if (isStep && state && finalState !== null) {
-      return [decode(problem, { ...operands, state }, output, finalState)];
+      return [decode(problem, [q, k, v, state], [output, finalState])];
     }
-    return [
-      ...launches,
-      scan(problem, {
-        direction: "forward",
-        rows: q,
-        keys: k,
-        values: v,
-        state,
-        transposed: false,
-        scaled: "rows",
-        output,
-        finalState,
-      }),
-    ];
+    const own: Scan = {
+      direction: "forward",
+      rows: q,
+      keys: k,
+      values: v,
+      state,
+      transposed: false,
+      scaled: 0,
+      output,
+      finalState,
+    };
+    return [...launches, scan(problem, [own], blocksOf(problem, own))];
   },
 };
 
@@ -375,40 +242,50 @@ export const cumulativeLinearAttentionBackwardKernel: NativeKernel = {
     const { problem, launches } = readProblem(step, operands, context);
     if (problem.sizes.batch === 0) return [];
     const [dq = null, dk = null, dv = null, dstate = null] = step.outputs;
+    const scans: Scan[] = [];
     if (dq !== null) {
-      const inputs = { rows: dy, keys: v, values: k, state, transposed: true } as const;
-      const rest = { direction: "forward", scaled: "rows", finalState: null } as const;
-      launches.push(scan(problem, { ...inputs, ...rest, output: dq }));
+      scans.push({
+        direction: "forward",
+        rows: dy,
+        keys: v,
+        values: k,
+        state,
+        transposed: true,
+        scaled: 0,
+        output: dq,
+        finalState: null,
+      });
     }
     const reverse = { direction: "reverse", state: dfinal } as const;
-    const keyInputs: ScanInputs = {
-      ...reverse,
-      rows: v,
-      keys: dy,
-      values: q,
-      transposed: true,
-      scaled: "values",
-      output: dk ?? context.workspace(outputBytes(v, q)),
-      finalState: null,
-    };
-    const valueInputs: ScanInputs = {
-      ...reverse,
-      rows: k,
-      keys: q,
-      values: dy,
-      transposed: false,
-      scaled: "keys",
-      output: dv ?? context.workspace(outputBytes(k, dy)),
-      finalState: dstate,
-    };
-    const needsKeys = dk !== null;
-    const needsValues = dv !== null || dstate !== null;
-    const isWhole = [keyInputs, valueInputs].every((inputs) => blocksOf(problem, inputs) === 1);
-    if (needsKeys && needsValues && isWhole) {
-      return [...launches, scanPair(problem, valueInputs, keyInputs)];
+    if (dv !== null || dstate !== null) {
+      scans.push({
+        ...reverse,
+        rows: k,
+        keys: q,
+        values: dy,
+        transposed: false,
+        scaled: 1,
+        output: dv ?? context.workspace(outputBytes(k, dy)),
+        finalState: dstate,
+      });
     }
-    if (needsKeys) launches.push(scan(problem, keyInputs));
-    if (needsValues) launches.push(scan(problem, valueInputs));
-    return launches;
+    if (dk !== null) {
+      scans.push({
+        ...reverse,
+        rows: v,
+        keys: dy,
+        values: q,
+        transposed: true,
+        scaled: 2,
+        output: dk,
+        finalState: null,
+      });
+    }
+    const pair = scans.filter(({ direction }) => direction === "reverse");
+    const isPair = pair.length > 1 && pair.every((own) => blocksOf(problem, own) === 1);
+    for (const own of isPair ? scans.slice(0, -2) : scans) {
+      launches.push(scan(problem, [own], blocksOf(problem, own)));
+    }
+    return isPair ? [...launches, scan(problem, pair, 1)] : launches;
   },
 };

@@ -8,49 +8,35 @@
  * - `starts`: for c = 0 … keys + 1, how many queries see fewer than c keys
  */
 
-import { i32, type I32, kernelSignature, type Local } from "../../assembler/index.js";
+import { i32, type I32 } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
+import { WordReader } from "../arguments.js";
+import { entryAt, integers, kernelCode, limit } from "../code.js";
 
-/** The argument words of the sort: addresses, the mask's stride in bytes, and two lengths. */
-export const orderArguments = [
-  "mask",
-  "stride",
-  "order",
-  "counts",
-  "starts",
-  "queries",
-  "keys",
-] as const;
-
-/** The code of the sort; it is one work item. */
-export const orderCode: KernelCode = {
-  key: "linear-attention/order",
-  emit: (module) => {
-    module.function("linear-attention/order", kernelSignature, (f, args) => {
-      const word = (name: (typeof orderArguments)[number]): Local<I32> =>
-        f.let<I32>(i32.load(args, orderArguments.indexOf(name) * 4));
-      const [mask, stride, order, counts] = [
-        word("mask"),
-        word("stride"),
-        word("order"),
-        word("counts"),
-      ];
-      const [starts, queries, keys] = [word("starts"), word("queries"), word("keys")];
-      const [query, from, count] = [f.local(i32), f.local(i32), f.local(i32)];
-      const [at, position] = [f.local(i32), f.local(i32)];
-      const last = f.let(keys.subtract(1));
+/**
+ * The code of the sort; it is one work item. Its words: the mask and its stride in bytes, order, counts,
+ * starts, and the numbers of queries and keys.
+ */
+export const orderCode = (): KernelCode =>
+  kernelCode("linear-attention/order", ({ f }, words) => {
+    const [mask, stride, order, counts, starts, queries, keys] = new WordReader(f, words).words(7);
+    const [query, from, count, at, position] = integers(f, 5);
+    return () => {
       const start = (offset = 0): I32 => i32.load(at, offset);
-      const seen = (): void => {
-        f.set<I32>(count, i32.load(from));
-        f.set<I32>(count, count.minimum(last).add(1));
-        f.set<I32>(count, count.maximum(0));
-        f.set<I32>(at, starts.add(count.shiftLeft(2)));
-        f.increment(from, stride);
+      const eachQuery = (body: () => void): void => {
+        f.set<I32>(from, mask);
+        f.for(query, 0, queries, 1, () => {
+          // The last key is limited before 1 is added, which may overflow.
+          f.set<I32>(count, i32.load(from));
+          f.set<I32>(count, count.minimum(keys));
+          limit(f, count, count.add(1), keys);
+          f.set<I32>(at, entryAt(starts, count));
+          body();
+          f.increment(from, stride);
+        });
       };
       f.memoryFill(starts, 0, keys.add(2).shiftLeft(2));
-      f.set<I32>(from, mask);
-      f.for(query, 0, queries, 1, () => {
-        seen();
+      eachQuery(() => {
         f.storeI32(at, start(4).add(1), 4);
       });
       f.set<I32>(at, starts);
@@ -60,9 +46,7 @@ export const orderCode: KernelCode = {
       });
       f.storeI32(at, queries, 4);
       // Each start moves on as queries take their places, and so becomes the next one.
-      f.set<I32>(from, mask);
-      f.for(query, 0, queries, 1, () => {
-        seen();
+      eachQuery(() => {
         f.set<I32>(position, start().shiftLeft(2));
         f.storeI32(at, start().add(1));
         f.storeI32(order.add(position), query);
@@ -70,6 +54,5 @@ export const orderCode: KernelCode = {
       });
       f.memoryCopy(starts.add(4), starts, keys.add(1).shiftLeft(2));
       f.storeI32(starts, 0);
-    });
-  },
-};
+    };
+  });

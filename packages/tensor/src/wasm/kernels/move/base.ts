@@ -5,7 +5,7 @@ import type { NativeStep } from "../../../plan/schedule.js";
 import { bytesPerElement } from "../../../tensor/dtype.js";
 import { sizeOf } from "../../../tensor/shape.js";
 import type { Launch } from "../../launch.js";
-import { copyAll } from "./copy.js";
+import { copyAll } from "./walk.js";
 import { fillWithZeros } from "./fill.js";
 
 /** Whether a value is a constant 0 spread over a shape, as the base of a gradient is. */

@@ -1,27 +1,21 @@
-/** Joining tensors along an axis: one window copy for each. */
+/** Joining tensors along an axis: one walk for each. */
 
 import { stridesOf } from "../../../tensor/shape.js";
 import type { NativeKernel } from "../../native.js";
-import { copyWindow, isCopyable } from "./copy.js";
+import { isCopyable, walkLaunch } from "./walk.js";
 
 /** The kernel of `concatenate`. */
 export const concatenateKernel: NativeKernel = {
   op: "concatenate",
   acceptsView: (_node, _input, view) => isCopyable(view),
-  lower: ({ node, inputs, outputs: [target] }) => {
+  lower: ({ node, inputs, outputs: [buffer] }) => {
     const axis = node.attributes.axis as number;
-    const targetStrides = stridesOf(node.outputs[0]!.shape);
+    const strides = stridesOf(node.outputs[0]!.shape);
     let start = 0;
     return inputs.flatMap((source) => {
-      const targetOffset = start * targetStrides[axis]!;
+      const offset = start * strides[axis]!;
       start += source.shape[axis]!;
-      return copyWindow({
-        name: "concatenate",
-        source,
-        target: target!,
-        targetOffset,
-        targetStrides,
-      });
+      return walkLaunch("concatenate", source, { buffer: buffer!, strides, offset });
     });
   },
 };

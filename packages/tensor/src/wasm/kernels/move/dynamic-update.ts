@@ -6,7 +6,7 @@ import { sizeOf, stridesOf } from "../../../tensor/shape.js";
 import type { Launch } from "../../launch.js";
 import type { NativeKernel } from "../../native.js";
 import { copyBase } from "./base.js";
-import { copyAll, copyWindow, isCopyable } from "./copy.js";
+import { copyAll, isCopyable, walkLaunch } from "./walk.js";
 
 /** The kernel of `dynamicUpdate`. Where the output is the input's buffer, only the window is written. */
 export const dynamicUpdateKernel: NativeKernel = {
@@ -19,31 +19,29 @@ export const dynamicUpdateKernel: NativeKernel = {
       outputs: [target],
     } = step;
     const axis = node.attributes.axis as number;
-    const targetStrides = stridesOf(x!.shape);
+    const strides = stridesOf(x!.shape);
     const copies: Launch[] = [];
     // What is read may be a view of what is written: then it is read first.
-    const [source, position] = step.inputs.slice(1).map((operand) => {
-      if (operand.buffer !== target) return operand;
-      const buffer = context.workspace(sizeOf(operand.shape) * bytesPerElement(operand.dtype));
-      copies.push(...copyAll("dynamicUpdate source", operand, buffer));
-      return { ...operand, buffer, offset: 0, strides: stridesOf(operand.shape) };
+    const [source, operand] = step.inputs.slice(1).map((own) => {
+      if (own.buffer !== target) return own;
+      const buffer = context.workspace(sizeOf(own.shape) * bytesPerElement(own.dtype));
+      copies.push(...copyAll("dynamicUpdate source", own, buffer));
+      return { ...own, buffer, offset: 0, strides: stridesOf(own.shape) };
     }) as [Operand, Operand];
     return [
       ...copies,
       ...copyBase(step),
-      ...copyWindow({
-        name: "dynamicUpdate",
+      ...walkLaunch(
+        "dynamicUpdate",
         source,
-        target: target!,
-        targetOffset: 0,
-        targetStrides,
-        start: {
-          position,
-          limit: x!.shape[axis]! - source.shape[axis]!,
+        { buffer: target!, strides },
+        {
+          operand,
           moves: "target",
-          stride: targetStrides[axis]!,
+          stride: strides[axis]!,
+          last: x!.shape[axis]! - source.shape[axis]!,
         },
-      }),
+      ),
     ];
   },
 };
