@@ -118,7 +118,7 @@ describe("what goes wrong is told in a sentence", () => {
     const lost = await webgpu({ device: own });
     setDevice(lost);
     const x = await tensor([1, 2, 3]).add(1).realize();
-    (own).destroy();
+    own.destroy();
     const error: unknown = await x.data().catch((reason: unknown) => reason);
     setDevice(device);
     expect(XError.isInstance(error) && error.code).toBe("device");

@@ -128,8 +128,7 @@ export class GpuRuntime {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const rest = bytes.byteLength & 3;
     if (rest === 0) {
-      if (bytes.byteLength > 0)
-        this.device.queue.writeBuffer(buffer, 0, bytes);
+      if (bytes.byteLength > 0) this.device.queue.writeBuffer(buffer, 0, bytes);
       return;
     }
     const padded = new Uint8Array(bytes.byteLength + 4 - rest);
