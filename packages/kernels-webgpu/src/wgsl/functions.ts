@@ -10,7 +10,7 @@ import type { ScalarFunction } from "@x/tensor/device";
 import { type HelperName, Helpers } from "./functions-helpers.js";
 import { literal } from "./functions-text.js";
 
-export { type HelperName, Helpers };
+export { Helpers };
 
 /** The types of WGSL in which arithmetic happens. */
 export type WgslType = "f32" | "i32" | "u32" | "bool";
