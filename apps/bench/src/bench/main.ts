@@ -3,7 +3,7 @@
 import { Argument, Command, InvalidArgumentError } from "commander";
 import { writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
-import { peerNames, type PeerName } from "./peers/open.js";
+import { availablePeerNames, peerNames, type PeerName } from "./peers/open.js";
 import { formatSuite, type SuiteResult } from "./report.js";
 import { soak, type SoakOptions } from "./soak.js";
 import { attention } from "./suites/attention.js";
@@ -98,7 +98,7 @@ const program = new Command("bench")
     new Argument("[suite]", "what to time").choices([...Object.keys(suites), "all"]).default("all"),
   )
   .option("--peers <names>", `libraries to compare with: ${peerNames.join(", ")}`, parsePeers, [
-    ...peerNames,
+    ...availablePeerNames,
   ])
   .option("--quick", "fewer sizes, less time", false)
   .option(...threads)

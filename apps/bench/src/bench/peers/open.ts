@@ -3,10 +3,18 @@
 import type { Peer } from "./peer.js";
 
 /** Names as `--peers` takes them. */
-export const peerNames = ["ours", "jax", "tfjs", "ort-web", "ort-node"] as const;
+export const peerNames = ["ours", "ours-256", "jax", "tfjs", "ort-web", "ort-node"] as const;
 
 /** A library's name. */
 export type PeerName = (typeof peerNames)[number];
+
+/** Our own library at its settings; `ours-256` is with `enableRevectorization()`, for Node ≥ 24. */
+export const ourNames: readonly PeerName[] = ["ours", "ours-256"];
+
+/** Those that this runtime can load. */
+export const availablePeerNames: readonly PeerName[] = peerNames.filter(
+  (name) => name !== "ours-256" || Number(process.versions.node.split(".")[0]) >= 24,
+);
 
 /**
  * Those that run native code. They are marks rather than competitors, and their threads spin after
@@ -19,6 +27,8 @@ export async function openPeer(name: PeerName, threads: number): Promise<Peer> {
   switch (name) {
     case "ours":
       return (await import("./ours.js")).ours(threads);
+    case "ours-256":
+      return (await import("./ours.js")).ours256(threads);
     case "jax":
       return (await import("./jax.js")).jax();
     case "tfjs":

@@ -2,6 +2,7 @@
 
 import {
   cumulativeLinearAttention,
+  enableRevectorization,
   fromData,
   getDevice,
   layerNorm,
@@ -110,6 +111,12 @@ export function ours(threads: number): Peer {
       };
     },
   };
+}
+
+/** The same with 256-bit operations, which V8 has to be asked for. */
+export function ours256(threads: number): Peer {
+  enableRevectorization();
+  return ours(threads);
 }
 
 function describeDevice(): string {

@@ -2,7 +2,7 @@
 
 import { measure, type Effort } from "../measure.js";
 import { formatTask, inputShapes, type Task } from "../peers/peer.js";
-import { nativePeerNames, type PeerName } from "../peers/open.js";
+import { nativePeerNames, ourNames, type PeerName } from "../peers/open.js";
 import { RemotePeer } from "../peers/remote.js";
 import type { Entry, Row } from "../report.js";
 
@@ -136,10 +136,15 @@ function largestDifference(actual: Float32Array, expected: Float32Array): number
 /** Those that ours is judged by. */
 export const wasmPeers: readonly PeerName[] = ["jax", "tfjs", "ort-web"];
 
-/** How many times faster ours is than the fastest of `names` in a row. */
-export function advantage(row: Row, names: readonly string[]): number {
-  const median = ({ sample }: Entry): number => sample?.median ?? NaN;
-  const others = row.entries.filter(({ name }) => names.includes(name));
-  if (others.length === 0) return NaN;
-  return Math.min(...others.map(median)) / median(row.entries[0]!);
+/** How many times faster ours at its best setting is than the fastest of `names` in a row. */
+export function advantage(
+  row: Row,
+  names: readonly string[],
+  ours: readonly string[] = ourNames,
+): number {
+  const fastest = (among: readonly string[]): number => {
+    const found = row.entries.filter(({ name }) => among.includes(name));
+    return found.length === 0 ? NaN : Math.min(...found.map(({ sample }) => sample?.median ?? NaN));
+  };
+  return fastest(names) / fastest(ours);
 }
