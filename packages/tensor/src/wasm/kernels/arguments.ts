@@ -30,16 +30,6 @@ export function argumentWords<const N extends ArgumentNames>(
   });
 }
 
-/** Reads all words into locals. */
-export function readArguments<const N extends ArgumentNames>(
-  f: FunctionBuilder,
-  address: I32,
-  names: N,
-): Record<N[number], Local<I32>> {
-  const entries = names.map((name, i) => [name, f.let(i32.load(address, 4 * i))] as const);
-  return Object.fromEntries(entries) as Record<N[number], Local<I32>>;
-}
-
 /** The offset of one word in bytes, for those that are not read as integers. */
 export function argumentOffset<const N extends ArgumentNames>(names: N, name: N[number]): number {
   return 4 * names.indexOf(name);

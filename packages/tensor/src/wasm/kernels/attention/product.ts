@@ -13,6 +13,7 @@ import {
   f32x4,
   i32,
   type I32,
+  type Local,
   type ModuleBuilder,
   v128,
   type V128,
@@ -52,69 +53,65 @@ function productFunction(module: ModuleBuilder, spec: ProductSpec): Routine {
     (f, left, right, output, rows, columns, depth, lows, highs, factors) => {
       const sums = Array.from({ length: tileRows }, () => vectors(f, 2));
       const numbers = vectors(f, 2);
-      const [row, column, low, high, steps] = integers(f, 5);
-      const [leftStart, rightStart, to, leftAt, rightAt] = integers(f, 5);
+      const [row, column, low, high, bytes] = integers(f, 5);
+      const [leftStart, rightStart, outputStart] = integers(f, 3);
+      const [leftAt, rightAt, end, to] = integers(f, 4);
       const splat = f.local(v128);
-      f.set<I32>(high, columns);
+      const each = (
+        body: (sum: Local<V128>, offset: number, r: number, i: number) => void,
+      ): void => {
+        sums.forEach((own, r) => {
+          own.forEach((sum, i) => {
+            body(sum, r * outputBytes + i * 16, r, i);
+          });
+        });
+      };
+      const tile = (): void => {
+        f.set<I32>(to, outputStart.add(column));
+        each((sum, offset, r) => {
+          const old = v128.load(to, offset);
+          const factor = v128.load32Splat(entryAt(factors, row), r * 4);
+          const first = { zero: v128.zero(), output: old, scaled: f32x4.multiply(old, factor) };
+          f.set<V128>(sum, first[start]);
+        });
+        f.set<I32>(leftAt, leftStart);
+        f.set<I32>(rightAt, rightStart.add(column));
+        f.set<I32>(end, rightAt.add(bytes));
+        // One step a turn: unrolled, Node 20 moves the multiplications away from their additions and
+        // spills what is in between; newer engines do not care.
+        f.doWhile(() => {
+          numbers.forEach((vector, i) => {
+            f.set<V128>(vector, v128.load(rightAt, i * 16));
+          });
+          each((sum, _, r, i) => {
+            if (i === 0) f.set<V128>(splat, v128.load32Splat(leftAt, r * leftBytes));
+            f.set<V128>(sum, module.madd(splat, numbers[i]!, sum));
+          });
+          f.increment(leftAt, step);
+          f.increment(rightAt, rightBytes);
+        }, rightAt.notEqual(end));
+        each((sum, offset) => {
+          f.storeV128(to, sum, offset);
+        });
+      };
       f.for(row, 0, rows, tileRows, () => {
         f.set<I32>(leftStart, left.add(row.multiply(leftBytes)));
         f.set<I32>(rightStart, right);
+        f.set<I32>(outputStart, output.add(row.multiply(outputBytes)));
+        let [from, until, steps]: [I32, I32, I32] = [i32.const(0), columns, depth];
         if (limits) {
           f.set<I32>(low, entry(lows, row));
           f.set<I32>(high, entry(highs, row, tileRows - 1));
+          if (limits === "columns") [from, until] = [low.and(-tileColumns), high];
+          else {
+            f.increment(leftStart, low.multiply(step));
+            f.increment(rightStart, low.multiply(rightBytes));
+            steps = high.subtract(low);
+            until = high.greater(low).select<I32>(columns, from);
+          }
         }
-        if (limits === "depth") {
-          f.increment(leftStart, low.multiply(step));
-          f.increment(rightStart, low.multiply(rightBytes));
-          f.set<I32>(steps, high.subtract(low).multiply(rightBytes));
-          f.set<I32>(low, i32.const(0));
-          f.set<I32>(high, columns);
-        } else f.set<I32>(steps, depth.multiply(rightBytes));
-        f.for(
-          column,
-          low.and(-tileColumns).shiftLeft(2),
-          high.shiftLeft(2),
-          tileColumns * 4,
-          () => {
-            f.set<I32>(to, output.add(row.multiply(outputBytes)).add(column));
-            sums.forEach((own, r) => {
-              if (start === "scaled")
-                f.set<V128>(splat, v128.load32Splat(entryAt(factors, row), r * 4));
-              own.forEach((sum, i) => {
-                const old = v128.load(to, r * outputBytes + i * 16);
-                f.set<V128>(
-                  sum,
-                  start === "zero"
-                    ? v128.zero()
-                    : start === "output"
-                      ? old
-                      : f32x4.multiply(old, splat),
-                );
-              });
-            });
-            f.set<I32>(leftAt, leftStart);
-            f.set<I32>(rightAt, rightStart.add(column));
-            // One step a turn: unrolled, Node 20 moves the multiplications away from their additions and
-            // spills what is in between; newer engines do not care.
-            f.forAddress(rightAt, rightAt, rightAt.add(steps), rightBytes, () => {
-              numbers.forEach((vector, i) => {
-                f.set<V128>(vector, v128.load(rightAt, i * 16));
-              });
-              sums.forEach((own, r) => {
-                f.set<V128>(splat, v128.load32Splat(leftAt, r * leftBytes));
-                own.forEach((sum, i) => {
-                  f.set<V128>(sum, module.madd(splat, numbers[i]!, sum));
-                });
-              });
-              f.increment(leftAt, step);
-            });
-            sums.forEach((own, r) => {
-              own.forEach((sum, i) => {
-                f.storeV128(to, sum, r * outputBytes + i * 16);
-              });
-            });
-          },
-        );
+        f.set<I32>(bytes, steps.multiply(rightBytes));
+        f.for(column, from.shiftLeft(2), until.shiftLeft(2), tileColumns * 4, tile);
       });
     },
   );

@@ -61,7 +61,7 @@ function walkCode(spec: WalkSpec): KernelCode {
     const read = new WordReader(f, words);
     const [block, pieceBytes, pieces, lanes, groupSize, groups] = read.words(6);
     const [ranges, rangeSize, along, last, stride] = read.words(5);
-    const [target, targetLane, targetAlong] = read.words(3);
+    const [target, targetLane] = read.words(2);
     const [source, sourceLane, sourceAlong] = read.words(3);
     const [index, indexLane, indexAlong] = read.words(3);
     const place = f.local(i32);
@@ -131,7 +131,7 @@ function walkCode(spec: WalkSpec): KernelCode {
         walk(from, count, steps, body);
       };
       const overAxis: Loop = (from, body) => {
-        walk(from, along, used([targetAlong, sourceAlong, indexAlong]), body);
+        walk(from, along, [i32.const(0), sourceAlong, indexAlong], body);
       };
       if (moves === "target" && isIndexed) f.increment(start[0]!, firstPlace.multiply(stride));
       if (order === null) overLanes(start, move);
@@ -212,7 +212,7 @@ export function walkLaunch(
   const words = [
     ...[block, pieceBytes, pieces, lanes, groupSize, groups, ranges, rangeSize, along],
     ...[places - 1, (index?.stride ?? 0) * elementBytes],
-    ...[addressOfBuffer(target.buffer, (target.offset ?? 0) * elementBytes), lane[0]!, step[0]!],
+    ...[addressOfBuffer(target.buffer, (target.offset ?? 0) * elementBytes), lane[0]!],
     ...[addressOf(source), lane[1]!, step[1]!],
     ...[index ? addressOf(index.operand) : 0, lane[2] ?? 0, step[2] ?? 0],
     ...loopWords(outer),

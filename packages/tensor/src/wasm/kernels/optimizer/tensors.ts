@@ -5,18 +5,12 @@
 
 import type { Attributes, Node } from "../../../graph/node.js";
 import { sizeOf } from "../../../tensor/shape.js";
-import { i32, type I32, kernelSignature, v128, type V128 } from "../../assembler/index.js";
-import type { KernelCode, LaunchArgument } from "../../launch.js";
+import { i32, type I32, v128, type V128 } from "../../assembler/index.js";
+import type { KernelCode } from "../../launch.js";
 import type { MathContext } from "../../math/index.js";
 import type { NativeKernel } from "../../native.js";
-import {
-  addressOf,
-  addressOfBuffer,
-  argumentWords,
-  endOfArguments,
-  integerArgument,
-  readArguments,
-} from "../arguments.js";
+import { addressOf, addressOfBuffer, launchOf, type Word, WordReader } from "../arguments.js";
+import { kernelCode, smaller } from "../code.js";
 import { rowSweep } from "../rows/sweep.js";
 
 /** What is done to the elements of one parameter. */
@@ -39,52 +33,48 @@ export interface TensorUpdate {
   ) => readonly V128[];
 }
 
-const names = ["numbers", "total"] as const;
-
 const pieceElements = 1 << 13;
 
-// Behind the words: for each tensor where it starts, its inputs and its outputs; then the total.
+// Words: the numbers and the total; then for each tensor where it starts, its inputs and its outputs;
+// then the total again. An item is a piece.
 function codeOf(definition: TensorUpdate, attributes: Attributes): KernelCode {
   const { op, flags, numbers, states } = definition;
   const key = ["optimizer", op, ...flags.filter((flag) => attributes[flag] === true)].join("/");
   const [inputs, outputs] = [states + 2, states + 1];
   const entryBytes = 4 * (1 + inputs + outputs);
-  return {
-    key,
-    emit: (module) => {
-      module.function(key, kernelSignature, (f, address, begin, end) => {
-        const c = { module, f };
-        const a = readArguments(f, address, names);
-        const values = Array.from({ length: numbers }, (_, i) =>
-          f.let(v128.load32Splat(a.numbers, 4 * i)),
+  return kernelCode(key, (c, words) => {
+    const { f } = c;
+    const read = new WordReader(f, words);
+    const [address, total] = read.words(2);
+    const values = Array.from({ length: numbers }, (_, i) =>
+      f.let<V128>(v128.load32Splat(address, 4 * i)),
+    );
+    const entry = f.let(read.address);
+    const next = f.let(i32.load(entry, entryBytes));
+    return (item) => {
+      const at = f.let(item.multiply(pieceElements));
+      const stop = smaller(f, at.add(pieceElements), total);
+      f.while(at.less(stop), () => {
+        f.while(next.lessEqual(at), () => {
+          f.increment(entry, entryBytes);
+          f.set<I32>(next, i32.load(entry, entryBytes));
+        });
+        const end = smaller(f, next, stop);
+        const offset = f.let(at.subtract(i32.load(entry)).shiftLeft(2));
+        const pointers = Array.from({ length: inputs + outputs }, (_, i): I32 =>
+          f.let(i32.load(entry, 4 + 4 * i).add(offset)),
         );
-        const at = f.let(begin.multiply(pieceElements));
-        const stop = f.let(end.multiply(pieceElements));
-        f.set(stop, stop.minimum(a.total));
-        const entry = f.let(endOfArguments(names, address));
-        f.while(i32.load(entry, entryBytes).lessEqual(at), () => {
-          f.increment(entry, entryBytes);
-        });
-        f.while(at.less(stop), () => {
-          const next = f.let(i32.load(entry, entryBytes));
-          f.set(next, next.minimum(stop));
-          const offset = f.let(at.subtract(i32.load(entry)).shiftLeft(2));
-          const pointers = Array.from({ length: inputs + outputs }, (_, i): I32 =>
-            f.let(i32.load(entry, 4 + 4 * i).add(offset)),
-          );
-          rowSweep(f, next.subtract(at), 2).over(pointers, (lanes) => {
-            const elements = Array.from({ length: inputs }, (_, i) => f.let(lanes.load(i)));
-            const results = definition.update(c, values, elements, attributes);
-            results.forEach((result, i) => {
-              lanes.store(inputs + i, result);
-            });
+        rowSweep(f, end.subtract(at), 2).over(pointers, (lanes) => {
+          const elements = Array.from({ length: inputs }, (_, i) => f.let(lanes.load(i)));
+          const results = definition.update(c, values, elements, attributes);
+          results.forEach((result, i) => {
+            lanes.store(inputs + i, result);
           });
-          f.set(at, next);
-          f.increment(entry, entryBytes);
         });
+        f.set<I32>(at, end);
       });
-    },
-  };
+    };
+  });
 }
 
 const isFloat32 = (node: Node): boolean =>
@@ -99,41 +89,21 @@ export function updateKernel(definition: TensorUpdate): NativeKernel {
     supports: isFloat32,
     lower: ({ node, inputs, outputs }, context) => {
       const [numbers, ...tensors] = inputs;
-      const table: LaunchArgument[] = [];
-      const writes: number[] = [];
+      const table: Word[] = [];
       let total = 0;
       for (let i = 0; i * inputCount < tensors.length; i++) {
         const own = tensors.slice(i * inputCount, (i + 1) * inputCount);
         const size = sizeOf(own[0]!.shape);
-        const results = Array.from(
-          { length: outputCount },
-          (_, k) => outputs[i * outputCount + k] ?? context.workspace(size * 4),
-        );
-        writes.push(...results);
-        table.push(
-          integerArgument(total),
-          ...own.map(addressOf),
-          ...results.map((buffer) => addressOfBuffer(buffer)),
-        );
+        table.push(total, ...own.map(addressOf));
+        for (let k = 0; k < outputCount; k++) {
+          const result = outputs[i * outputCount + k] ?? context.workspace(size * 4);
+          table.push(addressOfBuffer(result));
+        }
         total += size;
       }
-      return [
-        {
-          name: op,
-          code: codeOf(definition, node.attributes),
-          arguments: [
-            ...argumentWords(names, { numbers: addressOf(numbers!), total }),
-            ...table,
-            integerArgument(total),
-          ],
-          items: Math.ceil(total / pieceElements),
-          grain: 1,
-          scratchBytes: 0,
-          reads: inputs.map((input) => input.buffer),
-          writes,
-          work: total * work,
-        },
-      ];
+      const words = [addressOf(numbers!), total, ...table, total];
+      const items = Math.ceil(total / pieceElements);
+      return [launchOf(op, codeOf(definition, node.attributes), words, items, total * work)];
     },
   };
 }

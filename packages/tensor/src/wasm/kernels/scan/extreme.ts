@@ -4,87 +4,40 @@
  */
 
 import type { DType } from "../../../tensor/dtype.js";
-import {
-  f32,
-  type F32,
-  f32x4,
-  i32,
-  type I32,
-  i32x4,
-  v128,
-  type V128,
-} from "../../assembler/index.js";
+import { f32x4, i32x4, v128, type V128 } from "../../assembler/index.js";
 import type { NativeKernel } from "../../native.js";
 import { hasDenseBlocks } from "../strided.js";
 import { scanLaunch, type ScanProgram } from "./lanes.js";
 
-type Reaches = "float" | "signed" | "unsigned";
-
-function kindOf(dtype: DType): Reaches {
-  if (dtype === "float32") return "float";
-  return dtype === "uint32" ? "unsigned" : "signed";
-}
-
-/** Whether integer `x` takes the place of `extreme`. */
-function takesPlace(kind: Reaches, isMax: boolean, x: I32, extreme: I32): I32 {
+/** Which elements `x` take the place of `extreme`. */
+function takePlaces(dtype: DType, isMax: boolean, x: V128, extreme: V128): V128 {
   const [a, b] = isMax ? [x, extreme] : [extreme, x];
-  return kind === "signed" ? a.greaterEqual(b) : a.greaterEqualUnsigned(b);
+  if (dtype === "float32") return f32x4.greaterEqual(a, b).or(f32x4.notEqual(x, x));
+  return dtype === "uint32" ? i32x4.greaterEqualUnsigned(a, b) : i32x4.greaterEqual(a, b);
 }
 
-/** The same for floats. */
-function floatTakesPlace(isMax: boolean, x: F32, extreme: F32): I32 {
-  return (isMax ? x.greaterEqual(extreme) : x.lessEqual(extreme)).or(x.notEqual(x));
-}
-
-/** The same for vectors of either, as a mask. */
-function takePlaces(kind: Reaches, isMax: boolean, x: V128, extreme: V128): V128 {
-  if (kind === "float") {
-    const reaches = isMax ? f32x4.greaterEqual(x, extreme) : f32x4.lessEqual(x, extreme);
-    return reaches.or(f32x4.notEqual(x, x));
-  }
-  const [a, b] = isMax ? [x, extreme] : [extreme, x];
-  return kind === "signed" ? i32x4.greaterEqual(a, b) : i32x4.greaterEqualUnsigned(a, b);
-}
-
-function extremeProgram(kind: Reaches, isMax: boolean, reads: string): ScanProgram {
-  const [hasValues, hasIndices] = [reads.includes("v"), reads.includes("i")];
+function extremeProgram(dtype: DType, isMax: boolean, outputs: string): ScanProgram {
   return {
-    name: `${isMax ? "max" : "min"}/${kind}/${reads}`,
-    start: ({ f }, vectors) => {
-      if (vectors === 0) {
-        // A branch, because it is seldom taken or nearly always: choosing both ways is slower.
-        const place = f.letI32(0);
-        const [number, float] = [f.local(i32), f.local(f32)];
-        return ({ x, values, indices, index }) => {
-          const isFloat = kind === "float";
-          const element = f.let(i32.load(x));
-          const takes = isFloat
-            ? floatTakesPlace(isMax, f32.reinterpret(element), float)
-            : takesPlace(kind, isMax, element, number);
-          f.if(takes.or(index.isZero()), () => {
-            if (isFloat) f.set(float, f32.reinterpret(element));
-            else f.set(number, element);
-            f.set(place, index);
-          });
-          if (hasValues && isFloat) f.storeF32(values, float);
-          else if (hasValues) f.storeI32(values, number);
-          if (hasIndices) f.storeI32(indices, place);
-        };
-      }
-      const extremes = Array.from({ length: vectors }, () => f.let(v128.zero()));
+    name: `${isMax ? "max" : "min"}/${dtype}/${outputs}`,
+    start: ({ f }, parts, isSingle) => {
+      const extremes = Array.from({ length: parts }, () => f.let(v128.zero()));
       const places = extremes.map(() => f.let(v128.zero()));
-      return ({ x, values, indices, index }) => {
+      return ({ index, load, storeValue, storeIndex }) => {
         const here = f.let(i32x4.splat(index));
         const isFirst = f.let(i32x4.equal(here, v128.zero()));
         extremes.forEach((extreme, part) => {
-          const element = f.let(v128.load(x, 16 * part));
-          const takes = f.let(takePlaces(kind, isMax, element, extreme).or(isFirst));
-          f.set(extreme, v128.bitselect(element, extreme, takes));
-          if (hasValues) f.storeV128(values, extreme, 16 * part);
-          if (!hasIndices) return;
           const place = places[part]!;
-          f.set(place, v128.bitselect(here, place, takes));
-          f.storeV128(indices, place, 16 * part);
+          const element = f.let(load(part));
+          const takes = f.let(takePlaces(dtype, isMax, element, extreme).or(isFirst));
+          const take = (choose: (a: V128, b: V128) => V128): void => {
+            f.set(extreme, choose(element, extreme));
+            f.set(place, choose(here, place));
+          };
+          // For one lane a branch, because it is seldom taken or nearly always: choosing is slower.
+          if (isSingle) f.if(takes.anyTrue(), () => take((a) => a));
+          else take((a, b) => v128.bitselect(a, b, takes));
+          if (outputs.includes("v")) storeValue(extreme, part);
+          if (outputs.includes("i")) storeIndex(place, part);
         });
       };
     },
@@ -97,8 +50,8 @@ function extremeKernel(op: string, isMax: boolean): NativeKernel {
     acceptsView: (node, _, view) => hasDenseBlocks(view, node.attributes.axis as number),
     lower: (step) => {
       const [values = null, indices = null] = step.outputs;
-      const reads = `${values === null ? "" : "v"}${indices === null ? "" : "i"}`;
-      const program = extremeProgram(kindOf(step.inputs[0]!.dtype), isMax, reads);
+      const outputs = `${values === null ? "" : "v"}${indices === null ? "" : "i"}`;
+      const program = extremeProgram(step.inputs[0]!.dtype, isMax, outputs);
       return [scanLaunch(step, program, values, indices)];
     },
   };

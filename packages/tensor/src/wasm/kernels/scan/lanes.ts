@@ -5,106 +5,85 @@
 
 import type { NativeStep } from "../../../plan/schedule.js";
 import { sizeOf } from "../../../tensor/shape.js";
-import { i32, type I32, kernelSignature, type Local } from "../../assembler/index.js";
-import type { KernelCode, Launch } from "../../launch.js";
+import { type I32, type Local, v128, type V128 } from "../../assembler/index.js";
+import type { KernelCode } from "../../launch.js";
+import type { Launch } from "../../launch.js";
 import type { MathContext } from "../../math/index.js";
-import {
-  addressOf,
-  addressOfBuffer,
-  argumentWords,
-  endOfArguments,
-  integerArgument,
-  readArguments,
-} from "../arguments.js";
+import { addressOf, addressOrNone, launchOf, WordReader } from "../arguments.js";
+import { divide, kernelCode, smaller } from "../code.js";
 import { collapseLoops, loopWords, offsetsAt } from "../strided.js";
 
-/** Where a scan stands. */
+/** Where a scan stands: at vectors of neighbouring lanes, or at one lane, whose element fills a vector. */
 export interface ScanPosition {
-  readonly x: Local<I32>;
-  readonly values: Local<I32>;
-  readonly indices: Local<I32>;
   /** Elements that came before. */
   readonly index: Local<I32>;
+  readonly load: (part: number) => V128;
+  readonly storeValue: (value: V128, part: number) => void;
+  readonly storeIndex: (value: V128, part: number) => void;
 }
 
 /** What a scan does. */
 export interface ScanProgram {
   /** Identity of the code. */
   readonly name: string;
-  /**
-   * Writes the start of a scan of `vectors` · 4 neighbouring lanes, or of one lane where `vectors`
-   * is 0; gives what writes one step.
-   */
-  readonly start: (c: MathContext, vectors: number) => (position: ScanPosition) => void;
+  /** Writes the start of a scan of `parts` vectors or of one lane; gives what writes one step. */
+  readonly start: (
+    c: MathContext,
+    parts: number,
+    isSingle: boolean,
+  ) => (position: ScanPosition) => void;
 }
-
-const names = [
-  "x",
-  "values",
-  "indices",
-  "size", // elements of a lane
-  "inner", // neighbouring lanes
-  "blocks", // of neighbouring lanes
-  "stride", // bytes from element to element of a lane in x
-] as const;
 
 const blockLanes = 16;
 
 function scanCode(program: ScanProgram): KernelCode {
-  const key = `scan/${program.name}`;
-  return {
-    key,
-    emit: (module) => {
-      module.function(key, kernelSignature, (f, address, begin, end) => {
-        const a = readArguments(f, address, names);
-        const bytes = f.let(a.inner.shiftLeft(2));
-        const item = f.local(i32);
-        f.for(item, begin, end, 1, () => {
-          const outer = f.let(item.divideUnsigned(a.blocks));
-          const lane = f.let(item.subtract(outer.multiply(a.blocks)).multiply(blockLanes));
-          const [fromOuter] = offsetsAt(f, endOfArguments(names, address), outer, 1);
-          const from = f.let(a.x.add(fromOuter!).add(lane.shiftLeft(2)));
-          const to = f.let(outer.multiply(a.size).multiply(a.inner).add(lane).shiftLeft(2));
-          const left = f.let(a.inner.subtract(lane));
-          f.set(left, left.minimum(blockLanes));
-          const scan = (vectors: number): void => {
-            const lanes = Math.max(1, vectors * 4);
-            const position: ScanPosition = {
-              x: f.let<I32>(from),
-              values: f.let(a.values.add(to)),
-              indices: f.let(a.indices.add(to)),
-              index: f.letI32(0),
-            };
-            const step = program.start({ module, f }, vectors);
-            f.while(position.index.less(a.size), () => {
-              step(position);
-              f.increment(position.x, a.stride);
-              f.increment(position.values, bytes);
-              f.increment(position.indices, bytes);
-              f.increment(position.index, 1);
-            });
-            f.increment(from, 4 * lanes);
-            f.increment(to, 4 * lanes);
-            f.increment(left, -lanes);
+  return kernelCode(`scan/${program.name}`, (c, words) => {
+    const { f } = c;
+    const read = new WordReader(f, words);
+    const [x, values, indices, size, inner, blocks, stride] = read.words(7);
+    const bytes = f.let(inner.shiftLeft(2));
+    return (item) => {
+      const [outer, block] = divide(f, item, blocks);
+      const lane = f.let(block.multiply(blockLanes));
+      const [fromOuter] = offsetsAt(f, read.address, outer, 1);
+      const start = f.let(x.add(fromOuter!).add(lane.shiftLeft(2)));
+      const offset = f.let(outer.multiply(size).multiply(inner).add(lane).shiftLeft(2));
+      const left = smaller(f, inner.subtract(lane), blockLanes);
+      const scan = (lanes: number): void => {
+        const isSingle = lanes === 1;
+        const from = f.let<I32>(start);
+        const [toValue, toIndex] = [f.let(values.add(offset)), f.let(indices.add(offset))];
+        const index = f.letI32(0);
+        const storeTo =
+          (to: I32) =>
+          (value: V128, part: number): void => {
+            if (isSingle) f.storeLane(32, to, value, 0);
+            else f.storeV128(to, value, 16 * part);
           };
-          f.if(
-            left.equal(blockLanes),
-            () => {
-              scan(4);
-            },
-            () => {
-              f.while(left.greaterEqual(4), () => {
-                scan(1);
-              });
-              f.while(left, () => {
-                scan(0);
-              });
-            },
-          );
+        const step = program.start(c, Math.ceil(lanes / 4), isSingle);
+        f.while(index.less(size), () => {
+          step({
+            index,
+            load: (part) => (isSingle ? v128.load32Splat(from) : v128.load(from, 16 * part)),
+            storeValue: storeTo(toValue),
+            storeIndex: storeTo(toIndex),
+          });
+          f.increment(from, stride);
+          f.increment(toValue, bytes);
+          f.increment(toIndex, bytes);
+          f.increment(index, 1);
         });
-      });
-    },
-  };
+        f.increment(start, 4 * lanes);
+        f.increment(offset, 4 * lanes);
+        f.increment(left, -lanes);
+      };
+      for (const lanes of [blockLanes, 4, 1]) {
+        f.while(left.greaterEqual(lanes), () => {
+          scan(lanes);
+        });
+      }
+    };
+  });
 }
 
 /** The launch of a scan of the first input along attribute `axis`. */
@@ -124,28 +103,16 @@ export function scanLaunch(
     sizes: x.shape.slice(0, axis),
     strides: [x.strides.slice(0, axis).map((stride) => stride * 4)],
   });
-  const pointer = (buffer: number | null) =>
-    buffer === null ? integerArgument(0) : addressOfBuffer(buffer);
-  return {
-    name: node.op.name,
-    code: scanCode(program),
-    arguments: [
-      ...argumentWords(names, {
-        x: addressOf(x),
-        values: pointer(values),
-        indices: pointer(indices),
-        size,
-        inner,
-        blocks,
-        stride: x.strides[axis]! * 4,
-      }),
+  return launchOf(
+    node.op.name,
+    scanCode(program),
+    [
+      ...[addressOf(x), addressOrNone(values), addressOrNone(indices)],
+      ...[size, inner, blocks, x.strides[axis]! * 4],
       ...loopWords(loops),
     ],
-    items: outer * blocks,
-    grain: Math.max(1, Math.floor((1 << 13) / (size * Math.min(inner, blockLanes)))),
-    scratchBytes: 0,
-    reads: [x.buffer],
-    writes: [values, indices].filter((buffer) => buffer !== null),
-    work: outer * size * inner * 3,
-  };
+    outer * blocks,
+    outer * size * inner * 3,
+    (1 << 13) / (size * Math.min(inner, blockLanes)),
+  );
 }

@@ -7,14 +7,12 @@
 
 import {
   type FunctionBuilder,
-  type FunctionReference,
   i32,
   type I32,
   type ModuleBuilder,
   v128,
 } from "../../assembler/index.js";
-
-type Parameters = readonly [typeof i32, typeof i32, typeof i32, typeof i32];
+import { entryAt, type Routine, routine } from "../code.js";
 
 const passes = 4;
 const buckets = 256;
@@ -49,83 +47,55 @@ export function insertPair(f: FunctionBuilder, first: I32, at: I32): void {
   f.storeLane(64, place, pair, 0);
 }
 
-function insertionSort(f: FunctionBuilder, pairs: I32, end: I32): void {
-  const at = f.local(i32);
-  f.forAddress(at, pairs.add(8), end, 8, () => {
-    insertPair(f, pairs, at);
-  });
-}
-
-// Counts become addresses: where the next pair of each bucket goes.
-function placeBuckets(f: FunctionBuilder, counts: I32, offset: number, to: I32): void {
-  const [at, next] = [f.local(i32), f.let(to)];
-  f.forAddress(at, counts, counts.add(buckets * 4), 4, () => {
-    const count = f.let(i32.load(at, offset));
-    f.storeI32(at, next, offset);
-    f.increment(next, count.shiftLeft(3));
-  });
-}
-
-function sortFunction(module: ModuleBuilder): FunctionReference<Parameters, I32> {
-  const key = "sort/pairs";
-  const found = module.get(key) as unknown as FunctionReference<Parameters, I32> | undefined;
-  if (found !== undefined) return found;
-  return module.function<Parameters, I32>(
-    key,
-    { parameters: [i32, i32, i32, i32], result: i32 },
-    (f, pairs, other, count, counts) => {
-      const bytes = f.let(count.shiftLeft(3));
-      f.if(count.lessEqual(short), () => {
-        insertionSort(f, pairs, f.let(pairs.add(bytes)));
-        f.return(pairs);
-      });
-      f.memoryFill(counts, 0, countBytes);
-      const at = f.local(i32);
-      const end = f.let(pairs.add(bytes));
-      const bucketOf = (value: I32, pass: number): I32 =>
-        counts.add(
-          (pass === 0 ? value : value.shiftRightUnsigned(8 * pass)).and(0xff).shiftLeft(2),
-        );
-      f.forAddress(at, pairs, end, 8, () => {
-        const value = f.let(i32.load(at));
-        for (let pass = 0; pass < passes; pass++) {
-          const bucket = f.let(bucketOf(value, pass));
-          const offset = pass * buckets * 4;
-          f.storeI32(bucket, i32.load(bucket, offset).add(1), offset);
-        }
-      });
-      for (let pass = 0; pass < passes; pass++) {
-        const offset = pass * buckets * 4;
-        const isSorted = i32.load(bucketOf(i32.load(pairs), pass), offset).equal(count);
-        f.if(isSorted.isZero(), () => {
-          placeBuckets(f, counts, offset, other);
-          f.forAddress(at, pairs, f.let(pairs.add(bytes)), 8, () => {
-            const bucket = f.let(bucketOf(i32.load(at), pass));
-            const to = f.let(i32.load(bucket, offset));
-            movePair(f, to, at);
-            f.storeI32(bucket, to.add(8), offset);
-          });
-          const swap = f.let<I32>(pairs);
-          f.set<I32>(pairs, other);
-          f.set<I32>(other, swap);
-        });
-      }
-      return pairs;
-    },
-    { export: false },
-  );
-}
-
 /**
  * Sorts `count` pairs at `pairs`, with as much room at `other` and `countBytes` at `counts`; gives
- * where the sorted pairs are: at `pairs` or at `other`.
+ * where the sorted pairs are: at `pairs` or at `other`. A function `(pairs, other, count, counts)`.
  */
-export function sortPairs(
-  module: ModuleBuilder,
-  pairs: I32,
-  other: I32,
-  count: I32,
-  counts: I32,
-): I32 {
-  return sortFunction(module).call(pairs, other, count, counts);
+export function sortFunction(module: ModuleBuilder): Routine {
+  return routine(module, "sort/pairs", (f, pairs, other, count, counts) => {
+    const bytes = f.let(count.shiftLeft(3));
+    const end = f.let(pairs.add(bytes));
+    const at = f.local(i32);
+    f.if(count.lessEqual(short), () => {
+      f.forAddress(at, pairs.add(8), end, 8, () => {
+        insertPair(f, pairs, at);
+      });
+      f.return(pairs);
+    });
+    f.memoryFill(counts, 0, countBytes);
+    const bucketOf = (value: I32, pass: number): I32 =>
+      entryAt(counts, (pass === 0 ? value : value.shiftRightUnsigned(8 * pass)).and(0xff));
+    f.forAddress(at, pairs, end, 8, () => {
+      const value = f.let(i32.load(at));
+      for (let pass = 0; pass < passes; pass++) {
+        const bucket = f.let(bucketOf(value, pass));
+        const offset = pass * buckets * 4;
+        f.storeI32(bucket, i32.load(bucket, offset).add(1), offset);
+      }
+    });
+    const next = f.local(i32);
+    for (let pass = 0; pass < passes; pass++) {
+      const offset = pass * buckets * 4;
+      const isSorted = i32.load(bucketOf(i32.load(pairs), pass), offset).equal(count);
+      f.if(isSorted.isZero(), () => {
+        // Counts become addresses: where the next pair of each bucket goes.
+        f.set<I32>(next, other);
+        f.forAddress(at, counts, counts.add(buckets * 4), 4, () => {
+          const here = f.let(i32.load(at, offset));
+          f.storeI32(at, next, offset);
+          f.increment(next, here.shiftLeft(3));
+        });
+        f.forAddress(at, pairs, f.let(pairs.add(bytes)), 8, () => {
+          const bucket = f.let(bucketOf(i32.load(at), pass));
+          const to = f.let(i32.load(bucket, offset));
+          movePair(f, to, at);
+          f.storeI32(bucket, to.add(8), offset);
+        });
+        f.set<I32>(next, pairs);
+        f.set<I32>(pairs, other);
+        f.set<I32>(other, next);
+      });
+    }
+    return pairs;
+  });
 }

@@ -10,7 +10,7 @@ import { insertPair } from "./pairs.js";
 import { orderLaunch, type OrderLane, sortLaunch } from "./sort.js";
 
 /** Orders the first elements of a lane. Scratch: a list of one pair more than are wanted. */
-const selectLane: OrderLane = ({ f }, form, { size, count }, { x, stride, scratch }) => {
+const selectLane: OrderLane = ({ f }, form, [x, stride, size, count], scratch) => {
   const [at, end, index] = [f.let<I32>(x), f.let<I32>(scratch), f.local(i32)];
   const full = f.let(scratch.add(count.shiftLeft(3)));
   f.for(index, 0, size, 1, () => {
