@@ -64,7 +64,7 @@ test.each([
   ["--length", "1", /whole number of at least 2/],
   ["--width", "48", /multiple of 32/],
   ["--rate", "0", /number above 0/],
-  ["--device", "abacus", /there are wasm and reference/],
+  ["--device", "abacus", /there are wasm, webgpu, reference/],
   ["--speed", "9", /unknown option '--speed'/],
 ])("wrong usage: %s %s", async (option, value, message) => {
   const { code, errors, output } = await run(option, value);
