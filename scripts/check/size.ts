@@ -13,7 +13,7 @@ interface Limits {
 /** Bytes of everything a package exports, bundled, minified and gzipped. */
 const limits: Record<string, Limits> = {
   // Not reached yet: lower the ceiling with every step toward the target, never raise it.
-  "@x/tensor": { target: 80_000, ceiling: 138_000 },
+  "@x/tensor": { target: 80_000, ceiling: 124_000 },
   "@x/kernels-webgpu": { target: 60_000, ceiling: 60_000 },
 };
 const attentionPackage: Limits = { target: 12_000, ceiling: 12_000 };
