@@ -35,36 +35,31 @@ function tiled({ inputs, outputs }: NativeStep): Launch {
   const [across, down] = [Math.ceil(n / tile), Math.ceil(m / tile)];
 
   const shader = new ShaderBuilder();
-  const [a, b] = [shader.slot(left.buffer, "float32"), shader.slot(right.buffer, "float32")];
   const output = shader.slot(outputs[0]!, "float32");
   shader.declare(`var<workgroup> left_tile: array<f32, ${depth * tile}>;`);
   shader.declare(`var<workgroup> right_tile: array<f32, ${depth * tile}>;`);
-  const batchIndex = batchShape.map((_, axis) => `b${axis}`);
   const blocks = Array.from({ length: block }, (_, i) => i);
-  const load = (
-    name: string,
-    slot: typeof a,
-    operand: Operand,
-    size: number,
-    swapped: boolean,
-  ): string => {
-    // Neighbouring invocations read along the axis whose numbers are neighbours.
-    const strides = operand.strides.slice(-2) as [number, number];
-    const [along, step] = swapped ? ["i", "p"] : ["i", "p"];
-    const stepStride = swapped ? strides[0] : strides[1];
-    const stepsFirst = Math.abs(stepStride) === 1;
-    const place = stepsFirst
-      ? `let ${step} = at % ${depth}; let ${along} = at / ${depth};`
-      : `let ${along} = at % ${tile}; let ${step} = at / ${tile};`;
-    const first = swapped ? "column" : "row";
-    const coordinates = swapped
-      ? [...batchIndex, "start + p", `${first} + i`]
-      : [...batchIndex, `${first} + i`, "start + p"];
+  /**
+   * Copies part of a matrix to workgroup memory, step by step along the summed axis; beyond the
+   * matrix it is 0. `first` is where the tile begins along `axis`, of `size`.
+   */
+  const fill = (to: string, operand: Operand, first: "row" | "column", size: number): string => {
+    const axis = first === "row" ? rank - 2 : rank - 1;
+    const summed = first === "row" ? rank - 1 : rank - 2;
+    // Neighbouring invocations read numbers that are neighbours.
+    const place =
+      Math.abs(operand.strides[summed]!) === 1
+        ? `let p = at % ${depth}; let i = at / ${depth};`
+        : `let i = at % ${tile}; let p = at / ${tile};`;
+    const coordinates = [...batchShape.map((_, d) => `b${d}`), "", ""];
+    coordinates[axis] = `${first} + i`;
+    coordinates[summed] = "start + p";
+    const slot = shader.slot(operand.buffer, "float32");
     return `for (var at = lane; at < ${tile * depth}; at += ${side * side}) {
 ${place}
 var value = 0.0;
 if (${first} + i < ${size} && start + p < ${k}) { value = ${shader.load(slot, indexIn(operand, coordinates))}; }
-${name}[p * ${tile} + i] = value;
+${to}[p * ${tile} + i] = value;
 }`;
   };
   // Vectors are taken apart by name: an index that is not constant would put them into memory.
@@ -90,8 +85,8 @@ let x = lane % ${side};
 let y = lane / ${side};
 ${blocks.map((i) => `var sum${i} = vec4f(0.0);`).join("\n")}
 for (var start = 0; start < ${k}; start += ${depth}) {
-${load("left_tile", a, left, m, false)}
-${load("right_tile", b, right, n, true)}
+${fill("left_tile", left, "row", m)}
+${fill("right_tile", right, "column", n)}
 workgroupBarrier();
 let steps = min(${depth}, ${k} - start);
 for (var p = 0; p < steps; p++) {
