@@ -13,9 +13,11 @@ import time
 
 import torch
 
-# A case that takes longer gets three rounds; one that takes longer still, a single one.
-PATIENCE = 4.0
+# Seconds after which a case has had enough rounds, and a single run is enough for all of them.
+PATIENCE = 3.0
 FEWEST_ROUNDS = 3
+# Seconds that a single run may be expected to take.
+LONGEST = 10.0
 
 
 def exact(q, k, v):
@@ -110,9 +112,19 @@ def main():
     torch.set_num_threads(request["threads"])
     limit_memory()
     print(json.dumps({"settings": settings()}), flush=True)
+    known = {}
     for case in request["cases"]:
+        kind = (case["op"], case["backward"])
+        if kind in known:
+            length, milliseconds = known[kind]
+            growth = (case["length"] / length) ** (2 if case["op"] == "exact" else 1)
+            if milliseconds * growth > 1000 * LONGEST:
+                error = f"left out, a single run would take about {milliseconds * growth / 1000:.0f} s"
+                print(json.dumps({**case, "error": error}), flush=True)
+                continue
         try:
             result = run_case(case, request["heads"], request["dim"], request["rounds"], request["seconds"])
+            known[kind] = (case["length"], result["milliseconds"])
         except (RuntimeError, MemoryError) as error:
             result = {"error": str(error).splitlines()[0]}
         print(json.dumps({**case, **result}), flush=True)

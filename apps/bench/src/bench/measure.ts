@@ -23,7 +23,7 @@ export interface Effort {
 }
 
 /** Once measuring took this long, three rounds are enough. */
-const patienceMilliseconds = 8000;
+const patienceMilliseconds = 6000;
 const fewestRounds = 3;
 /** What takes longer than this needs no long warm-up. */
 const slowMilliseconds = 1000;
