@@ -14,25 +14,10 @@
 import { i32, type I32, type Local, v128 } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
 import { type View, WordReader } from "../arguments.js";
-import { divide, integers, kernelCode, smaller, vectors } from "../code.js";
-import {
-  addressesOf,
-  type AttentionSpec,
-  blockSize,
-  layOut,
-  type Layout,
-  specText,
-} from "./block.js";
-import {
-  copyColumns,
-  copyRows,
-  eachFour,
-  loadPartial,
-  matrixRowBytes,
-  roundUp,
-  tileColumns,
-  unit,
-} from "./pack.js";
+import { divide, entryAt, integers, kernelCode, smaller, vectors } from "../code.js";
+import { type AttentionSpec, blockSize, specText } from "./block.js";
+import { layOut, type Layout, type Matrix, matricesOf } from "./matrix.js";
+import { eachFour, loadPartial, pack, packColumns, type Rows, unpack } from "./pack.js";
 import { multiply, type ProductSpec } from "./product.js";
 import { listLimits, withGuide } from "./visibility.js";
 import { drawBytes, sumOfLanes, weightGradientsFunction } from "./weights.js";
@@ -53,22 +38,25 @@ type Part =
 export function backwardLayout(spec: AttentionSpec): Layout<Part> {
   const { keySize, valueSize, guide } = spec;
   const block = blockSize(spec);
-  const rowBytes = matrixRowBytes(block);
-  const [keys, values] = [block * matrixRowBytes(keySize), block * matrixRowBytes(valueSize)];
+  const [keys, values, pairs] = [
+    [block, keySize],
+    [block, valueSize],
+    [block, block],
+  ] as const;
   return layOut({
     queries: keys,
     cotangents: values,
-    columns: keySize * rowBytes,
+    columns: [keySize, block],
     keys,
-    values: valueSize * rowBytes,
-    weights: block * rowBytes,
-    gradients: block * rowBytes,
+    values: [valueSize, block],
+    weights: pairs,
+    gradients: pairs,
     dq: keys,
     dk: keys,
     dv: values,
-    guide: guide === null ? 0 : block * rowBytes,
-    lows: block * 4,
-    highs: block * 4,
+    guide: guide === null ? [0, 0] : pairs,
+    lows: [1, block],
+    highs: [1, block],
   });
 }
 
@@ -82,34 +70,10 @@ export function backwardCode(spec: BackwardSpec): KernelCode {
   const block = blockSize(spec);
   const layout = backwardLayout(spec);
   const key = `attention/backward ${hasQueries ? "dq" : ""}${hasKeys ? "dkdv" : ""} ${specText(spec)}`;
-  const rowBytes = matrixRowBytes(block);
-  const [keyBytes, valueBytes] = [matrixRowBytes(keySize), matrixRowBytes(valueSize)];
-  const scores = (left: number): ProductSpec => ({
-    left,
-    step: 4,
-    right: rowBytes,
-    output: rowBytes,
-    limits: "columns",
-    start: "zero",
-  });
+  const scores: ProductSpec = { start: "zero", limits: "columns" };
   // Weights and gradients are read by rows for dq, and transposed for dk and dv.
-  const byColumns = (bytes: number): ProductSpec => ({
-    left: 4,
-    step: rowBytes,
-    right: bytes,
-    output: bytes,
-    start: "output",
-    hides: true,
-  });
-  const byRows: ProductSpec = {
-    left: rowBytes,
-    step: 4,
-    right: keyBytes,
-    output: keyBytes,
-    limits: "depth",
-    start: "output",
-    hides: true,
-  };
+  const byRows: ProductSpec = { start: "output", limits: "depth", hides: true };
+  const byColumns: ProductSpec = { start: "output", transposed: true, hides: true };
   return kernelCode(key, (c, words, scratch) => {
     const { module, f } = c;
     const read = new WordReader(f, words.add(drawBytes));
@@ -117,51 +81,14 @@ export function backwardCode(spec: BackwardSpec): KernelCode {
     const [q, k, v, guides] = [read.view(4), read.view(4), read.view(4), read.view(4)];
     const [dy, logarithms] = [read.view(4), read.view(3)];
     const [products, toQueries, toKeys, toValues, keyItems, queryItems] = read.words(6);
-    const at = addressesOf(f, scratch, layout);
+    const at = matricesOf(f, scratch, layout);
     const lists = [at.lows, at.highs] as const;
-    const [none, one] = [i32.const(0), i32.const(unit)];
-    const [keyColumns, valueColumns] = [keySize, valueSize].map((size) =>
-      i32.const(roundUp(size, tileColumns)),
-    ) as [I32, I32];
-    const gradients = weightGradientsFunction(module, {
-      ...spec,
-      key,
-      rowBytes,
-      offsets: layout.offsets,
-    });
+    const gradients = weightGradientsFunction(module, { ...spec, key, places: layout.places });
     const [keyAt, queryAt, inGroup] = integers(f, 3);
-    const pack = (rows: readonly I32[], size: number, to: I32, factor: I32): Local<I32> =>
-      f.let(
-        copyRows(module, { size, check: true }).call(
-          ...(rows as [I32, I32, I32]),
-          to,
-          i32.const(matrixRowBytes(size)),
-          none,
-          factor,
-        ),
-      );
-    const packColumns = (rows: readonly I32[], size: number, to: I32): void => {
-      f.call(
-        copyColumns(module, { size }, rowBytes),
-        ...(rows as [I32, I32, I32]),
-        to,
-        none,
-        none,
-        one,
-      );
-    };
-    const unpack = (from: I32, size: number, count: I32, to: I32): void => {
-      const bytes = i32.const(size * 4);
-      f.call(
-        copyRows(module, { size }, true),
-        from,
-        i32.const(matrixRowBytes(size)),
-        count,
-        to,
-        bytes,
-        none,
-        one,
-      );
+    const packChecked = (size: number, rows: Rows, to: Matrix, factor?: I32): Local<I32> =>
+      pack(c, size, rows, to, factor, true);
+    const store = (from: Matrix, size: number, count: I32, to: I32, row: I32): void => {
+      unpack(c, size, from, [to.add(row.multiply(size * 4)), size * 4, count]);
     };
     /** From where to where part `number` of so many parts of a length goes. */
     const partOf = (number: I32, parts: I32, length: I32): [Local<I32>, Local<I32>] => {
@@ -178,7 +105,7 @@ export function backwardCode(spec: BackwardSpec): KernelCode {
       const [queryStart, queryEnd] = partOf(queryPart, queryItems, queries);
       const queryHead = (): I32 => keyHead.multiply(group).add(inGroup);
       const firstRow = (): I32 => batch.multiply(heads).add(queryHead()).multiply(queries);
-      const rowsOf = (view: View, number: I32, from: I32, count: I32): readonly I32[] => [
+      const rowsOf = (view: View, number: I32, from: I32, count: I32): Rows => [
         f.let(view.at(batch, number, from)),
         view.strides[2]!,
         count,
@@ -196,12 +123,13 @@ export function backwardCode(spec: BackwardSpec): KernelCode {
       f.for(keyAt, keyStart, keyEnd, block, () => {
         const keyCount = smaller(f, keyEnd.subtract(keyAt), block);
         const keyRows = rowsOf(k, keyHead, keyAt, keyCount);
-        packColumns(keyRows, keySize, at.columns);
-        packColumns(rowsOf(v, keyHead, keyAt, keyCount), valueSize, at.values);
-        const finiteKeys = hasQueries ? pack(keyRows, keySize, at.keys, scale) : none;
+        packColumns(c, keySize, keyRows, at.columns);
+        packColumns(c, valueSize, rowsOf(v, keyHead, keyAt, keyCount), at.values);
+        const finiteKeys = hasQueries ? packChecked(keySize, keyRows, at.keys, scale) : undefined;
         if (hasKeys) {
-          f.memoryFill(at.dk, 0, block * keyBytes);
-          f.memoryFill(at.dv, 0, block * valueBytes);
+          for (const [matrix, rowBytes] of [at.dk, at.dv]) {
+            f.memoryFill(matrix, 0, block * rowBytes);
+          }
         }
         f.for(inGroup, 0, group, 1, () => {
           const number = f.let(queryHead());
@@ -212,21 +140,13 @@ export function backwardCode(spec: BackwardSpec): KernelCode {
             const own = f.let(queryAt.add(keys).subtract(queries).subtract(keyAt));
             const compute = (guideStride: I32): void => {
               const queryRows = rowsOf(q, number, queryAt, queryCount);
-              const finiteQueries = pack(queryRows, keySize, at.queries, scale);
+              const finiteQueries = packChecked(keySize, queryRows, at.queries, scale);
               const cotangentRows = rowsOf(dy, number, queryAt, queryCount);
-              const finiteCotangents = pack(cotangentRows, valueSize, at.cotangents, one);
-              for (const [size, bytes, ...operands] of [
-                [keySize, keyBytes, at.queries, at.columns, at.weights],
-                [valueSize, valueBytes, at.cotangents, at.values, at.gradients],
-              ] as const) {
-                multiply(c, scores(bytes), [
-                  ...operands,
-                  queryCount,
-                  none,
-                  i32.const(size),
-                  ...lists,
-                ]);
-              }
+              const finiteCotangents = packChecked(valueSize, cotangentRows, at.cotangents);
+              const toWeights = [at.queries, at.columns, at.weights] as const;
+              multiply(c, scores, toWeights, [queryCount, 0, keySize], lists);
+              const toGradients = [at.cotangents, at.values, at.gradients] as const;
+              multiply(c, scores, toGradients, [queryCount, 0, valueSize], lists);
               const row = f.let(firstRow().add(queryAt));
               f.call(
                 gradients,
@@ -237,45 +157,41 @@ export function backwardCode(spec: BackwardSpec): KernelCode {
                 guideStride,
                 keyCount,
                 logarithms.at(batch, number, queryAt),
-                products.add(row.shiftLeft(2)),
+                entryAt(products, row),
               );
               if (hasKeys) {
-                const toValue = [
-                  at.weights,
-                  at.cotangents,
-                  at.dv,
-                  keyCount,
-                  valueColumns,
-                  queryCount,
-                ];
-                multiply(c, byColumns(valueBytes), toValue, finiteCotangents);
-                const toKey = [at.gradients, at.queries, at.dk, keyCount, keyColumns, queryCount];
-                multiply(c, byColumns(keyBytes), toKey, finiteQueries);
+                const toValue = [at.weights, at.cotangents, at.dv] as const;
+                const toKey = [at.gradients, at.queries, at.dk] as const;
+                multiply(
+                  c,
+                  byColumns,
+                  toValue,
+                  [keyCount, valueSize, queryCount],
+                  [],
+                  finiteCotangents,
+                );
+                multiply(c, byColumns, toKey, [keyCount, keySize, queryCount], [], finiteQueries);
               }
               if (hasQueries) {
                 const dq = f.let(toQueries.add(row.multiply(keySize * 4)));
-                pack([dq, i32.const(keySize * 4), queryCount], keySize, at.dq, one);
-                multiply(
-                  c,
-                  byRows,
-                  [at.gradients, at.keys, at.dq, queryCount, keyColumns, none, ...lists],
-                  finiteKeys,
-                );
-                unpack(at.dq, keySize, queryCount, dq);
+                pack(c, keySize, [dq, keySize * 4, queryCount], at.dq);
+                const toQuery = [at.gradients, at.keys, at.dq] as const;
+                multiply(c, byRows, toQuery, [queryCount, keySize], lists, finiteKeys);
+                store(at.dq, keySize, queryCount, toQueries, row);
               }
             };
             const sees = own.add(queryCount).add(right).greater(0);
             f.if(sees.and(own.subtract(left).less(keyCount)), () => {
               listLimits(f, own, counts, [left, right], lists);
               const place = [batch, number, queryAt, keyAt];
-              withGuide(c, guide, rowBytes, guides, place, counts, at.guide, compute);
+              withGuide(c, guide, guides, place, counts, at.guide, compute);
             });
           });
         });
         if (hasKeys) {
           const keyRow = f.let(head.multiply(keys).add(keyAt));
-          unpack(at.dk, keySize, keyCount, toKeys.add(keyRow.multiply(keySize * 4)));
-          unpack(at.dv, valueSize, keyCount, toValues.add(keyRow.multiply(valueSize * 4)));
+          store(at.dk, keySize, keyCount, toKeys, keyRow);
+          store(at.dv, valueSize, keyCount, toValues, keyRow);
         }
       });
     };

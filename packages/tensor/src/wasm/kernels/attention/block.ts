@@ -1,7 +1,7 @@
 /** What the forward and the backward kernel of attention share: their problem and its blocks. */
 
-import type { FunctionBuilder, I32, Local } from "../../assembler/index.js";
-import { roundUp } from "./pack.js";
+import type { Node } from "../../../graph/node.js";
+import type { Operand } from "../../../plan/schedule.js";
 import type { Guide } from "./visibility.js";
 
 /** What makes the code of an attention kernel. */
@@ -24,31 +24,13 @@ export function blockSize({ keySize, valueSize }: AttentionSpec): number {
   return Math.max(keySize, valueSize) > 128 ? 32 : 64;
 }
 
-/** The offsets of parts in scratch memory, from their sizes in bytes, and the whole. */
-export interface Layout<Part extends string> {
-  readonly offsets: Readonly<Record<Part, number>>;
-  readonly bytes: number;
+/** Whether there are numbers in queries and values, and heads: code is made for sizes above 0. */
+export function hasNumbers({ inputs: [q, k, v] }: Node): boolean {
+  return q!.shape[3]! > 0 && v!.shape[3]! > 0 && k!.shape[1]! > 0;
 }
 
-/** Puts parts one behind the other. */
-export function layOut<Part extends string>(parts: Readonly<Record<Part, number>>): Layout<Part> {
-  let bytes = 0;
-  const entries = Object.entries<number>(parts).map(([part, size]) => {
-    const offset = bytes;
-    bytes = roundUp(bytes + size, 64);
-    return [part, offset] as const;
-  });
-  return { offsets: Object.fromEntries(entries) as Record<Part, number>, bytes };
-}
-
-/** The addresses of the parts. */
-export function addressesOf<Part extends string>(
-  f: FunctionBuilder,
-  scratch: I32,
-  { offsets }: Layout<Part>,
-): Readonly<Record<Part, Local<I32>>> {
-  const entries = Object.entries<number>(offsets).map(
-    ([part, offset]) => [part, f.let<I32>(scratch.add(offset))] as const,
-  );
-  return Object.fromEntries(entries) as Record<Part, Local<I32>>;
+/** Whether the numbers of a row are neighbours, as kernels of attention want them; scalars are fine. */
+export function hasDenseRows({ shape, strides }: Operand): boolean {
+  const last = shape.length - 1;
+  return last < 0 || shape[last] === 1 || strides[last] === 1;
 }

@@ -7,28 +7,14 @@
  * left out.
  */
 
-import { f32x4, i32 } from "../../assembler/index.js";
+import { f32x4, i32, type I32 } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
 import { WordReader } from "../arguments.js";
-import { divide, integers, kernelCode, limit, smaller } from "../code.js";
-import {
-  addressesOf,
-  type AttentionSpec,
-  blockSize,
-  layOut,
-  type Layout,
-  specText,
-} from "./block.js";
+import { divide, entryAt, integers, kernelCode, limit, smaller } from "../code.js";
+import { type AttentionSpec, blockSize, specText } from "./block.js";
 import { directOutputFunction, directScoresFunction } from "./direct.js";
-import {
-  copyColumns,
-  copyRows,
-  matrixRowBytes,
-  roundUp,
-  tileColumns,
-  tileRows,
-  unit,
-} from "./pack.js";
+import { layOut, type Layout, matricesOf } from "./matrix.js";
+import { pack, packColumns, unpack } from "./pack.js";
 import { multiply } from "./product.js";
 import { listLimits, withGuide } from "./visibility.js";
 import { drawBytes, finish, weightsFunction } from "./weights.js";
@@ -53,15 +39,14 @@ type Part =
 export function forwardLayout(spec: ForwardSpec): Layout<Part> {
   const { keySize, valueSize, guide, direct } = spec;
   const [blockRows, columns] = forwardBlock(spec);
-  const rows = roundUp(blockRows, tileRows);
-  const [list, rowBytes] = [rows * 4, matrixRowBytes(columns)];
+  const list = [1, blockRows] as const;
   return layOut({
-    queries: rows * matrixRowBytes(keySize),
-    columns: direct ? 0 : keySize * rowBytes,
-    values: direct ? 0 : columns * matrixRowBytes(valueSize),
-    weights: rows * rowBytes,
-    output: rows * matrixRowBytes(valueSize),
-    guide: guide === null ? 0 : rows * rowBytes,
+    queries: [blockRows, keySize],
+    columns: direct ? [0, 0] : [keySize, columns],
+    values: direct ? [0, 0] : [columns, valueSize],
+    weights: [blockRows, columns],
+    output: [blockRows, valueSize],
+    guide: guide === null ? [0, 0] : [blockRows, columns],
     lows: list,
     highs: list,
     maxima: list,
@@ -78,20 +63,16 @@ export function forwardCode(spec: ForwardSpec): KernelCode {
   const { keySize, valueSize, guide, direct } = spec;
   const [blockRows, blockColumns] = forwardBlock(spec);
   const layout = forwardLayout(spec);
-  const listBytes = roundUp(blockRows, tileRows) * 4;
   const key = `attention/forward${direct ? " direct" : ""} ${specText(spec)}`;
-  const [keyBytes, valueBytes] = [matrixRowBytes(keySize), matrixRowBytes(valueSize)];
-  const rowBytes = matrixRowBytes(blockColumns);
   return kernelCode(key, (c, words, scratch) => {
     const { module, f } = c;
     const read = new WordReader(f, words.add(drawBytes));
     const [keys, queries, heads, group, left, right, scale] = read.words(7);
     const [q, k, v, guides] = [read.view(4), read.view(4), read.view(4), read.view(4)];
     const [y, lse, blocks] = read.words(3);
-    const at = addressesOf(f, scratch, layout);
+    const at = matricesOf(f, scratch, layout);
     const lists = [at.lows, at.highs] as const;
-    const [none, one] = [i32.const(0), i32.const(unit)];
-    const weights = weightsFunction(module, { ...spec, key, rowBytes, offsets: layout.offsets });
+    const weights = weightsFunction(module, { ...spec, key, places: layout.places });
     const [firstKey, keyAt, entry] = integers(f, 3);
 
     return (item) => {
@@ -101,13 +82,13 @@ export function forwardCode(spec: ForwardSpec): KernelCode {
       const rows = smaller(f, queries.subtract(first), blockRows);
       const [batch, queryHead] = divide(f, head, heads);
       const keyHead = f.let(queryHead.divideUnsigned(group));
-      const packQueries = copyRows(module, { size: keySize });
-      const from = q.at(batch, queryHead, first);
-      f.call(packQueries, from, q.strides[2]!, rows, at.queries, i32.const(keyBytes), none, scale);
-      f.memoryFill(at.output, 0, blockRows * valueBytes);
-      f.memoryFill(at.sums, 0, listBytes);
+      pack(c, keySize, [q.at(batch, queryHead, first), q.strides[2]!, rows], at.queries, scale);
+      const [output, outputBytes] = at.output;
+      const [[maxima, listBytes], [sums]] = [at.maxima, at.sums];
+      f.memoryFill(output, 0, blockRows * outputBytes);
+      f.memoryFill(sums, 0, listBytes);
       f.for(entry, 0, listBytes, 16, () => {
-        f.storeV128(at.maxima.add(entry), f32x4.splat(-Infinity));
+        f.storeV128(maxima.add(entry), f32x4.splat(-Infinity));
       });
 
       // The key at the first query's own place, and the keys that any of the queries sees.
@@ -120,75 +101,36 @@ export function forwardCode(spec: ForwardSpec): KernelCode {
         const counts = [rows, columns] as const;
         listLimits(f, own.subtract(keyAt), counts, [left, right], lists);
         const place = [batch, queryHead, first, keyAt];
-        withGuide(c, guide, rowBytes, guides, place, counts, at.guide, (guideStride) => {
-          const keyRows = [f.let(k.at(batch, keyHead, keyAt)), k.strides[2]!] as const;
-          const valueRows = [f.let(v.at(batch, keyHead, keyAt)), v.strides[2]!] as const;
-          const range = [i32.load(at.lows), i32.load(at.highs)] as const;
+        withGuide(c, guide, guides, place, counts, at.guide, (guideStride) => {
+          const keyRows = [f.let(k.at(batch, keyHead, keyAt)), k.strides[2]!, columns] as const;
+          const valueRows = [f.let(v.at(batch, keyHead, keyAt)), v.strides[2]!, columns] as const;
+          const seen = lists.map(([list]) => i32.load(list)) as [I32, I32];
           if (direct) {
             const scores = directScoresFunction(module, keySize);
-            f.call(scores, at.queries, ...keyRows, ...range, at.weights);
+            f.call(scores, at.queries[0], keyRows[0], keyRows[1], ...seen, at.weights[0]);
           } else {
-            const packKeys = copyColumns(module, { size: keySize }, rowBytes);
-            f.call(packKeys, ...keyRows, columns, at.columns, none, none, one);
-            multiply(
-              c,
-              {
-                left: keyBytes,
-                step: 4,
-                right: rowBytes,
-                output: rowBytes,
-                limits: "columns",
-                start: "zero",
-              },
-              [at.queries, at.columns, at.weights, rows, none, i32.const(keySize), ...lists],
-            );
+            packColumns(c, keySize, keyRows, at.columns);
+            const matrices = [at.queries, at.columns, at.weights] as const;
+            const scores = { start: "zero", limits: "columns" } as const;
+            multiply(c, scores, matrices, [rows, 0, keySize], lists);
           }
           const position = rowNumber.multiply(keys).add(keyAt);
           f.call(weights, scratch, words, rows, position, guideStride);
           if (direct) {
-            const output = directOutputFunction(module, valueSize);
-            f.call(output, at.weights, ...valueRows, ...range, at.output, at.factors);
-            return;
+            const [from, stride] = valueRows;
+            const sum = directOutputFunction(module, valueSize);
+            f.call(sum, at.weights[0], from, stride, ...seen, output, at.factors[0]);
+          } else {
+            const isFinite = pack(c, valueSize, valueRows, at.values, undefined, true);
+            const matrices = [at.weights, at.values, at.output] as const;
+            const sum = { start: "scaled", limits: "depth", hides: true } as const;
+            multiply(c, sum, matrices, [rows, valueSize], [...lists, at.factors], isFinite);
           }
-          const packValues = copyRows(module, { size: valueSize, check: true });
-          const isFinite = packValues.call(
-            ...valueRows,
-            columns,
-            at.values,
-            i32.const(valueBytes),
-            none,
-            one,
-          );
-          multiply(
-            c,
-            {
-              left: rowBytes,
-              step: 4,
-              right: valueBytes,
-              output: valueBytes,
-              limits: "depth",
-              start: "scaled",
-              hides: true,
-            },
-            [
-              at.weights,
-              at.values,
-              at.output,
-              rows,
-              i32.const(roundUp(valueSize, tileColumns)),
-              none,
-              ...lists,
-              at.factors,
-            ],
-            isFinite,
-          );
         });
       });
-      finish(c, at.output, valueBytes, rows, [at.maxima, at.sums, lse.add(rowNumber.shiftLeft(2))]);
-      const unpack = copyRows(module, { size: valueSize }, true);
-      const outputBytes = i32.const(valueSize * 4);
-      const to = y.add(rowNumber.multiply(outputBytes));
-      f.call(unpack, at.output, i32.const(valueBytes), rows, to, outputBytes, none, one);
+      finish(c, at.output, rows, [maxima, sums, entryAt(lse, rowNumber)]);
+      const stride = i32.const(valueSize * 4);
+      unpack(c, valueSize, at.output, [y.add(rowNumber.multiply(stride)), stride, rows]);
     };
   });
 }

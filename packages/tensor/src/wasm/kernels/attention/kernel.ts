@@ -9,13 +9,14 @@ import type { NativeKernel } from "../../native.js";
 import {
   addressOf,
   addressOfBuffer,
+  addressOrNone,
   floatArgument,
   launchOf,
   viewWords,
   type Word,
 } from "../arguments.js";
 import { backwardCode, backwardLayout, type BackwardSpec, rowProductCode } from "./backward.js";
-import { type AttentionSpec, blockSize } from "./block.js";
+import { type AttentionSpec, blockSize, hasDenseRows, hasNumbers } from "./block.js";
 import { forwardBlock, forwardCode, forwardLayout, type ForwardSpec } from "./forward.js";
 import { noLimit } from "./visibility.js";
 
@@ -69,27 +70,17 @@ function problemWords({ q, k, v, guide, draw }: Operands, attributes: Attributes
   ];
 }
 
-/** Pairs of a query and a key that it sees, roughly: masks are not looked at. */
+/** At most so many pairs of a query and a key that it sees. */
 function visiblePairs({ q, k }: Operands, attributes: Attributes): number {
   const [batch, heads, queries] = q.shape as [number, number, number];
-  const keys = k.shape[2]!;
   const [left, right] = windowOf(attributes);
-  const whole = left === noLimit && right === noLimit;
-  const seen = whole ? keys : Math.min(keys / (left === noLimit ? 2 : 1), left + right + 1);
-  return batch * heads * queries * seen;
-}
-
-function supports(node: Node): boolean {
-  const [q, k, v] = node.inputs;
-  return q!.shape[3]! > 0 && v!.shape[3]! > 0 && k!.shape[1]! > 0;
+  return batch * heads * queries * Math.min(k.shape[2]!, left + right + 1);
 }
 
 /** Masks and biases may be any view; the numbers of other tensors' rows must be neighbours. */
 function acceptsView({ attributes }: Node, input: number, view: Operand): boolean {
   const hasGuide = attributes.hasMask === true || attributes.hasBias === true;
-  if (hasGuide && input === 3) return true;
-  const last = view.shape.length - 1;
-  return last < 0 || view.shape[last] === 1 || view.strides[last] === 1;
+  return (hasGuide && input === 3) || hasDenseRows(view);
 }
 
 /** Up to so many queries are taken one by one: packing keys pays off when several queries use them. */
@@ -98,7 +89,7 @@ const directQueries = 3;
 /** `scaledDotProductAttention`; see `forward.ts`. */
 export const scaledDotProductAttentionKernel: NativeKernel = {
   op: "scaledDotProductAttention",
-  supports,
+  supports: hasNumbers,
   acceptsView,
   lower: (step, context): readonly Launch[] => {
     const { attributes } = step.node;
@@ -136,12 +127,12 @@ function sizesText({ q, k, v }: Operands): string {
 }
 
 /** Which parts of the backward pass one launch does, and into how many items a head is cut. */
-interface BackwardPart {
-  readonly queries: boolean;
-  readonly keys: boolean;
-  readonly keyItems: number;
-  readonly queryItems: number;
-}
+type BackwardPart = readonly [
+  queries: boolean,
+  keys: boolean,
+  keyItems: number,
+  queryItems: number,
+];
 
 /**
  * Whole heads where that keeps all threads busy; else first dk and dv, then dq, which takes seven
@@ -157,17 +148,17 @@ function backwardParts(
   const parts =
     (Math.ceil((heads * keyBlocks) / threads) * 4) / keyBlocks +
     (Math.ceil((heads * queryBlocks) / threads) * 3) / queryBlocks;
-  if (whole <= parts) return [{ queries: true, keys: true, keyItems: 1, queryItems: 1 }];
+  if (whole <= parts) return [[true, true, 1, 1]];
   return [
-    { queries: false, keys: true, keyItems: keyBlocks, queryItems: 1 },
-    { queries: true, keys: false, keyItems: 1, queryItems: queryBlocks },
+    [false, true, keyBlocks, 1],
+    [true, false, 1, queryBlocks],
   ];
 }
 
 /** `scaledDotProductAttentionBackward`; see `backward.ts`. */
 export const scaledDotProductAttentionBackwardKernel: NativeKernel = {
   op: "scaledDotProductAttentionBackward",
-  supports,
+  supports: hasNumbers,
   acceptsView,
   lower: (step, context): readonly Launch[] => {
     const { attributes } = step.node;
@@ -182,33 +173,36 @@ export const scaledDotProductAttentionBackwardKernel: NativeKernel = {
     const output = (i: number, { shape }: Operand): number =>
       step.outputs[i] ?? context.workspace(sizeOf(shape) * 4);
     const [dq, dk, dv] = [output(0, q), output(1, k), output(2, v)];
-    const block = blockSize(base);
-    const blocks = [keys, queries].map((n) => Math.max(1, Math.ceil(n / block)));
-    const parts = backwardParts(batch * keyHeads, blocks[0]!, blocks[1]!, context.threads);
-    const pairs = visiblePairs(operands, attributes);
-    const launches = parts.map((part): Launch => {
-      const spec: BackwardSpec = { ...base, queries: part.queries, keys: part.keys };
-      const size = base.keySize + base.valueSize;
-      const factor = (part.queries ? base.keySize : 0) + (part.keys ? size : 0) + size;
+    const blocksOf = (length: number): number => Math.max(1, Math.ceil(length / blockSize(base)));
+    const parts = backwardParts(
+      batch * keyHeads,
+      blocksOf(keys),
+      blocksOf(queries),
+      context.threads,
+    );
+    const { keySize, valueSize } = base;
+    const launches = parts.map(([hasQueries, hasKeys, keyItems, queryItems]): Launch => {
+      const spec: BackwardSpec = { ...base, queries: hasQueries, keys: hasKeys };
+      const factor = (hasQueries ? keySize : 0) + (hasKeys ? 2 : 1) * (keySize + valueSize);
       return launchOf(
         `attention backward ${sizesText(operands)}`,
         backwardCode(spec),
         [
           ...problemWords(operands, attributes),
-          ...[...viewWords(dy, 4), ...viewWords(lse, 3), addressOfBuffer(products)],
-          part.queries ? addressOfBuffer(dq) : 0,
-          ...[dk, dv].map((buffer) => (part.keys ? addressOfBuffer(buffer) : 0)),
-          ...[part.keyItems, part.queryItems],
+          ...[...viewWords(dy, 4), ...viewWords(lse, 3)],
+          ...[products, hasQueries ? dq : null, ...(hasKeys ? [dk, dv] : [null, null])].map(
+            addressOrNone,
+          ),
+          ...[keyItems, queryItems],
         ],
-        batch * keyHeads * part.keyItems * part.queryItems,
-        2 * pairs * factor,
+        batch * keyHeads * keyItems * queryItems,
+        2 * visiblePairs(operands, attributes) * factor,
         1,
         backwardLayout(spec).bytes,
       );
     });
     const rows = batch * heads * queries;
     if (rows === 0) return launches;
-    const { valueSize } = base;
     return [
       launchOf(
         `attention row products ${rows}x${valueSize}`,

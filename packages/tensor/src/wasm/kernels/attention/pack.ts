@@ -6,6 +6,7 @@
 import {
   type FunctionBuilder,
   type I32,
+  type I32Like,
   i32x4,
   f32x4,
   type Local,
@@ -13,34 +14,12 @@ import {
   v128,
   type V128,
 } from "../../assembler/index.js";
+import type { MathContext } from "../../math/index.js";
 import { entry, entryAt, integers, type Routine, routine, vectors } from "../code.js";
+import { type Matrix, roundUp, roundUpI32, tileColumns, tileRows, word } from "./matrix.js";
 
-/** Rows of the tiles of a product. What tiles read is filled up to a multiple of it. */
-export const tileRows = 4;
-
-/** Columns of the tiles. */
-export const tileColumns = 8;
-
-/** The word of the float32 1, a scale that changes nothing. */
-export const unit = 0x3f800000;
-
-/** `n` rounded up to a multiple of `step`. */
-export function roundUp(n: number, step: number): number {
-  return Math.ceil(n / step) * step;
-}
-
-/** `n` rounded up to a multiple of a power of two. */
-export function roundUpI32(n: I32, step: number): I32 {
-  return n.add(step - 1).and(-step);
-}
-
-/**
- * Bytes from row to row of a matrix in scratch memory with `size` columns, where tiles may read and
- * write whole ones. Equal columns of neighbouring rows lie in different banks of the cache.
- */
-export function matrixRowBytes(size: number): number {
-  return roundUp(size, tileColumns) * 4 + 16;
-}
+// The word of the float32 1.
+const unit = 0x3f800000;
 
 /** The first `lanes` numbers at an address, zeros above; reads nothing beyond them. */
 export function loadPartial(address: I32, offset: number, lanes: number): V128 {
@@ -71,49 +50,49 @@ export function eachFour(size: number, body: (offset: number, lanes: number) => 
   for (let i = 0; i < size; i += 4) body(i * 4, Math.min(4, size - i));
 }
 
-/** Rows that are copied. */
-export interface RowsSpec {
-  /** Numbers in a row. */
-  readonly size: number;
-  /** Whether row numbers of the tensor go through the list `order`. */
-  readonly gather?: boolean;
-  /** Whether to tell if all numbers are finite. */
-  readonly check?: boolean;
-}
-
-/** The row of a tensor that a number stands for. */
-function named({ gather }: RowsSpec, order: I32, number: I32): I32 {
-  return gather === true ? entry(order, number) : number;
-}
-
 /**
- * Copies rows of a tensor, times `scale`, to a matrix in scratch memory, or with `unpack` the other way:
- * `(source, sourceStride, count, destination, destinationStride, order, scale)`, strides in bytes.
- * A matrix is filled up to whole tiles: with copies of its last row, and with zeros in every row.
- *
- * Where that is checked it gives 1 if all numbers are finite, else 0.
+ * Rows of a tensor: where the first is, the bytes from row to row, and how many there are. With `order`
+ * they are those whose numbers that list names.
  */
-export function copyRows(module: ModuleBuilder, spec: RowsSpec, unpack = false): Routine {
-  const { size, check = false } = spec;
-  const key = `attention/${unpack ? "unpack" : "pack"} ${JSON.stringify(spec)}`;
+export type Rows = readonly [
+  address: I32,
+  stride: I32Like,
+  count: I32Like,
+  order?: I32 | undefined,
+];
+
+// The row that a number stands for.
+function named(gathers: boolean, order: I32, number: I32): I32 {
+  return gathers ? entry(order, number) : number;
+}
+
+// A function (source, sourceStride, count, destination, destinationStride, order, scale).
+function copyFunction(
+  module: ModuleBuilder,
+  size: number,
+  gathers: boolean,
+  use: "pack" | "check" | "unpack",
+): Routine {
+  const unpacks = use === "unpack";
+  const key = `attention/${use} ${size} ${gathers}`;
   return routine(module, key, (f, source, fromStride, count, target, toStride, order, scale) => {
     const factor = f.let(i32x4.splat(scale));
     const [value, odd] = vectors(f, 2);
     const [row, from, to, number] = integers(f, 4);
     const last = f.let(count.subtract(1));
-    f.for(row, 0, unpack ? count : roundUpI32(count, tileRows), 1, () => {
+    f.for(row, 0, unpacks ? count : roundUpI32(count, tileRows), 1, () => {
       f.set<I32>(number, row.minimum(last));
-      const own = named(spec, order, number);
-      f.set<I32>(from, source.add((unpack ? row : own).multiply(fromStride)));
-      f.set<I32>(to, target.add((unpack ? own : row).multiply(toStride)));
-      eachFour(unpack ? size : roundUp(size, tileColumns), (offset, lanes) => {
+      const own = named(gathers, order, number);
+      f.set<I32>(from, source.add((unpacks ? row : own).multiply(fromStride)));
+      f.set<I32>(to, target.add((unpacks ? own : row).multiply(toStride)));
+      eachFour(unpacks ? size : roundUp(size, tileColumns), (offset, lanes) => {
         const count = Math.min(lanes, size - offset / 4);
         f.set<V128>(
           value,
           count > 0 ? f32x4.multiply(loadPartial(from, offset, count), factor) : v128.zero(),
         );
         // x - x is 0 for finite x and NaN for all others.
-        if (check) f.set<V128>(odd, odd.or(f32x4.subtract(value, value)));
+        if (use === "check") f.set<V128>(odd, odd.or(f32x4.subtract(value, value)));
         storePartial(f, to, value, lanes, offset);
       });
     });
@@ -121,14 +100,14 @@ export function copyRows(module: ModuleBuilder, spec: RowsSpec, unpack = false):
   });
 }
 
-/**
- * Copies rows of a tensor, times `scale`, to the columns of a matrix in scratch memory whose rows are
- * `rowBytes` apart, with copies of the last one up to whole tiles. Parameters as above; the
- * destination's stride is not read.
- */
-export function copyColumns(module: ModuleBuilder, spec: RowsSpec, rowBytes: number): Routine {
-  const { size } = spec;
-  const key = `attention/pack columns ${JSON.stringify(spec)} by ${rowBytes}`;
+// The same to columns whose elements are `rowBytes` apart; the stride of the destination is not read.
+function copyColumnsFunction(
+  module: ModuleBuilder,
+  size: number,
+  gathers: boolean,
+  rowBytes: number,
+): Routine {
+  const key = `attention/pack columns ${size} ${gathers} ${rowBytes}`;
   return routine(module, key, (f, source, stride, count, target, _, order, scale) => {
     const factor = f.let(i32x4.splat(scale));
     const rows = integers(f, 4);
@@ -144,7 +123,7 @@ export function copyColumns(module: ModuleBuilder, spec: RowsSpec, rowBytes: num
       rows.forEach((address, i) => {
         f.set<I32>(number, row.add(i));
         f.set<I32>(number, number.minimum(last));
-        f.set<I32>(address, source.add(named(spec, order, number).multiply(stride)));
+        f.set<I32>(address, source.add(named(gathers, order, number).multiply(stride)));
       });
       f.set<I32>(to, entryAt(target, row));
       f.for(column, 0, size & -4, 4, () => {
@@ -155,6 +134,46 @@ export function copyColumns(module: ModuleBuilder, spec: RowsSpec, rowBytes: num
       if (size % 4 > 0) block(size % 4);
     });
   });
+}
+
+/**
+ * Copies rows of `size` numbers, times `scale` (a float32 as a word), to a matrix. It is filled up to
+ * whole tiles: with copies of the last row, and with zeros in every row. With `check` it gives whether
+ * all numbers are finite.
+ */
+export function pack(
+  { module, f }: MathContext,
+  size: number,
+  [from, stride, count, order]: Rows,
+  [to, rowBytes]: Matrix,
+  scale: I32Like = unit,
+  check = false,
+): Local<I32> {
+  const copy = copyFunction(module, size, order !== undefined, check ? "check" : "pack");
+  return f.let(copy.call(...[from, stride, count, to, rowBytes, order ?? 0, scale].map(word)));
+}
+
+/** Copies rows to the columns of a matrix, with copies of the last one up to whole tiles. */
+export function packColumns(
+  { module, f }: MathContext,
+  size: number,
+  [from, stride, count, order]: Rows,
+  [to, rowBytes]: Matrix,
+  scale: I32Like = unit,
+): void {
+  const copy = copyColumnsFunction(module, size, order !== undefined, rowBytes);
+  f.call(copy, ...[from, stride, count, to, 0, order ?? 0, scale].map(word));
+}
+
+/** Copies rows of a matrix to those of a tensor. */
+export function unpack(
+  { module, f }: MathContext,
+  size: number,
+  [from, rowBytes]: Matrix,
+  [to, stride, count, order]: Rows,
+): void {
+  const copy = copyFunction(module, size, order !== undefined, "unpack");
+  f.call(copy, ...[from, rowBytes, count, to, stride, order ?? 0, unit].map(word));
 }
 
 /** The transpose of four vectors. */

@@ -13,6 +13,7 @@ import {
   f32x4,
   i32,
   type I32,
+  type I32Like,
   type Local,
   type ModuleBuilder,
   v128,
@@ -20,36 +21,46 @@ import {
 } from "../../assembler/index.js";
 import type { MathContext } from "../../math/index.js";
 import { entry, entryAt, integers, type Routine, routine, vectors } from "../code.js";
-import { tileColumns, tileRows } from "./pack.js";
+import { type Matrix, roundUpI32, tileColumns, tileRows, word } from "./matrix.js";
 
-/** The shape of a product `output = left · right`, in bytes. */
+/** What makes a product `output = left · right`. */
 export interface ProductSpec {
-  /** Between rows of the left matrix, and between its columns. */
-  readonly left: number;
-  readonly step: number;
-  /** Between rows of the right matrix, and between those of the output. */
-  readonly right: number;
-  readonly output: number;
+  /** What the sums start from: 0, the output, or the output with each row times a factor. */
+  readonly start: "zero" | "output" | "scaled";
   /**
    * What the lists `lows` and `highs` limit, both rising from row to row: the columns of the output
    * that are computed, or the steps of the sums. The limits of a tile are those of its rows together.
    */
   readonly limits?: "columns" | "depth";
-  /** What the sums start from: 0, the output, or the output with each row times a factor. */
-  readonly start: "zero" | "output" | "scaled";
+  /** Whether the left matrix is taken transposed. */
+  readonly transposed?: boolean;
   /** Whether zeros of the left matrix hide what they are multiplied by, even if it is not a number. */
   readonly hides?: boolean;
+}
+
+/** Bytes between rows: of the left matrix, the right one and the output. */
+type RowBytes = readonly [left: number, right: number, output: number];
+
+// Left rows and the steps along them, right rows, output rows.
+function bytesOf({ transposed = false }: ProductSpec, [left, right, output]: RowBytes): number[] {
+  return [transposed ? 4 : left, transposed ? left : 4, right, output];
 }
 
 /**
  * `(left, right, output, rows, columns, depth, lows, highs, factors)`; what the spec does not need is
  * not read.
  */
-function productFunction(module: ModuleBuilder, spec: ProductSpec): Routine {
-  const { left: leftBytes, step, right: rightBytes, output: outputBytes, limits, start } = spec;
+function productFunction(module: ModuleBuilder, spec: ProductSpec, rowBytes: RowBytes): Routine {
+  const { limits, start } = spec;
+  const [leftBytes, step, rightBytes, outputBytes] = bytesOf(spec, rowBytes) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   return routine(
     module,
-    `attention/product ${Object.values(spec).join()}`,
+    `attention/product ${JSON.stringify(spec)} ${rowBytes.join()}`,
     (f, left, right, output, rows, columns, depth, lows, highs, factors) => {
       const sums = Array.from({ length: tileRows }, () => vectors(f, 2));
       const numbers = vectors(f, 2);
@@ -121,17 +132,23 @@ function productFunction(module: ModuleBuilder, spec: ProductSpec): Routine {
  * The same for right matrices that hold NaN or infinities, slowly: what a row does not see takes
  * nothing from its row of the right matrix.
  */
-function carefulProductFunction(module: ModuleBuilder, spec: ProductSpec): Routine {
-  const { left: leftBytes, step, right: rightBytes, output: outputBytes, limits, start } = spec;
+function carefulFunction(module: ModuleBuilder, spec: ProductSpec, rowBytes: RowBytes): Routine {
+  const { limits, start } = spec;
+  const [leftBytes, step, rightBytes, outputBytes] = bytesOf(spec, rowBytes) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   return routine(
     module,
-    `attention/careful product ${Object.values(spec).join()}`,
+    `attention/careful product ${JSON.stringify(spec)} ${rowBytes.join()}`,
     (f, left, right, output, rows, columns, depth, lows, highs, factors) => {
       const [row, at, low, high, leftAt, rightAt, to] = integers(f, 7);
       const factor = f.local(v128);
       const change = (number: I32, body: (sum: V128) => V128): void => {
         f.set<V128>(factor, v128.load32Splat(number));
-        f.forAddress(at, to, to.add(columns.shiftLeft(2)), 16, () => {
+        f.forAddress(at, to, entryAt(to, roundUpI32(columns, tileColumns)), 16, () => {
           f.storeV128(at, body(v128.load(at)));
           f.increment(rightAt, 16);
         });
@@ -162,23 +179,29 @@ function carefulProductFunction(module: ModuleBuilder, spec: ProductSpec): Routi
 }
 
 /**
- * Calls the product, as `isFinite` says of the right matrix. Operands: `(left, right, output, rows,
- * columns, depth, lows, highs, factors)`; those that the spec does not need may be left out.
+ * Computes the product of matrices, `[left, right, output]`, of sizes `[rows, columns, depth]`: those
+ * of the output, and the length of sums. Lists: `[lows, highs, factors]`. What the spec does not need
+ * may be left out. Right matrices that hold NaN or infinities, as `isFinite` tells, take a slow way.
  */
 export function multiply(
   { module, f }: MathContext,
   spec: ProductSpec,
-  operands: readonly I32[],
+  matrices: readonly [Matrix, Matrix, Matrix],
+  [rows, columns, depth = 0]: readonly [I32Like, I32Like, I32Like?],
+  [lows, highs, factors]: readonly Matrix[] = [],
   isFinite?: I32,
 ): void {
-  const all = Array.from({ length: 9 }, (_, i) => operands[i] ?? i32.const(0));
+  const lists = [lows, highs, factors].map((list) => list?.[0] ?? 0);
+  const addresses = matrices.map(([address]) => address);
+  const operands = [...addresses, rows, columns, depth, ...lists].map(word);
+  const rowBytes = matrices.map(([, bytes]) => bytes) as unknown as RowBytes;
   const fast = (): void => {
-    f.call(productFunction(module, spec), ...all);
+    f.call(productFunction(module, spec, rowBytes), ...operands);
   };
   if (isFinite === undefined) fast();
   else {
     f.if(isFinite, fast, () => {
-      f.call(carefulProductFunction(module, spec), ...all);
+      f.call(carefulFunction(module, spec, rowBytes), ...operands);
     });
   }
 }

@@ -14,7 +14,8 @@ import {
 import type { MathContext } from "../../math/index.js";
 import type { View } from "../arguments.js";
 import { entry, entryAt, integers, limit, type Routine, routine, vectors } from "../code.js";
-import { loadPartial, roundUpI32, storePartial, tileRows } from "./pack.js";
+import { type Matrix, roundUpI32, tileRows } from "./matrix.js";
+import { loadPartial, storePartial } from "./pack.js";
 
 /** A limit of the window that limits nothing. */
 export const noLimit: number = 1 << 29;
@@ -29,7 +30,7 @@ export function listLimits(
   place: I32,
   [rows, columns]: readonly [I32, I32],
   [left, right]: readonly [I32, I32],
-  [lows, highs]: readonly [I32, I32],
+  [[lows], [highs]]: readonly [Matrix, Matrix],
 ): void {
   const [row, number] = integers(f, 2);
   f.for(row, 0, roundUpI32(rows, tileRows), 1, () => {
@@ -82,11 +83,10 @@ export type Guide = "mask" | "bias" | null;
 export function withGuide(
   { module, f }: MathContext,
   kind: Guide,
-  rowBytes: number,
   guide: View,
   position: readonly I32[],
   [rows, columns]: readonly [I32, I32],
-  destination: I32,
+  [destination, rowBytes]: Matrix,
   body: (stride: I32) => void,
 ): void {
   const [none, one] = [i32.const(0), i32.const(1)];

@@ -22,7 +22,7 @@ import {
 } from "../../assembler/index.js";
 import { expOfNegative, float, log, type MathContext, threefry } from "../../math/index.js";
 import { entryAt, integers, type Routine, routine, vectors } from "../code.js";
-import { roundUpI32 } from "./pack.js";
+import { type Layout, type Matrix, roundUpI32 } from "./matrix.js";
 import { type Guide, hideUnseen, tileRange } from "./visibility.js";
 
 /** What makes the code of the weights. */
@@ -31,10 +31,8 @@ export interface WeightsSpec<Part extends string> {
   readonly key: string;
   readonly guide: Guide;
   readonly dropout: boolean;
-  /** Bytes between rows of the scores, and of the guide. */
-  readonly rowBytes: number;
-  /** Offsets in scratch memory. */
-  readonly offsets: Readonly<Record<Part | CommonPart, number>>;
+  /** Scratch memory; rows of the guide and of gradients are as far apart as those of the weights. */
+  readonly places: Layout<Part | CommonPart>["places"];
 }
 
 type CommonPart = "weights" | "guide" | "lows" | "highs";
@@ -69,10 +67,12 @@ function eachRow(
   body: (row: Row) => void,
 ): void {
   const { f } = c;
-  const { guide, dropout, rowBytes, offsets } = spec;
+  const { guide, dropout, places } = spec;
+  const rowBytes = places.weights[1];
+  const partAt = (part: CommonPart): I32 => scratch.add(places[part][0]);
   const [number, offset] = integers(f, 2);
-  const lists = [scratch.add(offsets.lows), scratch.add(offsets.highs)] as const;
-  const [at, guideAt] = [f.let(scratch.add(offsets.weights)), f.let(scratch.add(offsets.guide))];
+  const lists = [partAt("lows"), partAt("highs")] as const;
+  const [at, guideAt] = [f.let(partAt("weights")), f.let(partAt("guide"))];
   const rowPosition = f.let(position);
   const [key0, key1, counter] = [0, 4, 8].map((word) =>
     dropout ? f.let<V128>(v128.load32Splat(i32.load(words, word))) : v128.zero(),
@@ -125,7 +125,7 @@ export function weightsFunction(
   module: ModuleBuilder,
   spec: WeightsSpec<"maxima" | "sums" | "factors">,
 ): Routine {
-  const { key, offsets } = spec;
+  const { key, places } = spec;
   return routine(module, `${key} weights`, (f, scratch, words, rows, position, guideStride) => {
     const c: MathContext = { module, f };
     const [most, shift, total, old, weights] = vectors(f, 5);
@@ -135,7 +135,7 @@ export function weightsFunction(
       [scratch, words, rows, position, guideStride],
       ({ number, at, each, drop }) => {
         const entryOf = (part: "maxima" | "sums" | "factors"): I32 =>
-          entryAt(scratch.add(offsets[part]), number);
+          entryAt(scratch.add(places[part][0]), number);
         f.set<V128>(most, float(c, -Infinity));
         each((offset) => {
           f.set<V128>(most, f32x4.pseudoMaximum(most, v128.load(at.add(offset))));
@@ -176,7 +176,7 @@ export function weightGradientsFunction(
   module: ModuleBuilder,
   spec: WeightsSpec<"gradients">,
 ): Routine {
-  const { key, offsets } = spec;
+  const { key, places } = spec;
   return routine(
     module,
     `${key} gradients`,
@@ -184,7 +184,7 @@ export function weightGradientsFunction(
       const c: MathContext = { module, f };
       const [shift, product, weights, gradient] = vectors(f, 4);
       const clearAt = f.local(i32);
-      const toGradient = offsets.gradients - offsets.weights;
+      const toGradient = places.gradients[0] - places.weights[0];
       eachRow(
         c,
         spec,
@@ -242,8 +242,7 @@ export function sumOfLanes(f: FunctionBuilder, x: Local<V128>): V128 {
  */
 export function finish(
   c: MathContext,
-  output: I32,
-  rowBytes: number,
+  [output, rowBytes]: Matrix,
   rows: I32,
   [maxima, sums, logarithms]: readonly [I32, I32, I32],
 ): void {

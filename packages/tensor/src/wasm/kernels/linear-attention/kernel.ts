@@ -1,6 +1,5 @@
 /** The native kernels of cumulative linear attention, forward and backward. */
 
-import type { Node } from "../../../graph/node.js";
 import {
   linearAttentionSizes,
   type LinearAttentionMode,
@@ -10,7 +9,8 @@ import type { NativeStep, Operand } from "../../../plan/schedule.js";
 import type { Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
 import { addressOrNone, floatArgument, launchOf, viewWords, type Word } from "../arguments.js";
-import { tileColumns } from "../attention/pack.js";
+import { hasDenseRows, hasNumbers } from "../attention/block.js";
+import { tileColumns } from "../attention/matrix.js";
 import { orderCode } from "./order.js";
 import { scanCode } from "./scan.js";
 import { stepCode } from "./step.js";
@@ -19,19 +19,13 @@ import { scanLayout, type ScanSpec } from "./steps.js";
 /** Tokens of a chunk: a compromise between the work on scores, which grows with it, and that on states. */
 const chunk = 32;
 
-/** What rows, keys, values and states of a scan are; see `scan.ts`. */
+/** A scan; see `scan.ts`. */
 interface Scan {
-  readonly direction: ScanSpec["direction"];
-  readonly rows: Operand;
-  readonly keys: Operand;
-  readonly values: Operand;
-  readonly state: Operand | null;
-  /** Whether the state is taken transposed. */
-  readonly transposed: boolean;
-  /** Which of rows, keys and values is multiplied by the scale. */
-  readonly scaled: 0 | 1 | 2;
-  readonly output: number;
-  readonly finalState: number | null;
+  readonly spec: ScanSpec;
+  /** As `scanSteps` reads them. */
+  readonly words: readonly Word[];
+  /** Blocks that values are cut into. */
+  readonly blocks: number;
 }
 
 /** What all scans of a step share. */
@@ -61,51 +55,58 @@ function chooseBlocks(heads: number, valueSize: number, keySize: number, threads
   return best;
 }
 
-/** The launch of a scan, or of the scans of dv and dk as one. */
-function scan(problem: Problem, scans: readonly Scan[], blocks: number): Launch {
-  const { sizes, mode } = problem;
-  const { batch, keyHeads, group, queries, keys } = sizes;
-  const specs = scans.map(
-    ({ direction, rows, values, state, transposed, finalState }): ScanSpec => ({
-      direction,
-      mode,
-      keySize: rows.shape[3]!,
-      valueSize: values.shape[3]! / blocks,
-      capacity: chunk,
-      state: state === null ? null : transposed ? "columns" : "rows",
-      finalState: finalState !== null,
-    }),
-  );
-  const [spec] = specs as [ScanSpec];
-  const { direction, keySize, valueSize } = spec;
-  const work = chunk * (keySize + valueSize) + 4 * keySize * valueSize;
-  const tokens = batch * keyHeads * group * Math.max(queries, keys) * blocks * scans.length;
-  const sizesText = `${batch * keyHeads * group}x${queries}x${keySize}x${valueSize * blocks}`;
-  return launchOf(
-    `linear attention ${direction} ${mode} ${sizesText}`,
-    scanCode(spec, scans.length > 1),
-    scans.flatMap((own) => scanWords(problem, own, blocks)),
-    batch * keyHeads * blocks,
-    tokens * work,
-    1,
-    specs.reduce((sum, own) => sum + scanLayout(own).bytes, 0),
-  );
-}
-
-/** The words of a scan, as `scanSteps` reads them. */
-function scanWords({ sizes, scale, order }: Problem, own: Scan, blocks: number): Word[] {
-  const { rows, keys, values, state } = own;
-  return [
-    ...[rows, keys, values, state].flatMap((operand) => viewWords(operand, 4)),
-    ...[0, 1, 2].map((i) => floatArgument(i === own.scaled ? scale : 1)),
-    ...[own.output, own.finalState, ...[0, 1, 2].map((i) => order[i])].map(addressOrNone),
-    ...[rows.shape[2]!, keys.shape[2]!, sizes.keyHeads, sizes.group, values.shape[3]!, blocks],
+/**
+ * A scan of rows, keys and values, of which number `scaled` is multiplied by the scale; its outputs are
+ * those of rows, and the last state where that is wanted.
+ */
+function scanOf(
+  { context, sizes, mode, scale, order }: Problem,
+  direction: ScanSpec["direction"],
+  operands: readonly [rows: Operand, keys: Operand, values: Operand],
+  scaled: number,
+  state: Operand | null,
+  stateForm: "rows" | "columns",
+  outputs: readonly [rows: number, state: number | null],
+): Scan {
+  const [rows, keys, values] = operands;
+  const { batch, keyHeads, group } = sizes;
+  const [keySize, outputSize] = [rows.shape[3]!, values.shape[3]!];
+  const blocks = chooseBlocks(batch * keyHeads, outputSize, keySize, context.threads);
+  const spec: ScanSpec = {
+    direction,
+    mode,
+    keySize,
+    valueSize: outputSize / blocks,
+    // Without scores a larger chunk costs nothing.
+    capacity: mode === "full" ? 2 * chunk : chunk,
+    state: state && stateForm,
+    finalState: outputs[1] !== null,
+  };
+  const words = [
+    ...[...operands, state].flatMap((operand) => viewWords(operand, 4)),
+    ...operands.map((_, i) => floatArgument(i === scaled ? scale : 1)),
+    ...[...outputs, ...[0, 1, 2].map((i) => order[i])].map(addressOrNone),
+    ...[rows.shape[2]!, keys.shape[2]!, keyHeads, group, outputSize, blocks],
   ];
+  return { spec, words, blocks };
 }
 
-function blocksOf({ context, sizes }: Problem, { rows, values }: Scan): number {
-  const heads = sizes.batch * sizes.keyHeads;
-  return chooseBlocks(heads, values.shape[3]!, rows.shape[3]!, context.threads);
+/** The launch of a scan, or of the scans of dv and dk as one. */
+function scanLaunch({ sizes, mode }: Problem, scans: readonly Scan[]): Launch {
+  const { batch, keyHeads, group, queries, keys } = sizes;
+  const [{ spec, blocks }] = scans as readonly [Scan];
+  const { direction, keySize, valueSize } = spec;
+  const heads = batch * keyHeads * blocks;
+  const work = chunk * (keySize + valueSize) + 4 * keySize * valueSize;
+  return launchOf(
+    `linear attention ${direction} ${mode} ${heads * group}x${queries}x${keySize}x${valueSize}`,
+    scanCode(spec, scans.length > 1),
+    scans.flatMap(({ words }) => words),
+    heads,
+    heads * group * Math.max(queries, keys) * scans.length * work,
+    1,
+    scans.reduce((sum, own) => sum + scanLayout(own.spec).bytes, 0),
+  );
 }
 
 /** One query and one key of each head, with a state that is read and written: a step of decoding. */
@@ -181,22 +182,14 @@ function readProblem(
   return { problem, launches };
 }
 
-/** Sizes for which code is made; nothing is computed where there are none. */
-function supports(node: Node): boolean {
-  const [q, , v] = node.inputs;
-  return q!.shape[3]! > 0 && v!.shape[3]! > 0 && q!.shape[1]! > 0;
-}
-
-/** Any strides as long as the numbers of a row are neighbours. */
-function acceptsView(_node: Node, _input: number, view: Operand): boolean {
-  const last = view.shape.length - 1;
-  return view.shape[last] === 1 || view.strides[last] === 1 || last === 0;
-}
+/** Any strides as long as the numbers of a row are neighbours; those of a mask may lie anywhere. */
+const acceptsView: NativeKernel["acceptsView"] = (_node, _input, view) =>
+  view.shape.length === 1 || hasDenseRows(view);
 
 /** `cumulativeLinearAttention` in chunks; see `scan.ts`. */
 export const cumulativeLinearAttentionKernel: NativeKernel = {
   op: "cumulativeLinearAttention",
-  supports,
+  supports: hasNumbers,
   acceptsView,
   lower: (step, context) => {
     const operands = readOperands(step);
@@ -210,18 +203,8 @@ export const cumulativeLinearAttentionKernel: NativeKernel = {
     if (isStep && state && finalState !== null) {
       return [decode(problem, [q, k, v, state], [output, finalState])];
     }
-    const own: Scan = {
-      direction: "forward",
-      rows: q,
-      keys: k,
-      values: v,
-      state,
-      transposed: false,
-      scaled: 0,
-      output,
-      finalState,
-    };
-    return [...launches, scan(problem, [own], blocksOf(problem, own))];
+    const own = scanOf(problem, "forward", [q, k, v], 0, state, "rows", [output, finalState]);
+    return [...launches, scanLaunch(problem, [own])];
   },
 };
 
@@ -233,7 +216,7 @@ function outputBytes(rows: Operand, values: Operand): number {
 /** `cumulativeLinearAttentionBackward`: three scans, or two and one of them a pair; see `scan.ts`. */
 export const cumulativeLinearAttentionBackwardKernel: NativeKernel = {
   op: "cumulativeLinearAttentionBackward",
-  supports,
+  supports: hasNumbers,
   acceptsView,
   lower: (step, context) => {
     const operands = readOperands(step);
@@ -244,48 +227,22 @@ export const cumulativeLinearAttentionBackwardKernel: NativeKernel = {
     const [dq = null, dk = null, dv = null, dstate = null] = step.outputs;
     const scans: Scan[] = [];
     if (dq !== null) {
-      scans.push({
-        direction: "forward",
-        rows: dy,
-        keys: v,
-        values: k,
-        state,
-        transposed: true,
-        scaled: 0,
-        output: dq,
-        finalState: null,
-      });
+      scans.push(scanOf(problem, "forward", [dy, v, k], 0, state, "columns", [dq, null]));
     }
-    const reverse = { direction: "reverse", state: dfinal } as const;
     if (dv !== null || dstate !== null) {
-      scans.push({
-        ...reverse,
-        rows: k,
-        keys: q,
-        values: dy,
-        transposed: false,
-        scaled: 1,
-        output: dv ?? context.workspace(outputBytes(k, dy)),
-        finalState: dstate,
-      });
+      const output = dv ?? context.workspace(outputBytes(k, dy));
+      scans.push(scanOf(problem, "reverse", [k, q, dy], 1, dfinal, "rows", [output, dstate]));
     }
     if (dk !== null) {
-      scans.push({
-        ...reverse,
-        rows: v,
-        keys: dy,
-        values: q,
-        transposed: true,
-        scaled: 2,
-        output: dk,
-        finalState: null,
-      });
+      scans.push(scanOf(problem, "reverse", [v, dy, q], 2, dfinal, "columns", [dk, null]));
     }
-    const pair = scans.filter(({ direction }) => direction === "reverse");
-    const isPair = pair.length > 1 && pair.every((own) => blocksOf(problem, own) === 1);
-    for (const own of isPair ? scans.slice(0, -2) : scans) {
-      launches.push(scan(problem, [own], blocksOf(problem, own)));
-    }
-    return isPair ? [...launches, scan(problem, pair, 1)] : launches;
+    const pair = scans.filter(({ spec }) => spec.direction === "reverse");
+    const isPair = pair.length > 1 && pair.every(({ blocks }) => blocks === 1);
+    const alone = isPair ? scans.slice(0, -2) : scans;
+    return [
+      ...launches,
+      ...alone.map((own) => scanLaunch(problem, [own])),
+      ...(isPair ? [scanLaunch(problem, pair)] : []),
+    ];
   },
 };

@@ -30,7 +30,7 @@
 
 import { i32, type I32, type Local } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
-import { roundUpI32, tileRows } from "../attention/pack.js";
+import { roundUpI32, tileRows } from "../attention/matrix.js";
 import { entry, entryAt, integers, kernelCode, limit, smaller } from "../code.js";
 import {
   scanLayout,
@@ -59,7 +59,7 @@ export function scanCode(spec: ScanSpec, isPair: boolean): KernelCode {
     const { rowCount, columnCount, counts, starts, lists } = scan;
     const [queries, keys] = isForward ? [rowCount, columnCount] : [columnCount, rowCount];
     const none = i32.const(0);
-    const [lows, highs] = lists;
+    const [[lows], [highs]] = lists;
 
     // For each query how many keys it sees, and how many queries see fewer than so many keys.
     const before = f.let(keys.subtract(queries));

@@ -4,17 +4,16 @@ import { i32, type I32, type Local } from "../../assembler/index.js";
 import type { LinearAttentionMode } from "../../../ops/linear-attention.js";
 import type { MathContext } from "../../math/index.js";
 import { type View, WordReader } from "../arguments.js";
-import { addressesOf, layOut, type Layout } from "../attention/block.js";
 import {
-  copyColumns,
-  copyRows,
-  matrixRowBytes,
+  layOut,
+  type Layout,
+  type Matrix,
+  matricesOf,
   roundUp,
-  tileColumns,
   tileRows,
-  unit,
-} from "../attention/pack.js";
-import { multiply, type ProductSpec } from "../attention/product.js";
+} from "../attention/matrix.js";
+import { pack, packColumns, type Rows, unpack } from "../attention/pack.js";
+import { multiply } from "../attention/product.js";
 import { hideUnseen, tileRange } from "../attention/visibility.js";
 import { divide, entryAt, integers } from "../code.js";
 
@@ -38,17 +37,15 @@ type Part = "rows" | "columns" | "values" | "scores" | "state" | "output" | "low
 
 /** Scratch memory of a scan. */
 export function scanLayout({ keySize, valueSize, capacity }: ScanSpec): Layout<Part> {
-  const [keyBytes, valueBytes] = [matrixRowBytes(keySize), matrixRowBytes(valueSize)];
-  const keys = roundUp(keySize, tileRows);
   return layOut({
-    rows: capacity * keyBytes,
-    columns: keys * matrixRowBytes(capacity),
-    values: capacity * valueBytes,
-    scores: capacity * matrixRowBytes(capacity),
-    state: keys * valueBytes,
-    output: capacity * valueBytes,
-    lows: capacity * 4,
-    highs: capacity * 4,
+    rows: [capacity, keySize],
+    columns: [keySize, capacity],
+    values: [capacity, valueSize],
+    scores: [capacity, capacity],
+    state: [keySize, valueSize],
+    output: [capacity, valueSize],
+    lows: [1, capacity],
+    highs: [1, capacity],
   });
 }
 
@@ -78,10 +75,9 @@ export interface ScanSteps {
   update(count: I32): void;
   /** Stores the output of rows. */
   unpack(start: I32, count: I32): void;
-  /** The state in scratch memory, and the bytes between its rows. */
-  readonly state: readonly [I32, number];
+  readonly state: Matrix;
   /** For each row of the chunk the first column that it sees, and the one after the last. */
-  readonly lists: readonly [Local<I32>, Local<I32>];
+  readonly lists: readonly [Matrix, Matrix];
   /** The number of the query head within the group, its limit, and both lengths. */
   readonly group: Local<I32>;
   readonly groups: I32;
@@ -100,41 +96,31 @@ export function scanSteps(
   scratch: I32,
   leader?: ScanSteps,
 ): ScanSteps {
-  const { module, f } = c;
-  const { direction, mode, keySize, valueSize, capacity } = spec;
+  const { f } = c;
+  const { direction, mode, keySize, valueSize } = spec;
   const isForward = direction === "forward";
   const read = new WordReader(f, words);
   const [rows, keys, values, firstState] = [read.view(4), read.view(4), read.view(4), read.view(4)];
   const [rowScale, keyScale, valueScale, output, finalState] = read.words(5);
   const [order, counts, starts, rowCount, columnCount] = read.words(5);
   const [keyHeads, groups, outputSize, blocks] = read.words(4);
-  const at = addressesOf(f, scratch, scanLayout(spec));
+  const at = matricesOf(f, scratch, scanLayout(spec));
   const lists = leader?.lists ?? ([at.lows, at.highs] as const);
   const group = leader?.group ?? f.local(i32);
   const [head, batch, keyHead, column, isFinite] = integers(f, 5);
-  const [none, one] = [i32.const(0), i32.const(unit)];
-  const [keyBytes, valueBytes, scoreBytes] = [
-    matrixRowBytes(keySize),
-    matrixRowBytes(valueSize),
-    matrixRowBytes(capacity),
-  ];
-  const [keyStride, valueStride] = [i32.const(keyBytes), i32.const(valueBytes)];
-  const [keyCount, columns] = [i32.const(keySize), i32.const(roundUp(valueSize, tileColumns))];
+  const none = i32.const(0);
   const outputStride = f.let(outputSize.shiftLeft(2));
 
-  /** Where rows of a view are from number `start` on: address, stride, and their order if any. */
-  const place = (view: View, start: I32, isRow: boolean, from: I32 = none): [I32, I32, I32] => {
-    // Query heads are those of rows when forward, those of columns in reverse.
-    const isQuery = isRow === isForward;
-    const number = isQuery ? keyHead.multiply(groups).add(group) : keyHead;
-    const isSorted = isQuery && mode === "mask";
-    return [
-      view.at(batch, number, isSorted ? none : start, from),
-      view.strides[2]!,
-      isSorted ? entryAt(order, start) : none,
-    ];
+  // Query heads are those of rows when forward, those of columns in reverse; a mask sorts queries.
+  const orderOf = (isRow: boolean, start: I32): I32 | undefined =>
+    isRow === isForward && mode === "mask" ? entryAt(order, start) : undefined;
+  /** Rows of a view from number `start` on. */
+  const place = (view: View, start: I32, count: I32, isRow: boolean, from: I32 = none): Rows => {
+    const number = isRow === isForward ? keyHead.multiply(groups).add(group) : keyHead;
+    const sorted = orderOf(isRow, start);
+    const address = view.at(batch, number, sorted ? none : start, from);
+    return [address, view.strides[2]!, count, sorted];
   };
-  const gathers = (isRow: boolean): boolean => isRow === isForward && mode === "mask";
 
   return {
     lists,
@@ -144,7 +130,7 @@ export function scanSteps(
     columnCount,
     counts,
     starts,
-    state: [at.state, valueBytes],
+    state: at.state,
 
     begin: (item) => {
       const [whole, block] = divide(f, item, blocks);
@@ -154,108 +140,69 @@ export function scanSteps(
       f.set<I32>(keyHead, number);
       f.set<I32>(column, block.multiply(valueSize));
       if (leader) return;
-      const rowStride = firstState.strides[2]!;
+      const stride = firstState.strides[2]!;
       if (spec.state === null) {
-        f.memoryFill(at.state, 0, roundUp(keySize, tileRows) * valueBytes);
+        const [address, rowBytes] = at.state;
+        f.memoryFill(address, 0, roundUp(keySize, tileRows) * rowBytes);
       } else if (spec.state === "rows") {
         const from = firstState.at(batch, keyHead, none, column);
-        const copy = copyRows(module, { size: valueSize });
-        f.call(copy, from, rowStride, keyCount, at.state, valueStride, none, one);
+        pack(c, valueSize, [from, stride, keySize], at.state);
       } else {
         const from = firstState.at(batch, keyHead, column);
-        const copy = copyColumns(module, { size: keySize }, valueBytes);
-        f.call(copy, from, rowStride, i32.const(valueSize), at.state, none, none, one);
+        packColumns(c, keySize, [from, stride, valueSize], at.state);
       }
     },
 
     end: () => {
       if (!spec.finalState) return;
-      const to = finalState.add(head.multiply(keyCount).multiply(outputStride));
-      const unpack = copyRows(module, { size: valueSize }, true);
-      const target = entryAt(to, column);
-      f.call(unpack, at.state, valueStride, keyCount, target, outputStride, none, one);
+      const to = finalState.add(head.multiply(keySize).multiply(outputStride));
+      unpack(c, valueSize, at.state, [entryAt(to, column), outputStride, keySize]);
     },
 
     packRows: (start, count) => {
-      const [from, stride, sorted] = place(rows, start, true);
-      const pack = copyRows(module, { size: keySize, gather: gathers(true) });
-      f.call(pack, from, stride, count, at.rows, keyStride, sorted, rowScale);
+      pack(c, keySize, place(rows, start, count, true), at.rows, rowScale);
     },
 
     packColumns: (start, count) => {
-      const gather = gathers(false);
-      const [key, keyStep, sorted] = place(keys, start, false);
-      const packKeys = copyColumns(module, { size: keySize, gather }, scoreBytes);
-      f.call(packKeys, key, keyStep, count, at.columns, none, sorted, keyScale);
-      const [value, valueStep] = place(values, start, false, column);
-      const packValues = copyRows(module, { size: valueSize, gather, check: mode !== "full" });
-      const operands = [value, valueStep, count, at.values, valueStride, sorted, valueScale];
-      f.set<I32>(isFinite, packValues.call(...operands));
+      packColumns(c, keySize, place(keys, start, count, false), at.columns, keyScale);
+      const from = place(values, start, count, false, column);
+      f.set<I32>(isFinite, pack(c, valueSize, from, at.values, valueScale, mode !== "full"));
     },
 
     stateTerm: (count) => {
-      const product: ProductSpec = {
-        left: keyBytes,
-        step: 4,
-        right: valueBytes,
-        output: valueBytes,
-        start: "zero",
-      };
-      multiply(c, product, [at.rows, at.state, at.output, count, columns, keyCount]);
+      const matrices = [at.rows, at.state, at.output] as const;
+      multiply(c, { start: "zero" }, matrices, [count, valueSize, keySize]);
     },
 
     chunkTerm: (count) => {
-      const scores: ProductSpec = {
-        left: keyBytes,
-        step: 4,
-        right: scoreBytes,
-        output: scoreBytes,
-        limits: "columns",
-        start: "zero",
-      };
-      multiply(c, scores, [at.rows, at.columns, at.scores, count, none, keyCount, ...lists]);
+      const toScores = [at.rows, at.columns, at.scores] as const;
+      multiply(c, { start: "zero", limits: "columns" }, toScores, [count, 0, keySize], lists);
       const row = f.local(i32);
+      const [scores, rowBytes] = at.scores;
       f.for(row, 0, count, 1, () => {
-        const scoresAt = f.let(at.scores.add(row.multiply(scoreBytes)));
-        hideUnseen(f, row, scoresAt, tileRange(f, row, lists), lists, 0);
+        const scoresAt = f.let(scores.add(row.multiply(rowBytes)));
+        const own = [lists[0][0], lists[1][0]] as const;
+        hideUnseen(f, row, scoresAt, tileRange(f, row, own), own, 0);
       });
-      const sums: ProductSpec = {
-        left: scoreBytes,
-        step: 4,
-        right: valueBytes,
-        output: valueBytes,
-        limits: "depth",
-        start: "output",
-      };
-      const operands = [at.scores, at.values, at.output, count, columns, none, ...lists];
-      multiply(c, sums, operands, isFinite);
+      const toOutput = [at.scores, at.values, at.output] as const;
+      const sums = { start: "output", limits: "depth" } as const;
+      multiply(c, sums, toOutput, [count, valueSize], lists, isFinite);
     },
 
     update: (count) => {
-      if (leader) {
-        const [from, stride] = leader.state;
-        const copy = copyColumns(module, { size: keySize }, valueBytes);
-        f.call(copy, from, i32.const(stride), i32.const(valueSize), at.state, none, none, one);
-        return;
+      if (leader) packColumns(c, keySize, [...leader.state, valueSize], at.state);
+      else {
+        const matrices = [at.columns, at.values, at.state] as const;
+        multiply(c, { start: "output" }, matrices, [keySize, valueSize, count]);
       }
-      const product: ProductSpec = {
-        left: scoreBytes,
-        step: 4,
-        right: valueBytes,
-        output: valueBytes,
-        start: "output",
-      };
-      multiply(c, product, [at.columns, at.values, at.state, keyCount, columns, count]);
     },
 
     unpack: (start, count) => {
-      const gather = gathers(true);
       const number = isForward ? head.multiply(groups).add(group) : head;
-      const before = number.multiply(rowCount).add(gather ? none : start);
+      const sorted = orderOf(true, start);
+      const before = number.multiply(rowCount).add(sorted ? none : start);
       const to = entryAt(output.add(before.multiply(outputStride)), column);
-      const unpack = copyRows(module, { size: valueSize, gather }, true);
-      const sorted = gather ? entryAt(order, start) : none;
-      f.call(unpack, at.output, valueStride, count, to, outputStride, sorted, one);
+      unpack(c, valueSize, at.output, [to, outputStride, count, sorted]);
     },
   };
 }
