@@ -1,6 +1,6 @@
 /** The assembler: typed expressions, functions and modules of WebAssembly. */
 
-export type { Expression, F32, F64, I32, I32Like, V128, ValueType } from "./expression.js";
+export type { Expression, I32, I32Like, V128, ValueType } from "./expression.js";
 export {
   choose,
   FunctionBuilder,
