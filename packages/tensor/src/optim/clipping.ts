@@ -49,7 +49,10 @@ export function clipGradNorm(
   const owners = withGradients(parameters);
   if (owners.length === 0) return zeros([]);
   return withGradient(false, () => {
-    const norm = stack(owners.map(({ grad }) => grad!.norm(normType))).norm(normType);
+    const norm = totalNorm(
+      owners.map(({ grad }) => grad!),
+      normType,
+    );
     const factor = norm.add(1e-6).reciprocal().mul(maxNorm).clamp(null, 1);
     // Whoever reads the norm first has everything computed that belongs to it.
     const pending = owners.find(({ grad }) => grad!.value.group !== null);
@@ -61,6 +64,14 @@ export function clipGradNorm(
     joinGroup(group, norm.value);
     return norm;
   });
+}
+
+/** The p-norm of all tensors taken as one vector; the usual one without a root for each tensor. */
+function totalNorm(tensors: readonly Tensor[], p: number): Tensor {
+  if (p !== 2) return stack(tensors.map((x) => x.norm(p))).norm(p);
+  return stack(tensors.map((x) => x.square().sum()))
+    .sum()
+    .sqrt();
 }
 
 /**
