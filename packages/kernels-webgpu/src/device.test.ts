@@ -134,6 +134,21 @@ describe("what goes wrong is told in a sentence", () => {
     setDevice(device);
   });
 
+  test("an invalid command, once", async () => {
+    const { device: own } = await requestGpu();
+    setDevice(await webgpu({ device: own }));
+    const x = await tensor([1, 2, 3]).add(1).realize();
+    // A buffer for nothing is refused; the device reports it by an event.
+    own.createBuffer({ size: 16, usage: 0 });
+    await own.queue.onSubmittedWorkDone();
+    const error: unknown = await x.data().catch((reason: unknown) => reason);
+    expect(XError.isInstance(error) && error.code).toBe("internal");
+    expect(String(error)).toContain("webgpu: every command must be valid, got: ");
+    expect([...(await x.data())]).toEqual([2, 3, 4]);
+    setDevice(device);
+    own.destroy();
+  });
+
   test("tensors of two devices", () => {
     const here = tensor([1, 2]);
     setDevice(reference());

@@ -54,7 +54,9 @@ export class BufferPool {
   /** Memory for a tensor. */
   allocate(byteLength: number): GpuTensorBuffer {
     const size = paddedBytes(byteLength);
-    checkSize(this.#device, size);
+    // A shader has to read a tensor as a whole.
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits;
+    checkSize("one tensor", size, Math.min(maxBufferSize, maxStorageBufferBindingSize));
     const idle = this.#idle.get(size)?.pop();
     if (idle !== undefined) this.#idleBytes -= size;
     const buffer =
@@ -93,13 +95,12 @@ export class BufferPool {
   }
 }
 
-/** Refuses what no shader could read as a whole. */
-export function checkSize(device: GPUDevice, bytes: number): void {
-  const most = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
+/** Refuses what does not fit into one buffer. */
+export function checkSize(what: string, bytes: number, most: number): void {
   if (bytes <= most) return;
   throw new XError(
     "memory",
-    `webgpu: one tensor can take at most ${megabytes(most)} on this GPU, got one of ${megabytes(bytes)}. Split it, or use a smaller batch.`,
+    `webgpu: ${what} can take at most ${megabytes(most)} on this GPU, got ${megabytes(bytes)}. Split it, or use a smaller batch.`,
   );
 }
 

@@ -23,7 +23,7 @@ class GrowingBuffer {
 
   ensure(bytes: number): GPUBuffer {
     if (this.buffer === null || this.buffer.size < bytes) {
-      checkSize(this.#device, bytes);
+      checkSize("the intermediates of a plan", bytes, this.#device.limits.maxBufferSize);
       // What was submitted still runs to its end.
       this.buffer?.destroy();
       const usage = bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST;
@@ -74,9 +74,12 @@ export class GpuRuntime {
     });
   }
 
-  /** Throws what went wrong since the last call. */
+  /** Throws what went wrong since the last call; what is lost stays lost. */
   check(): void {
-    if (this.#failure !== null) throw this.#failure;
+    const failure = this.#failure;
+    if (failure === null) return;
+    if (failure.code !== "device") this.#failure = null;
+    throw failure;
   }
 
   /** The pipeline of a shader; compiled once. */

@@ -52,6 +52,7 @@ export function trainGpt(tf: Core, task: TrainTask, tokens: Int32Array): Prepare
   const flip = (x: tfjs.Tensor): tfjs.Tensor =>
     tf.transpose(x, [...x.shape.keys()].with(-1, x.rank - 2).with(-2, x.rank - 1));
   const product = tf.customGrad((...args) => {
+    // The types say tensors only; the last argument is the function that keeps some of them.
     const [a, b, save] = args as unknown as [tfjs.Tensor, tfjs.Tensor, tfjs.GradSaveFunc];
     save([a, b]);
     return {

@@ -42,7 +42,10 @@ export interface ProductSpec {
 type RowBytes = readonly [left: number, right: number, output: number];
 
 // Left rows and the steps along them, right rows, output rows.
-function bytesOf({ transposed = false }: ProductSpec, [left, right, output]: RowBytes): number[] {
+function bytesOf(
+  { transposed = false }: ProductSpec,
+  [left, right, output]: RowBytes,
+): [left: number, step: number, right: number, output: number] {
   return [transposed ? 4 : left, transposed ? left : 4, right, output];
 }
 
@@ -52,12 +55,7 @@ function bytesOf({ transposed = false }: ProductSpec, [left, right, output]: Row
  */
 function productFunction(module: ModuleBuilder, spec: ProductSpec, rowBytes: RowBytes): Routine {
   const { limits, start } = spec;
-  const [leftBytes, step, rightBytes, outputBytes] = bytesOf(spec, rowBytes) as [
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [leftBytes, step, rightBytes, outputBytes] = bytesOf(spec, rowBytes);
   return routine(
     module,
     `attention/product ${JSON.stringify(spec)} ${rowBytes.join()}`,
@@ -134,12 +132,7 @@ function productFunction(module: ModuleBuilder, spec: ProductSpec, rowBytes: Row
  */
 function carefulFunction(module: ModuleBuilder, spec: ProductSpec, rowBytes: RowBytes): Routine {
   const { limits, start } = spec;
-  const [leftBytes, step, rightBytes, outputBytes] = bytesOf(spec, rowBytes) as [
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [leftBytes, step, rightBytes, outputBytes] = bytesOf(spec, rowBytes);
   return routine(
     module,
     `attention/careful product ${JSON.stringify(spec)} ${rowBytes.join()}`,
