@@ -19,6 +19,7 @@ import type { LoweringContext, NativeKernel } from "./native.js";
 import type { GpuTensorBuffer } from "./runtime/buffers.js";
 import { preparePlan } from "./runtime/plan.js";
 import { GpuRuntime } from "./runtime/runtime.js";
+import { ShaderBuilder } from "./wgsl/shader.js";
 
 type Data = Parameters<Device["write"]>[1];
 
@@ -75,18 +76,20 @@ class WebGpuDevice implements Device {
   }
 
   async compile(recorded: Graph): Promise<Executable> {
-    const { limits } = this.#runtime.device;
+    const { limits, features } = this.#runtime.device;
     const support = supportWith(limits.maxStorageBuffersPerShaderStage);
     const graph = expandPrimitives(recorded, (node) => support.has(node));
     const { buffers, steps } = schedule(graph, support);
     const allBuffers = [...buffers];
     const context: LoweringContext = {
+      features,
       workgroupBytes: limits.maxComputeWorkgroupStorageSize,
       workgroupSize: limits.maxComputeInvocationsPerWorkgroup,
+      shader: () => new ShaderBuilder(features),
       workspace: (bytes) => allBuffers.push({ kind: "temporary", bytes }) - 1,
     };
     const launches = steps.flatMap((step) =>
-      step.kind === "loop" ? lowerLoop(step) : lowerNative(step, context),
+      step.kind === "loop" ? lowerLoop(step, context) : lowerNative(step, context),
     );
     return preparePlan(this.#runtime, { graph, buffers: allBuffers, launches });
   }

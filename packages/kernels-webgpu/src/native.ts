@@ -2,13 +2,18 @@
 
 import type { Node, NativeStep, Operand } from "@x/tensor/device";
 import type { Launch } from "./launch.js";
+import type { ShaderBuilder } from "./wgsl/shader.js";
 
 /** What a kernel may know and ask for while it turns a step into launches. */
 export interface LoweringContext {
+  /** Names of the optional features of WebGPU that the device has, such as `subgroups`. */
+  readonly features: ReadonlySet<string>;
   /** Bytes of workgroup memory a shader may use. */
   readonly workgroupBytes: number;
   /** Most invocations of a workgroup. */
   readonly workgroupSize: number;
+  /** A new shader, which may use the features of the device. */
+  shader(): ShaderBuilder;
   /** A new temporary plan buffer of this many bytes; lives as long as launches use it. */
   workspace(bytes: number): number;
 }

@@ -2,21 +2,25 @@
 
 import type { NativeStep, Operand } from "@x/tensor/device";
 import type { Launch } from "../launch.js";
-import type { NativeKernel } from "../native.js";
-import { ShaderBuilder } from "../wgsl/shader.js";
+import type { LoweringContext, NativeKernel } from "../native.js";
 import { coordinatesOf, denseView, indexIn, product } from "./view.js";
 
 /** Tensors that one launch joins: a shader may use eight buffers everywhere, and one is written. */
 const mostSources = 7;
 
 /** Copies `sources`, which lie one after the other from `start` along `axis` of the output. */
-function joined(step: NativeStep, sources: readonly Operand[], start: number): Launch {
+function joined(
+  step: NativeStep,
+  sources: readonly Operand[],
+  start: number,
+  context: LoweringContext,
+): Launch {
   const axis = step.node.attributes.axis as number;
   const output = step.node.outputs[0]!;
   const target = denseView(step.outputs[0]!, output.dtype, output.shape);
   const length = sources.reduce((sum, { shape }) => sum + shape[axis]!, 0);
   const shape = output.shape.with(axis, length);
-  const shader = new ShaderBuilder();
+  const shader = context.shader();
   const coordinates = shape.map((_, d) => `c${d}`);
   const to = indexIn(target, coordinates.with(axis, `${start} + c${axis}`));
   let end = 0;
@@ -35,14 +39,14 @@ function joined(step: NativeStep, sources: readonly Operand[], start: number): L
 export const concatenateKernel: NativeKernel = {
   op: "concatenate",
   acceptsView: () => true,
-  lower: (step) => {
+  lower: (step, context) => {
     const axis = step.node.attributes.axis as number;
     const sources = step.inputs.filter(({ shape }) => product(shape) > 0);
     const launches: Launch[] = [];
     let start = 0;
     for (let first = 0; first < sources.length; first += mostSources) {
       const group = sources.slice(first, first + mostSources);
-      launches.push(joined(step, group, start));
+      launches.push(joined(step, group, start, context));
       start += group.reduce((sum, { shape }) => sum + shape[axis]!, 0);
     }
     return launches;

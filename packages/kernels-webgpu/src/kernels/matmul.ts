@@ -5,8 +5,7 @@
 
 import type { NativeStep, Operand } from "@x/tensor/device";
 import type { Launch } from "../launch.js";
-import type { NativeKernel } from "../native.js";
-import { ShaderBuilder } from "../wgsl/shader.js";
+import type { LoweringContext, NativeKernel } from "../native.js";
 import { coordinatesOf, indexIn } from "./view.js";
 
 /** Rows and columns of the output that an invocation computes. */
@@ -22,10 +21,10 @@ const depth = 16;
 export const matmulKernel: NativeKernel = {
   op: "matmul",
   acceptsView: (_node, _input, { dtype }) => dtype === "float32",
-  lower: (step) => [tiled(step)],
+  lower: (step, context) => [tiled(step, context)],
 };
 
-function tiled({ inputs, outputs }: NativeStep): Launch {
+function tiled({ inputs, outputs }: NativeStep, context: LoweringContext): Launch {
   const [left, right] = inputs as [Operand, Operand];
   const rank = left.shape.length;
   const [m, k] = left.shape.slice(-2) as [number, number];
@@ -34,7 +33,7 @@ function tiled({ inputs, outputs }: NativeStep): Launch {
   const batch = batchShape.reduce((a, b) => a * b, 1);
   const [across, down] = [Math.ceil(n / tile), Math.ceil(m / tile)];
 
-  const shader = new ShaderBuilder();
+  const shader = context.shader();
   const output = shader.slot(outputs[0]!, "float32");
   shader.declare(`var<workgroup> left_tile: array<f32, ${depth * tile}>;`);
   shader.declare(`var<workgroup> right_tile: array<f32, ${depth * tile}>;`);

@@ -7,7 +7,7 @@
 import type { NativeStep } from "@x/tensor/device";
 import type { Launch } from "../launch.js";
 import type { LoweringContext, NativeKernel } from "../native.js";
-import { ShaderBuilder } from "../wgsl/shader.js";
+import type { ShaderBuilder } from "../wgsl/shader.js";
 import {
   type Join,
   maxJoin,
@@ -49,7 +49,7 @@ function lower(
   const [values = null, places = null] = outputs;
   const axis = node.attributes.axis as number;
   const rows = new Rows(x.shape, axis);
-  const shader = new ShaderBuilder();
+  const shader = context.shader();
   const numbers = shader.slot(x.buffer, x.dtype);
   join.declare(shader);
   const put = (buffer: number, dtype: typeof x.dtype, at: string, code: string): string => {

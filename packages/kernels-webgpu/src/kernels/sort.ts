@@ -9,7 +9,7 @@
 import type { Operand } from "@x/tensor/device";
 import type { Launch } from "../launch.js";
 import type { LoweringContext, NativeKernel } from "../native.js";
-import { arithmeticType, ShaderBuilder, type Slot } from "../wgsl/shader.js";
+import { arithmeticType, type ShaderBuilder, type Slot } from "../wgsl/shader.js";
 import { denseView, Rows } from "./view.js";
 
 /** Most pairs that a workgroup sorts. */
@@ -53,7 +53,7 @@ export function sortRows(problem: SortProblem, context: LoweringContext): readon
   let [from, to] = [newRuns(), newRuns()];
   const launches = [sortPieces(problem, capacity, context, from)];
   for (let length = capacity; length < size; length *= 2) {
-    launches.push(merge(problem, length, from, 2 * length < size ? to : null));
+    launches.push(merge(problem, length, from, 2 * length < size ? to : null, context));
     [from, to] = [to, from];
   }
   return launches;
@@ -126,7 +126,7 @@ function sortPieces(
   const pairs = rowsAtOnce * length;
   const size = Math.min(pairs / 2, mostInvocations, context.workgroupSize);
 
-  const shader = new ShaderBuilder();
+  const shader = context.shader();
   const numbers = shader.slot(x.buffer, x.dtype);
   const element = shader.load(numbers, rows.at(x, "at"));
   const number = problem.last === undefined ? element : `clamp(${element}, 0, ${problem.last})`;
@@ -187,10 +187,16 @@ function writeRuns(shader: ShaderBuilder, runs: Runs, { size }: Rows): string {
  * Merges neighbouring runs of `length` elements; to `target`, or the result. An element's place is
  * its place in its own run and the number of elements of the other that come before it.
  */
-function merge(problem: SortProblem, length: number, source: Runs, target: Runs | null): Launch {
+function merge(
+  problem: SortProblem,
+  length: number,
+  source: Runs,
+  target: Runs | null,
+  context: LoweringContext,
+): Launch {
   const rows = new Rows(problem.x.shape, problem.axis);
   const { size, count } = rows;
-  const shader = new ShaderBuilder();
+  const shader = context.shader();
   const [keys, places] = runSlots(shader, source);
   const write = (): string => {
     if (target === null) return writeResult(shader, problem, "to", "origin");

@@ -9,8 +9,9 @@
 import type { Affine, Expression, LoopKernel, LoopStep, Reducer, Store } from "@x/tensor/device";
 import type { DType } from "@x/tensor";
 import type { Launch } from "../launch.js";
+import type { LoweringContext } from "../native.js";
 import { applyFunction, constantCode, wgslType } from "../wgsl/functions.js";
-import { ShaderBuilder, type Slot } from "../wgsl/shader.js";
+import type { ShaderBuilder, Slot } from "../wgsl/shader.js";
 
 /** Reductions up to this length are one invocation's work. */
 const shortReduction = 32;
@@ -22,8 +23,11 @@ const groupSize = 128;
 const blockSize = 64;
 
 /** The launches of a fused loop. */
-export function lowerLoop({ name, kernel, buffers, scalars }: LoopStep): readonly Launch[] {
-  const writer = new LoopWriter(kernel, buffers, scalars);
+export function lowerLoop(
+  { name, kernel, buffers, scalars }: LoopStep,
+  context: LoweringContext,
+): readonly Launch[] {
+  const writer = new LoopWriter(context.shader(), kernel, buffers, scalars);
   return [
     kernel.reducer === null ? writer.elementwise(name) : writer.reduction(name, kernel.reducer),
   ];
@@ -34,12 +38,18 @@ function product(sizes: readonly number[]): number {
 }
 
 class LoopWriter {
-  readonly #shader = new ShaderBuilder();
+  readonly #shader: ShaderBuilder;
   readonly #kernel: LoopKernel;
   readonly #slots: readonly (Slot | undefined)[];
   readonly #scalars: readonly number[];
 
-  constructor(kernel: LoopKernel, buffers: readonly number[], scalars: readonly number[]) {
+  constructor(
+    shader: ShaderBuilder,
+    kernel: LoopKernel,
+    buffers: readonly number[],
+    scalars: readonly number[],
+  ) {
+    this.#shader = shader;
     this.#kernel = kernel;
     this.#scalars = scalars;
     const types = new Map<number, DType>();

@@ -3,10 +3,10 @@
  *
  * Memory holds every element type of the library; arithmetic happens in `f32`, `i32`, `u32` and
  * `bool`. float16, int8 and bool share words with their neighbours, so that they are stored with
- * atomic operations on the bits that belong to them.
+ * atomic operations on the bits that belong to them; float16 not where the device has `shader-f16`.
  */
 
-import type { DType } from "@x/tensor";
+import { XError, type DType } from "@x/tensor";
 import type { Launch } from "../launch.js";
 import { Helpers, wgslType } from "./functions.js";
 
@@ -19,7 +19,12 @@ export interface Slot {
   readonly binding: number;
   /** Type of the elements in memory. */
   readonly dtype: DType;
+  /** Elements that are loaded and stored at once: 4 as a vector. */
+  readonly width: Width;
 }
+
+/** How many elements a shader loads and stores at once. */
+export type Width = 1 | 4;
 
 interface Binding extends Slot {
   readonly buffer: number;
@@ -49,17 +54,45 @@ export function arithmeticType(dtype: DType): DType {
 export class ShaderBuilder {
   /** Functions that the text calls. */
   readonly helpers: Helpers = new Helpers();
+  readonly #features: ReadonlySet<string>;
+  readonly #enabled = new Set<string>();
   readonly #bindings: Binding[] = [];
   readonly #scalars: number[] = [];
   readonly #declarations: string[] = [];
 
-  /** The slot of a plan buffer; the same buffer gives the same slot. */
-  slot(buffer: number, dtype: DType): Slot {
+  /** `features` are the names of the optional features of WebGPU that the shader may use. */
+  constructor(features: ReadonlySet<string>) {
+    this.#features = features;
+  }
+
+  /** Lets the text use an extension of WGSL, such as `subgroups`, that the device has. */
+  enable(extension: string): void {
+    this.#enabled.add(extension);
+  }
+
+  /**
+   * The slot of a plan buffer; the same buffer gives the same slot.
+   *
+   * With `width` 4 elements are loaded and stored as vectors of four neighbours, and an index counts
+   * vectors; `holdsVectors` says for which types.
+   */
+  slot(buffer: number, dtype: DType, width: Width = 1): Slot {
     const found = this.#bindings.find((binding) => binding.buffer === buffer);
-    if (found !== undefined) return found;
-    const binding = { binding: this.#bindings.length, buffer, dtype, isStored: false };
+    if (found !== undefined) {
+      if (found.width === width) return found;
+      throw new XError(
+        "internal",
+        `webgpu: a shader must use a buffer in one width, got ${found.width} and ${width}. Please report this.`,
+      );
+    }
+    const binding = { binding: this.#bindings.length, buffer, dtype, width, isStored: false };
     this.#bindings.push(binding);
     return binding;
+  }
+
+  /** Whether elements of this type can be loaded and stored as vectors. */
+  holdsVectors(dtype: DType): boolean {
+    return this.#elementsPerWord(dtype) === 1;
   }
 
   /** The element at `index`, an expression of type `i32`, in the arithmetic type. */
@@ -128,16 +161,31 @@ ${guard}${body}
         : [
             `@group(0) @binding(${this.#bindings.length}) var<uniform> scalars: array<vec4u, ${Math.ceil(this.#scalars.length / 4)}>;`,
           ];
-    return [...access, ...uniform, this.helpers.code, ...this.#declarations, entry].join("\n");
+    const extensions = [...this.#enabled].map((name) => `enable ${name};`);
+    return [
+      ...extensions,
+      ...access,
+      ...uniform,
+      this.helpers.code,
+      ...this.#declarations,
+      entry,
+    ].join("\n");
   }
 
   /** Declares a binding and the functions that read and write its elements. */
-  #access({ binding, dtype, isStored }: Binding): string {
-    const type = wgslType(arithmeticType(dtype));
+  #access({ binding, dtype, width, isStored }: Binding): string {
+    const scalarType = wgslType(arithmeticType(dtype));
+    const type = width === 1 ? scalarType : `vec4<${scalarType}>`;
     const name = `buffer${binding}`;
     const declare = (element: string): string =>
       `@group(0) @binding(${binding}) var<storage, read_write> ${name}: array<${element}>;\n`;
-    const perWord = elementsPerWord(dtype);
+    const perWord = this.#elementsPerWord(dtype);
+    if (perWord === 1 && dtype === "float16") {
+      this.enable("f16");
+      const stored = width === 1 ? "f16" : "vec4<f16>";
+      return `${declare(stored)}fn load${binding}(i: i32) -> ${type} { return ${type}(${name}[i]); }
+fn store${binding}(i: i32, value: ${type}) { ${name}[i] = ${stored}(value); }`;
+    }
     if (perWord === 1) {
       return `${declare(type)}fn load${binding}(i: i32) -> ${type} { return ${name}[i]; }
 fn store${binding}(i: i32, value: ${type}) { ${name}[i] = value; }`;
@@ -151,6 +199,10 @@ fn store${binding}(i: i32, value: ${type}) { ${name}[i] = value; }`;
     if (!isStored) return load;
     return `${load}
 fn store${binding}(i: i32, value: ${type}) { ${place} let word = ${this.#narrowed(dtype)} & ${mask}; atomicAnd(&${name}[at], ~(${mask} << low)); atomicOr(&${name}[at], word << low); }`;
+  }
+
+  #elementsPerWord(dtype: DType): number {
+    return dtype === "float16" && this.#features.has("shader-f16") ? 1 : elementsPerWord(dtype);
   }
 
   #widened(dtype: DType, word: string, low: string, mask: string): string {

@@ -10,7 +10,7 @@
 import type { NativeStep, Operand } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
-import { ShaderBuilder, type Slot } from "../../wgsl/shader.js";
+import type { ShaderBuilder, Slot } from "../../wgsl/shader.js";
 import { sortRows } from "../sort.js";
 import { coordinatesOf, denseView, indexIn, product, Rows } from "../view.js";
 import { placeAt } from "./place.js";
@@ -39,8 +39,8 @@ function combined({ combine, source }: Scattering, old: string, element: string)
 }
 
 /** Copies what is scattered into. */
-function copyBase(name: string, base: Operand, target: number): Launch {
-  const shader = new ShaderBuilder();
+function copyBase(name: string, base: Operand, target: number, context: LoweringContext): Launch {
+  const shader = context.shader();
   const from = indexIn(
     base,
     base.shape.map((_, axis) => `c${axis}`),
@@ -52,10 +52,10 @@ ${shader.store(shader.slot(target, base.dtype), "item", value)}`;
 }
 
 /** An invocation for each column of the index. */
-function walk(scattering: Scattering): Launch {
+function walk(scattering: Scattering, context: LoweringContext): Launch {
   const { target, index, source, axis } = scattering;
   const columns = new Rows(index.shape, axis);
-  const shader = new ShaderBuilder();
+  const shader = context.shader();
   const [to, indices, from] = slots(shader, scattering, index);
   const place = placeAt(shader, indices, columns.at(index, "at"), target.shape[axis]! - 1);
   const element = shader.load(from, columns.at(source, "at"));
@@ -86,7 +86,7 @@ function walkSorted(scattering: Scattering, context: LoweringContext): readonly 
 
   const columns = new Rows(index.shape, axis);
   const sorted = denseView(values, "int32", x.shape);
-  const shader = new ShaderBuilder();
+  const shader = context.shader();
   const [to, indices, from] = slots(shader, scattering, sorted);
   const origins = shader.slot(places, "int32");
   const along = (at: string): string => placeAt(shader, indices, columns.at(sorted, at), last);
@@ -136,7 +136,7 @@ function scatter(scattering: Scattering, context: LoweringContext): readonly Lau
   const { count, size } = new Rows(index.shape, axis);
   const sortedColumns = new Rows(narrowed(index, axis).shape, axis).count;
   const isWalked = size <= shortColumn || (count >= manyColumns && sortedColumns === count);
-  return isWalked ? [walk(scattering)] : walkSorted(scattering, context);
+  return isWalked ? [walk(scattering, context)] : walkSorted(scattering, context);
 }
 
 function kernelOf(op: string, combine: Combine): NativeKernel {
@@ -148,7 +148,7 @@ function kernelOf(op: string, combine: Combine): NativeKernel {
       const [base, index, source] = inputs as [Operand, Operand, Operand];
       const target = denseView(outputs[0]!, base.dtype, base.shape);
       return [
-        copyBase(name, base, target.buffer),
+        copyBase(name, base, target.buffer, context),
         ...scatter({ name, target, axis, index, source, combine }, context),
       ];
     },
@@ -180,7 +180,7 @@ function lowerIndexAdd(
     source: { ...denseView(source.buffer, source.dtype, shape), offset: source.offset },
     combine: "add",
   };
-  return [copyBase(name, base, outputs[0]!), ...scatter(scattering, context)];
+  return [copyBase(name, base, outputs[0]!, context), ...scatter(scattering, context)];
 }
 
 /** The kernel of `indexAdd`: the gradient of an embedding. */

@@ -2,8 +2,7 @@
 
 import type { NativeStep, Operand } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
-import type { NativeKernel } from "../../native.js";
-import { ShaderBuilder } from "../../wgsl/shader.js";
+import type { LoweringContext, NativeKernel } from "../../native.js";
 import { coordinatesOf, indexIn, product } from "../view.js";
 import { placeAt, zeroOf } from "./place.js";
 
@@ -29,12 +28,16 @@ const gathered: SourceRule = (coordinates, axis) => ({
   x: coordinates.with(axis, "place"),
 });
 
-function pick({ name, node, inputs, outputs }: NativeStep, rule: SourceRule): Launch {
+function pick(
+  { name, node, inputs, outputs }: NativeStep,
+  rule: SourceRule,
+  context: LoweringContext,
+): Launch {
   const axis = node.attributes.axis as number;
   const [x, index] = inputs as [Operand, Operand];
   const { shape } = node.outputs[0]!;
   const items = product(shape);
-  const shader = new ShaderBuilder();
+  const shader = context.shader();
   const target = shader.slot(outputs[0]!, x.dtype);
   // There is nothing to pick: any number will do.
   if (x.shape[axis] === 0) {
@@ -53,7 +56,7 @@ ${shader.store(target, "item", value)}`;
 }
 
 function pickKernel(op: string, rule: SourceRule): NativeKernel {
-  return { op, acceptsView: () => true, lower: (step) => [pick(step, rule)] };
+  return { op, acceptsView: () => true, lower: (step, context) => [pick(step, rule, context)] };
 }
 
 /** The kernel of `take`. */

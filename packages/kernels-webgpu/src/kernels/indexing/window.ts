@@ -2,8 +2,8 @@
 
 import type { NativeStep, Operand } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
-import type { NativeKernel } from "../../native.js";
-import { ShaderBuilder } from "../../wgsl/shader.js";
+import type { LoweringContext, NativeKernel } from "../../native.js";
+import type { ShaderBuilder } from "../../wgsl/shader.js";
 import { coordinatesOf, denseView, indexIn, product } from "../view.js";
 import { placeAt } from "./place.js";
 
@@ -19,11 +19,11 @@ function startCode(
   return `let start = ${placeAt(shader, slot, indexIn(start, []), x.shape[axis]! - length)};`;
 }
 
-function readWindow({ name, node, inputs, outputs }: NativeStep): Launch {
+function readWindow({ name, node, inputs, outputs }: NativeStep, context: LoweringContext): Launch {
   const axis = node.attributes.axis as number;
   const [x, start] = inputs as [Operand, Operand];
   const { shape } = node.outputs[0]!;
-  const shader = new ShaderBuilder();
+  const shader = context.shader();
   const target = shader.slot(outputs[0]!, x.dtype);
   const from = shape.map((_, d) => (d === axis ? `start + c${d}` : `c${d}`));
   const value = shader.load(shader.slot(x.buffer, x.dtype), indexIn(x, from));
@@ -37,16 +37,19 @@ ${shader.store(target, "item", value)}`;
 export const dynamicSliceKernel: NativeKernel = {
   op: "dynamicSlice",
   acceptsView: () => true,
-  lower: (step) => [readWindow(step)],
+  lower: (step, context) => [readWindow(step, context)],
 };
 
 /** Writes the window and nothing else. */
-function writeWindow({ name, node, inputs, outputs }: NativeStep): Launch {
+function writeWindow(
+  { name, node, inputs, outputs }: NativeStep,
+  context: LoweringContext,
+): Launch {
   const axis = node.attributes.axis as number;
   const [x, source, start] = inputs as [Operand, Operand, Operand];
   const { shape } = source;
   const target = denseView(outputs[0]!, x.dtype, x.shape);
-  const shader = new ShaderBuilder();
+  const shader = context.shader();
   const to = shape.map((_, d) => (d === axis ? `start + c${d}` : `c${d}`));
   const from = shape.map((_, d) => `c${d}`);
   const value = shader.load(shader.slot(source.buffer, source.dtype), indexIn(source, from));
@@ -57,10 +60,10 @@ ${shader.store(shader.slot(target.buffer, target.dtype), indexIn(target, to), va
 }
 
 /** Writes everything: the window from its source, the rest from the input. */
-function writeAll({ name, node, inputs, outputs }: NativeStep): Launch {
+function writeAll({ name, node, inputs, outputs }: NativeStep, context: LoweringContext): Launch {
   const axis = node.attributes.axis as number;
   const [x, source, start] = inputs as [Operand, Operand, Operand];
-  const shader = new ShaderBuilder();
+  const shader = context.shader();
   const target = shader.slot(outputs[0]!, x.dtype);
   const coordinates = x.shape.map((_, d) => `c${d}`);
   const other = shader.load(shader.slot(x.buffer, x.dtype), indexIn(x, coordinates));
@@ -84,9 +87,9 @@ function writeAll({ name, node, inputs, outputs }: NativeStep): Launch {
 export const dynamicUpdateKernel: NativeKernel = {
   op: "dynamicUpdate",
   acceptsView: () => true,
-  lower: (step) => {
+  lower: (step, context) => {
     const [x, source] = step.inputs as [Operand, Operand];
-    if (step.outputs[0] !== x.buffer) return [writeAll(step)];
-    return product(source.shape) === 0 ? [] : [writeWindow(step)];
+    if (step.outputs[0] !== x.buffer) return [writeAll(step, context)];
+    return product(source.shape) === 0 ? [] : [writeWindow(step, context)];
   },
 };
