@@ -13,6 +13,19 @@ import {
 import { concatenateKernel } from "./join.js";
 import { matmulKernel } from "./matmul.js";
 import {
+  crossEntropyBackwardKernel,
+  crossEntropyKernel,
+  layerNormBackwardKernel,
+  layerNormKernel,
+  logSoftmaxBackwardKernel,
+  logSoftmaxKernel,
+  logSumExpKernel,
+  rmsNormBackwardKernel,
+  rmsNormKernel,
+  softmaxBackwardKernel,
+  softmaxKernel,
+} from "./rows/index.js";
+import {
   cumulativeMaxKernel,
   cumulativeMinKernel,
   cumulativeProductKernel,
@@ -24,6 +37,8 @@ import { sortKernel } from "./sort.js";
 export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
   [
     concatenateKernel,
+    crossEntropyBackwardKernel,
+    crossEntropyKernel,
     cumulativeMaxKernel,
     cumulativeMinKernel,
     cumulativeProductKernel,
@@ -32,9 +47,18 @@ export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
     dynamicUpdateKernel,
     gatherKernel,
     indexAddKernel,
+    layerNormBackwardKernel,
+    layerNormKernel,
+    logSoftmaxBackwardKernel,
+    logSoftmaxKernel,
+    logSumExpKernel,
     matmulKernel,
+    rmsNormBackwardKernel,
+    rmsNormKernel,
     scatterAddKernel,
     scatterKernel,
+    softmaxBackwardKernel,
+    softmaxKernel,
     sortKernel,
     takeKernel,
   ].map((kernel) => [kernel.op, kernel]),
