@@ -32,10 +32,13 @@ import {
   cumulativeSumKernel,
 } from "./scan.js";
 import { sortKernel } from "./sort.js";
+import { adamAmsgradKernel, adamKernel, sgdKernel, sgdMomentumKernel } from "./update/index.js";
 
 /** Every native kernel, by the name of its operation. */
 export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
   [
+    adamAmsgradKernel,
+    adamKernel,
     concatenateKernel,
     crossEntropyBackwardKernel,
     crossEntropyKernel,
@@ -57,6 +60,8 @@ export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
     rmsNormKernel,
     scatterAddKernel,
     scatterKernel,
+    sgdKernel,
+    sgdMomentumKernel,
     softmaxBackwardKernel,
     softmaxKernel,
     sortKernel,
