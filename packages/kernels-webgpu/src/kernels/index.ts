@@ -2,6 +2,10 @@
 
 import type { NativeKernel } from "../native.js";
 import {
+  scaledDotProductAttentionBackwardKernel,
+  scaledDotProductAttentionKernel,
+} from "./attention/index.js";
+import {
   dynamicSliceKernel,
   dynamicUpdateKernel,
   gatherKernel,
@@ -33,6 +37,8 @@ export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
     gatherKernel,
     indexAddKernel,
     matmulKernel,
+    scaledDotProductAttentionBackwardKernel,
+    scaledDotProductAttentionKernel,
     scatterAddKernel,
     scatterKernel,
     sortKernel,
