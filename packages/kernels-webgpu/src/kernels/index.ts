@@ -11,6 +11,10 @@ import {
   takeKernel,
 } from "./indexing/index.js";
 import { concatenateKernel } from "./join.js";
+import {
+  cumulativeLinearAttentionBackwardKernel,
+  cumulativeLinearAttentionKernel,
+} from "./linear-attention/kernel.js";
 import { matmulKernel } from "./matmul.js";
 import {
   cumulativeMaxKernel,
@@ -24,6 +28,8 @@ import { sortKernel } from "./sort.js";
 export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
   [
     concatenateKernel,
+    cumulativeLinearAttentionBackwardKernel,
+    cumulativeLinearAttentionKernel,
     cumulativeMaxKernel,
     cumulativeMinKernel,
     cumulativeProductKernel,
