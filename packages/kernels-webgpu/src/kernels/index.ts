@@ -4,6 +4,7 @@ import type { NativeKernel } from "../native.js";
 import * as attention from "./attention/index.js";
 import * as indexing from "./indexing/index.js";
 import { concatenateKernel } from "./join.js";
+import * as linearAttention from "./linear-attention/kernel.js";
 import { matmulKernel } from "./matmul.js";
 import * as rows from "./rows/index.js";
 import * as scans from "./scan.js";
@@ -16,6 +17,7 @@ export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
     ...Object.values(attention),
     concatenateKernel,
     ...Object.values(indexing),
+    ...Object.values(linearAttention),
     matmulKernel,
     ...Object.values(rows),
     ...Object.values(scans),
