@@ -1,10 +1,12 @@
 /** `pnpm bench`: how fast we are, beside others, with what got worse. */
 
-import { Argument, Command, InvalidArgumentError } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { availablePeerNames, peerNames, type PeerName } from "./peers/open.js";
+import { deviceNames } from "../goldens/devices.js";
 import { formatSuite, type SuiteResult } from "./report.js";
+import { runSelfTest, type SelfTestCommandOptions } from "./self-test.js";
 import { soak, type SoakOptions } from "./soak.js";
 import { attention } from "./suites/attention.js";
 import { decode } from "./suites/decode.js";
@@ -105,6 +107,20 @@ const program = new Command("bench")
   .option("--python <path>", "an interpreter with torch, for attention in PyTorch")
   .option("--json <file>", "write everything measured to a file")
   .action(runSuites);
+
+program
+  .command("self-test")
+  .description(
+    "Compares every kernel of a device with the float64 reference. Exits with 1 if one is wrong.",
+  )
+  .addOption(new Option("--device <name>", "what to test").choices(deviceNames).default("webgpu"))
+  .option("--only <text>", "cases whose kernel and name contain this", "")
+  .option("--seed <number>", "other random inputs", wholeNumber(0), 1)
+  .option("--json <file>", "write everything that was found to a file")
+  .action(async (options: SelfTestCommandOptions) => {
+    const failed = await runSelfTest(options, (line) => console.log(line));
+    if (failed > 0) process.exitCode = 1;
+  });
 
 program
   .command("soak")
