@@ -13,6 +13,7 @@ import { checkDocumentation } from "./documentation.js";
 import { runExamples } from "./examples/examples.js";
 import { checkManifests, checkTypeResolution } from "./publishing.js";
 import { checkSizes } from "./size.js";
+import { checkTreeShaking } from "./tree-shaking.js";
 import { runTests, runTestsOnGpu } from "./tests.js";
 import { provideSwiftShader } from "../swiftshader.js";
 
@@ -34,6 +35,12 @@ const checks: Check[] = [
   { name: "publint", purpose: "manifests are right", needsBuild: true, run: checkManifests },
   { name: "attw", purpose: "types resolve", needsBuild: true, run: checkTypeResolution },
   { name: "size", purpose: "sizes are under their ceilings", needsBuild: true, run: checkSizes },
+  {
+    name: "tree-shaking",
+    purpose: "programs ship only what they use",
+    needsBuild: true,
+    run: checkTreeShaking,
+  },
   {
     name: "consumer",
     purpose: "the packed packages work in plain Node",
