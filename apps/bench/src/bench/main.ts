@@ -1,5 +1,6 @@
 /** `pnpm bench`: how fast we are, beside others, with what got worse. */
 
+import { XError } from "@x/tensor";
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
@@ -143,4 +144,11 @@ program
     }, 5000).unref();
   });
 
-await program.parseAsync();
+try {
+  await program.parseAsync();
+} catch (error) {
+  // A sentence that says what to do, such as that there is no GPU.
+  if (!XError.isInstance(error)) throw error;
+  console.error(error.message);
+  process.exitCode = 1;
+}
