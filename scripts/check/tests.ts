@@ -18,7 +18,7 @@ export async function runTests({ node }: Context): Promise<Outcome> {
 }
 
 /** The suites that run on whichever device is named. */
-const suitesOfDevices = [
+export const suitesOfDevices: readonly string[] = [
   "packages/tensor/test/differential.test.ts",
   "packages/tensor/test/attention.test.ts",
   "packages/tensor/src/nn",
