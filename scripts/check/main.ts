@@ -15,7 +15,7 @@ import { findNode } from "./find-node.js";
 import { checkManifests, checkTypeResolution } from "./publishing.js";
 import { checkSizes } from "./size.js";
 import { checkTreeShaking } from "./tree-shaking.js";
-import { runTests, runTestsOnGpu } from "./tests.js";
+import { runTests, runTestsInBrowser, runTestsOnGpu } from "./tests.js";
 import { provideSwiftShader } from "../swiftshader.js";
 
 const checks: Check[] = [
@@ -65,6 +65,12 @@ const checks: Check[] = [
     "--device",
     "webgpu",
   ),
+  {
+    name: "browser",
+    purpose: "pages of a real browser pass the suites of devices, on both devices",
+    needsBuild: true,
+    run: runTestsInBrowser,
+  },
 ];
 
 /** The checks that are repeated on another version of Node. */

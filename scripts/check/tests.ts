@@ -35,6 +35,11 @@ export async function runTestsOnGpu({ node }: Context): Promise<Outcome> {
   });
 }
 
+/** Runs the suites of devices in pages of a browser, on the packages as built. */
+export async function runTestsInBrowser({ node }: Context): Promise<Outcome> {
+  return runVitest(node, ["--config=scripts/check/browser/vitest.config.ts"]);
+}
+
 async function runVitest(
   node: string,
   chosen: readonly string[],
