@@ -1,6 +1,7 @@
 /** The native kernels of the GPU device, by operation. */
 
 import type { NativeKernel } from "../native.js";
+import { convolutionKernel } from "./convolution/index.js";
 import {
   dynamicSliceKernel,
   dynamicUpdateKernel,
@@ -40,6 +41,7 @@ export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
     adamAmsgradKernel,
     adamKernel,
     concatenateKernel,
+    convolutionKernel,
     crossEntropyBackwardKernel,
     crossEntropyKernel,
     cumulativeMaxKernel,
