@@ -140,7 +140,7 @@ ${parts
 } else {
 for (var k = 0; k < 4; k++) {
 ${rights("k")}
-${this.#each((sum, r, j) => `${sum} += select(vec4f(), left${r}[k] * right${j}, left${r}[k] != 0);`)}
+${this.#each((sum, r, j) => `${sum} += select(left${r}[k] * right${j}, vec4f(), left${r}[k] == 0);`)}
 }
 }
 }
