@@ -1,8 +1,21 @@
-import { beforeAll, describe, it } from "vitest";
-import { cumulativeLinearAttention, fromData, grad, type Device, type Tensor } from "@x/tensor";
-import { randomNumbers } from "@x/tensor/testing";
+import { beforeAll, describe, expect, it } from "vitest";
+import {
+  cumulativeLinearAttention,
+  fromData,
+  grad,
+  profile,
+  realize,
+  reference,
+  setDevice,
+  zeros,
+  type Device,
+  type Tensor,
+} from "@x/tensor";
+import { expectClose, randomNumbers } from "@x/tensor/testing";
 import { expectLikeReference, numbers } from "../../../test/like-reference.js";
 import { webgpu } from "../../index.js";
+
+const close = { relative: 1e-5, absolute: 1e-5, relativeTo: "largest" } as const;
 
 let device: Device;
 beforeAll(async () => {
@@ -32,6 +45,8 @@ const cases: readonly Case[] = [
   { mode: "causal", n: 37, m: 90, d: 8, state: true, group: 2 },
   { mode: "causal", n: 200, m: 129, d: 20, e: 64, state: true },
   { mode: "causal", n: 70, d: 128, state: true },
+  // Segments of several chunks, and a state that fits in narrow slices only.
+  { mode: "causal", n: 100, d: 3, e: 512, heads: 11 },
   { mode: "full", n: 1, m: 33, d: 3 },
   {
     mode: "full",
@@ -94,11 +109,51 @@ function program(c: Case, seed: number): readonly Tensor[] {
 describe("cumulative linear attention", () => {
   cases.forEach((c, i) => {
     it(`is what its definition says, with gradients: ${JSON.stringify(c)}`, async () => {
-      await expectLikeReference(device, () => program(c, i + 1), {
-        relative: 1e-4,
-        absolute: 1e-4,
-        relativeTo: "largest",
-      });
+      await expectLikeReference(device, () => program(c, i + 1), close);
     });
   });
+
+  for (const [group, parts] of [
+    [1, [1, 1, 3, 1]],
+    [3, [1, 2, 1, 40, 1]],
+  ] as const) {
+    it(`goes on from a state that it updates in place, ${group} queries a key`, async () => {
+      const [d, e, heads] = [20, 37, 2];
+      const length = parts.reduce<number>((a, b) => a + b, 0);
+      const [q, k, v] = [
+        numbers(1, [1, heads * group, length, d]),
+        numbers(2, [1, heads, length, d]),
+        numbers(3, [1, heads, length, e]),
+      ] as const;
+      setDevice(reference());
+      const whole = cumulativeLinearAttention(q, k, v, { causal: true });
+      const expected = await whole.output.data();
+      const lastState = await whole.state.data();
+
+      setDevice(device);
+      const state = zeros([1, heads, d, e]);
+      let start = 0;
+      for (const part of parts) {
+        const { kernels } = await profile(async () => {
+          const [qs, ks, vs] = [q, k, v].map((x) => x.narrow(2, start, part)) as [
+            Tensor,
+            Tensor,
+            Tensor,
+          ];
+          const { output, state: next } = cumulativeLinearAttention(qs, ks, vs, {
+            causal: true,
+            state,
+          });
+          state.assign(next);
+          await realize(output, state);
+          const rows = fromData(expected, whole.output.shape).narrow(2, start, part);
+          expectClose(output, await rows.data(), close);
+        });
+        const own = kernels.filter(({ name }) => name.startsWith("linear attention"));
+        expect(own.map(({ calls }) => calls)).toEqual([1]);
+        start += part;
+      }
+      expectClose(state, lastState, close);
+    });
+  }
 });

@@ -4,7 +4,7 @@ import type { NativeStep, Node, Operand } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
 import { denseView, product } from "../view.js";
-import { type Order, orderQueries } from "./order.js";
+import { orderQueries } from "./order.js";
 import { type Scan, scanLaunch, type Sizes } from "./scan.js";
 import { startsLaunch } from "./starts.js";
 import { isStep, stepLaunch } from "./step.js";
