@@ -113,6 +113,79 @@ describe("cumulative linear attention", () => {
     });
   });
 
+  it("reads parts of one tensor", async () => {
+    await expectLikeReference(
+      device,
+      () => {
+        const x = numbers(1, [2, 40, 3, 8]);
+        const part = (i: number): Tensor => x.narrow(2, i, 1).transpose(1, 2);
+        const [q, k, v] = [part(0), part(1), part(2)] as const;
+        const { output, state } = cumulativeLinearAttention(q, k, v, { causal: true });
+        return [output, state, cumulativeLinearAttention(q, q, q, { causal: true }).output];
+      },
+      close,
+    );
+  });
+
+  it("handles lengths of 0", async () => {
+    for (const mode of ["full", "causal", "mask"] as const) {
+      for (const [n, m] of [
+        [0, 5],
+        [5, 0],
+      ] as const) {
+        await expectLikeReference(
+          device,
+          () => program({ mode, n, m, d: 4, state: true }, 1),
+          close,
+        );
+      }
+    }
+  });
+
+  for (const mode of ["causal", "mask"] as const) {
+    it(`is not touched by what is not visible: ${mode}`, async () => {
+      const [n, d] = [70, 4];
+      const last = (i: number): number => (mode === "mask" ? ((i * 37) % n) - 1 : i);
+      const mask = Int32Array.from({ length: n }, (_, i) => last(i));
+      const hidden = 45;
+      /** Results of which the parts that row `hidden` must not change are chosen. */
+      const chosen = async (value: number): Promise<number[][]> => {
+        const x = (seed: number, change: (row: number) => boolean): Tensor => {
+          const rows = [...Array(n * d).keys()].map((i) => (change(Math.floor(i / d)) ? value : 0));
+          return numbers(seed, [n, d]).add(fromData(Float32Array.from(rows), [n, d]));
+        };
+        const isKey = (row: number): boolean => row >= hidden;
+        const isQuery = (row: number): boolean => last(row) < hidden;
+        const attend = (q: Tensor, k: Tensor, v: Tensor): Tensor =>
+          cumulativeLinearAttention(q, k, v, {
+            causal: mode === "causal",
+            ...(mode === "mask" ? { mask: fromData(mask, [n]) } : {}),
+          }).output;
+        const never = (): boolean => false;
+        const y = attend(x(1, never), x(2, isKey), x(3, isKey));
+        const gradients = grad(
+          (...[q, k, v]: [Tensor, Tensor, Tensor]) => attend(q, k, v).mul(x(4, isQuery)).sum(),
+          [1, 2],
+        )(x(1, isQuery), x(2, never), x(3, never));
+        const rowsOf = async (tensor: Tensor, isChosen: (row: number) => boolean) =>
+          [...(await tensor.data())].filter((_, i) => isChosen(Math.floor(i / d)));
+        return [
+          await rowsOf(y, isQuery),
+          await rowsOf(gradients[0]!, isKey),
+          await rowsOf(gradients[1]!, isKey),
+        ];
+      };
+      setDevice(device);
+      const clean = await chosen(0);
+      for (const value of [NaN, Infinity]) {
+        const results = await chosen(value);
+        for (const [i, rows] of results.entries()) {
+          for (const [at, number] of rows.entries()) expect(number).toBeCloseTo(clean[i]![at]!, 4);
+        }
+      }
+    });
+  }
+
   for (const [group, parts] of [
     [1, [1, 1, 3, 1]],
     [3, [1, 2, 1, 40, 1]],

@@ -5,9 +5,10 @@ import type { Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
 import { denseView, product } from "../view.js";
 import { orderQueries } from "./order.js";
-import { type Scan, scanLaunch, type Sizes } from "./scan.js";
+import { scanLaunch } from "./scan.js";
 import { startsLaunch } from "./starts.js";
 import { isStep, stepLaunch } from "./step.js";
+import type { Scan, Sizes } from "./steps.js";
 import { hasTile, segmentsFor, type Segments, type Tile, tilesFor } from "./tile.js";
 
 /** The operands of a step by name. */
