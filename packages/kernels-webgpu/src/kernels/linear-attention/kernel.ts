@@ -85,8 +85,10 @@ function readProblem(
   if (dy !== null) stateSizes.push([v.shape[3]!, q.shape[3]!]);
   const chunk = Math.min(...stateSizes.map((of) => tilesOf(sizes, context, ...of)[0]!.chunk));
   const common = { context, operands, sizes, scale, chunk };
+  const { queries, keys } = sizes;
   if (mask === null) return { problem: { ...common, visible: mode }, order: [] };
-  const { keys } = sizes;
+  // Without queries there is no order, and nothing to see.
+  if (queries === 0) return { problem: { ...common, visible: "causal" }, order: [] };
   const { order, launches } = orderQueries(mask, keys, chunk, chunksOf(keys, chunk), context);
   return { problem: { ...common, visible: order }, order: launches };
 }

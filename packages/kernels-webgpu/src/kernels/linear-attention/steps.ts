@@ -116,10 +116,13 @@ ${range}`;
   /** All work on one chunk. */
   chunk(): string {
     const { direction, rows, columns } = this.#scan;
+    const { initial, final, segments } = this.#scan;
     const start = `${zeros("sum")}\n`;
-    const update = columns ? this.#update() : "";
+    // What is 0, and what nobody reads, is not worth its text.
+    const hasState = initial !== null || segments.each > 1;
+    const update = columns && (final !== null || segments.each > 1) ? this.#update() : "";
     if (direction === "forward") {
-      const terms = `${start}${this.#depth(true, columns !== null)}
+      const terms = `${start}${this.#depth(hasState, columns !== null)}
 ${columns ? this.#chunkTerm() : ""}
 ${rows ? this.#store() : ""}`;
       const eachRow = rows ? this.#each("row", terms) : "";
@@ -132,9 +135,8 @@ ${rows ? this.#store() : ""}`;
       ? this.#each("column", `${this.#fillValues()}\n${term}\n${update}`)
       : "";
     // The state of the row's term has no columns of its own chunk yet.
-    return rows
-      ? this.#each("row", `${start}${this.#depth(true, false)}\n${eachColumn}\n${this.#store()}`)
-      : eachColumn;
+    const begin = `${start}${hasState ? this.#depth(true, false) : ""}`;
+    return rows ? this.#each("row", `${begin}\n${eachColumn}\n${this.#store()}`) : eachColumn;
   }
 
   /** Does something for each tile of rows, or of columns, of the chunk. */
