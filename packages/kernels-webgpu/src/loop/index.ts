@@ -10,6 +10,7 @@ import type { Affine, Expression, LoopKernel, LoopStep, Reducer, Store } from "@
 import type { DType } from "@x/tensor";
 import type { Launch } from "../launch.js";
 import type { LoweringContext } from "../native.js";
+import { checkElements } from "../sizes.js";
 import { applyFunction, constantCode, wgslType } from "../wgsl/functions.js";
 import type { ShaderBuilder, Slot } from "../wgsl/shader.js";
 
@@ -73,6 +74,7 @@ class LoopWriter {
     const { extents, outputRank, body } = this.#kernel;
     const outputs = product(extents.slice(0, outputRank));
     const length = product(extents.slice(outputRank));
+    checkElements(name, length);
     const isNear = body.some(
       (expression) =>
         expression.kind === "load" && Math.abs(expression.index.strides.at(-1)!) === 1,
