@@ -40,7 +40,7 @@ export class Faults {
   }
 
   /** A new buffer. Where the GPU has no room for it, `onMissing` is called before `settle` throws. */
-  createBuffer(descriptor: GPUBufferDescriptor, onMissing: () => void): GPUBuffer {
+  createBuffer(descriptor: GPUBufferDescriptor, onMissing?: () => void): GPUBuffer {
     this.#device.pushErrorScope("out-of-memory");
     const buffer = this.#device.createBuffer(descriptor);
     const note = async (): Promise<void> => {
@@ -49,7 +49,7 @@ export class Faults {
       this.#pending.delete(answer);
       if (error === null) return;
       this.#failure ??= outOfMemory(error);
-      onMissing();
+      onMissing?.();
       this.#makeRoom();
     };
     const answer = note();

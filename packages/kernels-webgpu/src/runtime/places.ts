@@ -24,6 +24,8 @@ export class Places {
   readonly #parts: PlanParts;
   /** Of each plan buffer in the run that was placed last. */
   readonly ranges: Range[];
+  /** Those that moved since the set was emptied. */
+  readonly moved: Set<number> = new Set();
   /** What to copy before that run, and after it. */
   readonly copiesIn: Copy[] = [];
   readonly copiesOut: Copy[] = [];
@@ -53,9 +55,9 @@ export class Places {
     this.#arenaBytes = bytes;
   }
 
-  /** Finds the places of a run and writes the numbers of JavaScript there; gives the buffers that moved. */
-  place(bindings: Bindings): number[] {
-    const moved = this.#placeIntermediates();
+  /** Finds the places of a run, and writes the numbers of JavaScript there. */
+  place(bindings: Bindings): void {
+    this.#placeIntermediates();
     this.copiesIn.length = 0;
     this.copiesOut.length = 0;
     this.#parts.buffers.forEach((description, at) => {
@@ -78,20 +80,24 @@ export class Places {
           else this.copiesOut.push({ from: range, to: bound });
         }
       }
-      if (this.#set(at, range)) moved.push(at);
+      const before = this.ranges[at];
+      if (before === undefined || !isSame(before, range)) this.#move(at, range);
     });
-    return moved;
   }
 
-  #placeIntermediates(): number[] {
-    if (this.#arenaBytes === 0) return [];
+  #placeIntermediates(): void {
+    if (this.#arenaBytes === 0) return;
     const buffer = this.#runtime.arena.ensure(this.#arenaBytes);
-    if (buffer === this.#arena) return [];
+    if (buffer === this.#arena) return;
     this.#arena = buffer;
     for (const [at, offset] of this.#arenaOffsets) {
-      this.ranges[at] = { buffer, offset, size: paddedBytes(this.#parts.buffers[at]!.bytes) };
+      this.#move(at, { buffer, offset, size: paddedBytes(this.#parts.buffers[at]!.bytes) });
     }
-    return [...this.#arenaOffsets.keys()];
+  }
+
+  #move(at: number, range: Range): void {
+    this.ranges[at] = range;
+    this.moved.add(at);
   }
 
   /** Whether a small tensor was elsewhere in the run before, now or at any time. */
@@ -115,13 +121,6 @@ export class Places {
       this.#count(size);
     }
     return range;
-  }
-
-  #set(at: number, range: Range): boolean {
-    const before = this.ranges[at];
-    if (before !== undefined && isSame(before, range)) return false;
-    this.ranges[at] = range;
-    return true;
   }
 
   #count(bytes: number): void {

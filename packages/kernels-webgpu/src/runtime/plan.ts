@@ -131,10 +131,12 @@ class GpuPlan implements Executable {
     const { device, faults } = runtime;
     // Whether there was room for what was allocated is known before any work.
     await faults.settle();
-    const moved = this.#places.place(bindings);
+    const { moved } = this.#places;
+    this.#places.place(bindings);
     this.#writeScalars(bindings.scalars);
-    const isNew = moved.length > 0;
+    const isNew = moved.size > 0;
     for (const buffer of moved) for (const launch of this.#users[buffer]!) launch.bindGroup = null;
+    moved.clear();
     // Commands like those of the run before are as valid as those were.
     if (isNew) device.pushErrorScope("validation");
     let scope: Promise<GPUError | null> | null = null;

@@ -146,7 +146,6 @@ export class GpuRuntime {
 
   /** Copies the first `bytes` of ranges to JavaScript. */
   async read(sources: readonly { range: Range; bytes: number }[]): Promise<ArrayBuffer[]> {
-    await this.faults.settle();
     const places: number[] = [];
     let size = 0;
     for (const { bytes } of sources) {
@@ -154,6 +153,7 @@ export class GpuRuntime {
       size += paddedBytes(bytes);
     }
     const staging = this.#takeStaging(size);
+    await this.faults.settle();
     const encoder = this.device.createCommandEncoder();
     sources.forEach(({ range, bytes }, i) => {
       const whole = Math.ceil(bytes / 4) * 4;
@@ -181,7 +181,8 @@ export class GpuRuntime {
       return kept;
     }
     const size = Math.max(bytes, mostStaging);
-    return this.device.createBuffer({ size, usage: bufferUsage.MAP_READ | bufferUsage.COPY_DST });
+    const usage = bufferUsage.MAP_READ | bufferUsage.COPY_DST;
+    return this.faults.createBuffer({ size, usage });
   }
 
   #giveStaging(buffer: GPUBuffer): void {
