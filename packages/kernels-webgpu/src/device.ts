@@ -72,7 +72,7 @@ class WebGpuDevice implements Device {
 
   memory(): MemoryUse {
     const tensors = this.#runtime.pool.liveBytes;
-    const plans = this.#runtime.planBytes + this.#runtime.arena.bytes;
+    const plans = this.#runtime.planBytes + this.#runtime.arenas.bytes;
     return { tensors, plans, total: tensors + plans };
   }
 

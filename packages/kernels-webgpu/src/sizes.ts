@@ -14,12 +14,8 @@ export function mostTensorBytes(limits: GPUSupportedLimits): number {
 
 /** Refuses a tensor that no shader can bind as a whole. */
 export function checkTensorBytes(bytes: number, limits: GPUSupportedLimits): void {
-  checkBytes("one tensor", bytes, mostTensorBytes(limits));
-}
-
-/** Refuses what does not fit into one buffer. */
-export function checkBytes(what: string, bytes: number, most: number): void {
-  if (bytes > most) refuse(what, megabytes(most), megabytes(bytes));
+  const most = mostTensorBytes(limits);
+  if (bytes > most) refuse("one tensor", megabytes(most), megabytes(bytes));
 }
 
 /** Refuses more elements than positions can be told apart. */

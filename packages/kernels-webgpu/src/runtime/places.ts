@@ -1,7 +1,8 @@
 /** Where the buffers of a plan lie, from run to run. */
 
-import { layOut, type Bindings, type Life } from "@x/tensor/device";
-import { checkBytes, checkTensorBytes } from "../sizes.js";
+import type { Bindings, Life } from "@x/tensor/device";
+import { checkTensorBytes } from "../sizes.js";
+import { layOutArenas } from "./arenas.js";
 import { alignedBytes, GpuTensorBuffer, numbersUsage, paddedBytes, type Range } from "./buffers.js";
 import type { PlanParts } from "./plan.js";
 import type { GpuRuntime } from "./runtime.js";
@@ -18,6 +19,15 @@ interface Copy {
   readonly to: Range;
 }
 
+/** What a plan has in an arena. */
+interface Arena {
+  readonly bytes: number;
+  /** The buffer that it was in the run before. */
+  buffer: GPUBuffer | null;
+  /** By plan buffer. */
+  readonly offsets: Map<number, number>;
+}
+
 /** The memory of a plan. */
 export class Places {
   readonly #runtime: GpuRuntime;
@@ -29,9 +39,7 @@ export class Places {
   /** What to copy before that run, and after it. */
   readonly copiesIn: Copy[] = [];
   readonly copiesOut: Copy[] = [];
-  readonly #arenaOffsets: ReadonlyMap<number, number>;
-  readonly #arenaBytes: number;
-  #arena: GPUBuffer | null = null;
+  readonly #arenas: Arena[];
   /** The plan's own memory, for what comes from or goes to JavaScript or is copied. */
   readonly #own = new Map<number, Range>();
   /** Plan buffers that are copied. */
@@ -40,7 +48,7 @@ export class Places {
   readonly #updated: ReadonlySet<number | null>;
   #ownBytes = 0;
 
-  /** @throws XError `memory` where the GPU can never hold the intermediates */
+  /** @throws XError `memory` where the GPU can never hold an intermediate */
   constructor(runtime: GpuRuntime, parts: PlanParts) {
     this.#runtime = runtime;
     this.#parts = parts;
@@ -49,10 +57,12 @@ export class Places {
     const { limits } = runtime.device;
     for (const { bytes } of parts.buffers) checkTensorBytes(bytes, limits);
     const lives = livesOf(parts);
-    const { offsets, bytes } = layOut([...lives.values()]);
-    this.#arenaOffsets = new Map([...lives.keys()].map((buffer, i) => [buffer, offsets[i]!]));
-    checkBytes("the intermediates of a plan", bytes, limits.maxBufferSize);
-    this.#arenaBytes = bytes;
+    const { places, bytes } = layOutArenas([...lives.values()], limits.maxBufferSize);
+    this.#arenas = bytes.map((size) => ({ bytes: size, buffer: null, offsets: new Map() }));
+    [...lives.keys()].forEach((at, i) => {
+      const { arena, offset } = places[i]!;
+      this.#arenas[arena]!.offsets.set(at, offset);
+    });
   }
 
   /** Finds the places of a run, and writes the numbers of JavaScript there. */
@@ -86,13 +96,15 @@ export class Places {
   }
 
   #placeIntermediates(): void {
-    if (this.#arenaBytes === 0) return;
-    const buffer = this.#runtime.arena.ensure(this.#arenaBytes);
-    if (buffer === this.#arena) return;
-    this.#arena = buffer;
-    for (const [at, offset] of this.#arenaOffsets) {
-      this.#move(at, { buffer, offset, size: paddedBytes(this.#parts.buffers[at]!.bytes) });
-    }
+    this.#arenas.forEach((arena, i) => {
+      if (arena.bytes === 0) return;
+      const buffer = this.#runtime.arenas.ensure(i, arena.bytes);
+      if (buffer === arena.buffer) return;
+      arena.buffer = buffer;
+      for (const [at, offset] of arena.offsets) {
+        this.#move(at, { buffer, offset, size: paddedBytes(this.#parts.buffers[at]!.bytes) });
+      }
+    });
   }
 
   #move(at: number, range: Range): void {

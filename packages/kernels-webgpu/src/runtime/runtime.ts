@@ -1,42 +1,16 @@
-/** What all plans of a GPU device share: buffers, pipelines, the arena, the queue and its errors. */
+/** What all plans of a GPU device share: buffers, pipelines, arenas, the queue and its errors. */
 
 import { XError } from "@x/tensor";
 import { bufferUsage, mapMode, shaderStage } from "../adapter/constants.js";
 import type { Launch } from "../launch.js";
-import { BufferPool, numbersUsage, paddedBytes, type Range } from "./buffers.js";
+import { Arenas } from "./arenas.js";
+import { BufferPool, paddedBytes, type Range } from "./buffers.js";
 import { Faults } from "./faults.js";
 
 /** Plans that may be on their way to the GPU before the next has to wait. */
 const mostInFlight = 4;
 /** Bytes up to which a buffer for reading is kept for the next time. */
 const mostStaging = 2 ** 16;
-
-/** A buffer that is made anew when it is too small. */
-class GrowingBuffer {
-  readonly #faults: Faults;
-  #buffer: GPUBuffer | null = null;
-
-  constructor(faults: Faults) {
-    this.#faults = faults;
-  }
-
-  get bytes(): number {
-    return this.#buffer?.size ?? 0;
-  }
-
-  ensure(bytes: number): GPUBuffer {
-    const before = this.#buffer;
-    if (before !== null && before.size >= bytes) return before;
-    // What was submitted still runs to its end.
-    before?.destroy();
-    const size = paddedBytes(bytes);
-    const buffer = this.#faults.createBuffer({ size, usage: numbersUsage }, () => {
-      if (this.#buffer === buffer) this.#buffer = null;
-    });
-    this.#buffer = buffer;
-    return buffer;
-  }
-}
 
 /** How the buffers and scalars of a kernel are bound. */
 interface Layout {
@@ -49,14 +23,13 @@ export class GpuRuntime {
   readonly device: GPUDevice;
   readonly faults: Faults;
   readonly pool: BufferPool;
-  /** Intermediates of whichever plan runs. */
-  readonly arena: GrowingBuffer;
+  readonly arenas: Arenas;
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   readonly #layouts = new Map<string, Layout>();
   readonly #inFlight: Promise<unknown>[] = [];
   /** A buffer for reading that waits for its next use. */
   #staging: GPUBuffer | null = null;
-  /** Bytes of plans besides the arena. */
+  /** Bytes of plans besides the arenas. */
   planBytes = 0;
   /** Pipelines made so far. */
   pipelineCount = 0;
@@ -67,7 +40,7 @@ export class GpuRuntime {
     this.device = device;
     this.faults = new Faults(device, () => this.pool.dropIdle());
     this.pool = new BufferPool(device, this.faults);
-    this.arena = new GrowingBuffer(this.faults);
+    this.arenas = new Arenas(this.faults);
   }
 
   /** How kernels are bound that use this many buffers, and perhaps scalars: all of them alike. */
