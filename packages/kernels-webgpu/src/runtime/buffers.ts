@@ -7,7 +7,7 @@ import { checkTensorBytes, mostTensorBytes } from "../sizes.js";
 import type { Faults } from "./faults.js";
 
 /** Offsets of bindings are multiples of this in every implementation. */
-export const bindingAlignment = 256;
+const bindingAlignment = 256;
 /** What buffers of numbers are used for. */
 export const numbersUsage: number =
   bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST;

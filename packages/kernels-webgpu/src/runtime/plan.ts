@@ -144,7 +144,7 @@ class GpuPlan implements Executable {
       if (bindings.profile === null) this.#submit();
       else await this.#runTimed(bindings.profile);
     } finally {
-      if (isNew) scope = device.popErrorScope();
+      if (isNew) scope = device.popErrorScope().catch(() => null);
     }
     if (scope !== null) await this.#checkValid(scope);
     await runtime.keepUp();
@@ -249,7 +249,7 @@ class GpuPlan implements Executable {
 
   /** Throws where the commands of a run were not valid, with the name of the kernel. */
   async #checkValid(scope: Promise<GPUError | null>): Promise<void> {
-    const error = await scope.catch(() => null);
+    const error = await scope;
     // Room that was missing, or a lost device, is the reason rather than what follows from it.
     await this.#runtime.faults.settle();
     if (error === null) return;

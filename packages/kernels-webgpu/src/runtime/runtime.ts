@@ -80,14 +80,16 @@ export class GpuRuntime {
       layout: this.layout(launch).pipeline,
       compute: { module, entryPoint: "main" },
     });
-    const scope = this.device.popErrorScope();
+    // A compilation tells of its errors itself; the scope keeps them from being told twice.
+    const scope = this.device.popErrorScope().catch(() => null);
     try {
       const pipeline = await compiled;
       await scope;
       return pipeline;
     } catch (error) {
+      const info = await Promise.race([module.getCompilationInfo(), this.device.lost]);
       this.faults.check();
-      const { messages } = await module.getCompilationInfo();
+      const messages = "messages" in info ? info.messages : [];
       const details = messages.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join("; ");
       throw new XError(
         "internal",

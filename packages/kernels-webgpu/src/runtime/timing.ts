@@ -16,7 +16,10 @@ export interface Timed {
 /** Most launches of one query set: it holds 4,096 numbers, and each launch has two. */
 const mostQueries = 2048;
 
-/** Runs kernels in a pass each and tells `profile` how long they took. */
+/**
+ * Runs kernels in a pass each and tells `profile` how long they took. Pages may get times of the GPU
+ * in steps of 0.1 ms.
+ */
 export async function runTimed(
   runtime: GpuRuntime,
   launches: readonly Timed[],
