@@ -92,6 +92,7 @@ class WebGpuDevice implements Device {
       features,
       workgroupBytes: limits.maxComputeWorkgroupStorageSize,
       workgroupSize: limits.maxComputeInvocationsPerWorkgroup,
+      mostBuffers: limits.maxStorageBuffersPerShaderStage,
       shader: () => new ShaderBuilder(features),
       workspace: (bytes) => allBuffers.push({ kind: "temporary", bytes }) - 1,
     };

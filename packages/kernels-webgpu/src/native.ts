@@ -12,6 +12,8 @@ export interface LoweringContext {
   readonly workgroupBytes: number;
   /** Most invocations of a workgroup. */
   readonly workgroupSize: number;
+  /** Most buffers of a shader. */
+  readonly mostBuffers: number;
   /** A new shader, which may use the features of the device. */
   shader(): ShaderBuilder;
   /** A new temporary plan buffer of this many bytes; lives as long as launches use it. */

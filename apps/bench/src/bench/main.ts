@@ -1,10 +1,13 @@
 /** `pnpm bench`: how fast we are, beside others, with what got worse. */
 
-import { Argument, Command, InvalidArgumentError } from "commander";
+import { XError } from "@x/tensor";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { availablePeerNames, peerNames, type PeerName } from "./peers/open.js";
+import { deviceNames } from "../goldens/devices.js";
 import { formatSuite, type SuiteResult } from "./report.js";
+import { runSelfTest, type SelfTestCommandOptions } from "./self-test.js";
 import { soak, type SoakOptions } from "./soak.js";
 import { attention } from "./suites/attention.js";
 import { decode } from "./suites/decode.js";
@@ -107,6 +110,20 @@ const program = new Command("bench")
   .action(runSuites);
 
 program
+  .command("self-test")
+  .description(
+    "Compares every kernel of a device with the float64 reference. Exits with 1 if one is wrong.",
+  )
+  .addOption(new Option("--device <name>", "what to test").choices(deviceNames).default("webgpu"))
+  .option("--only <text>", "cases whose kernel and name contain this", "")
+  .option("--seed <number>", "other random inputs", wholeNumber(0), 1)
+  .option("--json <file>", "write everything that was found to a file")
+  .action(async (options: SelfTestCommandOptions) => {
+    const failed = await runSelfTest(options, (line) => console.log(line));
+    if (failed > 0) process.exitCode = 1;
+  });
+
+program
   .command("soak")
   .description(
     "Trains and decodes for long with a small model: nothing may be compiled, added to memory or left behind. Exits with 1 otherwise.",
@@ -127,4 +144,11 @@ program
     }, 5000).unref();
   });
 
-await program.parseAsync();
+try {
+  await program.parseAsync();
+} catch (error) {
+  // A sentence that says what to do, such as that there is no GPU.
+  if (!XError.isInstance(error)) throw error;
+  console.error(error.message);
+  process.exitCode = 1;
+}

@@ -1,41 +1,27 @@
 /** The native kernels of the GPU device, by operation. */
 
 import type { NativeKernel } from "../native.js";
-import {
-  dynamicSliceKernel,
-  dynamicUpdateKernel,
-  gatherKernel,
-  indexAddKernel,
-  scatterAddKernel,
-  scatterKernel,
-  takeKernel,
-} from "./indexing/index.js";
+import * as attention from "./attention/index.js";
+import * as indexing from "./indexing/index.js";
 import { concatenateKernel } from "./join.js";
+import * as linearAttention from "./linear-attention/kernel.js";
 import { matmulKernel } from "./matmul.js";
-import {
-  cumulativeMaxKernel,
-  cumulativeMinKernel,
-  cumulativeProductKernel,
-  cumulativeSumKernel,
-} from "./scan.js";
+import * as rows from "./rows/index.js";
+import * as scans from "./scan.js";
 import { sortKernel } from "./sort.js";
+import * as updates from "./update/index.js";
 
 /** Every native kernel, by the name of its operation. */
 export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
   [
+    ...Object.values(attention),
     concatenateKernel,
-    cumulativeMaxKernel,
-    cumulativeMinKernel,
-    cumulativeProductKernel,
-    cumulativeSumKernel,
-    dynamicSliceKernel,
-    dynamicUpdateKernel,
-    gatherKernel,
-    indexAddKernel,
+    ...Object.values(indexing),
+    ...Object.values(linearAttention),
     matmulKernel,
-    scatterAddKernel,
-    scatterKernel,
+    ...Object.values(rows),
+    ...Object.values(scans),
     sortKernel,
-    takeKernel,
+    ...Object.values(updates),
   ].map((kernel) => [kernel.op, kernel]),
 );

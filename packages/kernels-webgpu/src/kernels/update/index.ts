@@ -1,0 +1,3 @@
+/** Kernels of optimizer updates. */
+
+export { adamAmsgradKernel, adamKernel, sgdKernel, sgdMomentumKernel } from "./updates.js";
