@@ -23,7 +23,7 @@ export type {
   UnaryFunction,
 } from "../graph/scalar-function.js";
 export { dropThreshold } from "../ops/random.js";
-export { layOut, type ArenaLayout, type Life } from "../plan/arena.js";
+export { Gaps, layOut, type ArenaLayout, type Life } from "../plan/arena.js";
 export { expandPrimitives } from "../plan/expand.js";
 export type {
   Affine,
