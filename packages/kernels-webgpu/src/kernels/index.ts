@@ -11,7 +11,7 @@ import {
   takeKernel,
 } from "./indexing/index.js";
 import { concatenateKernel } from "./join.js";
-import { matmulKernel } from "./matmul.js";
+import { matmulKernel } from "./matmul/index.js";
 import {
   crossEntropyBackwardKernel,
   crossEntropyKernel,
