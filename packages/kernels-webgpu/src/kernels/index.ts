@@ -6,7 +6,7 @@ import { convolutionKernel } from "./convolution/index.js";
 import * as indexing from "./indexing/index.js";
 import { concatenateKernel } from "./join.js";
 import * as linearAttention from "./linear-attention/kernel.js";
-import { matmulKernel } from "./matmul.js";
+import { matmulKernel } from "./matmul/index.js";
 import * as rows from "./rows/index.js";
 import * as scans from "./scan.js";
 import { sortKernel } from "./sort.js";
