@@ -68,7 +68,7 @@ async function run(panel: Locator): Promise<string> {
 
 async function ended(panel: Locator): Promise<string> {
   const over = panel.locator("button[name=start]:enabled");
-  await over.waitFor({ timeout: 120_000 });
+  await over.waitFor({ timeout: 240_000 });
   return (await panel.getByRole("status").textContent())!;
 }
 
@@ -196,5 +196,6 @@ test("threads that a policy forbids are done without", async () => {
   const attention = page.locator("#attention");
   await attention.getByLabel("Longest N").selectOption("256");
   expect(await run(attention)).toBe("Done.");
+  expect(await attention.locator(".device").textContent()).toMatch(/one thread/);
   await page.close();
 });

@@ -6,7 +6,7 @@ import { onCurrentDevice } from "../../src/bench/peers/ours.js";
 import type { AttentionTask, Prepared } from "../../src/bench/peers/peer.js";
 import { attentionError } from "../../src/bench/suites/attention-reference.js";
 import type { Control } from "./control.js";
-import { chooseDevice } from "./device.js";
+import { chooseDevice, describeDevice } from "./device.js";
 import type { AttentionRequest, Report } from "./messages.js";
 
 const heads = 4;
@@ -27,7 +27,7 @@ export async function runAttention(
   control: Control,
   tell: (report: Report) => void,
 ): Promise<void> {
-  tell({ kind: "device", sentence: await chooseDevice(device) });
+  await chooseDevice(device);
   const peer = onCurrentDevice();
   for (let length = shortest; length <= longest && !control.signal.aborted; length *= 2) {
     tell({ kind: "status", sentence: `Measuring N = ${length} …` });
@@ -52,6 +52,7 @@ export async function runAttention(
       })),
     );
     for (const one of prepared) one.release();
+    tell({ kind: "device", sentence: describeDevice() });
     tell({ kind: "row", row: { length, exact: exact!, linear: linear! } });
   }
   tell({ kind: "finished", sentence: control.signal.aborted ? "Stopped." : "Done." });

@@ -6,7 +6,7 @@ import uPlot from "uplot";
 export interface Line {
   readonly label: string;
   /** The custom property that holds its colour. */
-  readonly color: "--accent" | "--second" | "--line";
+  readonly color: "--accent" | "--second" | "--faint";
 }
 
 interface ChartOptions {
@@ -39,6 +39,7 @@ export class Chart {
       ticks: { stroke: colorOf(figure, "--line"), width: 1 },
     };
     const logScale = (base: 2 | 10): uPlot.Scale => ({
+      time: false,
       distr: 3,
       log: base,
       range: (_, least, most) => (least > 0 ? uPlot.rangeLog(least, most, base, false) : [1, base]),

@@ -6,7 +6,7 @@ import { ByteModel } from "../../src/main-job/model.js";
 import { splitText } from "../../src/main-job/text.js";
 import { judge, makeOptimizer, train } from "../../src/main-job/train.js";
 import type { Control } from "./control.js";
-import { chooseDevice } from "./device.js";
+import { chooseDevice, describeDevice } from "./device.js";
 import type { Report, TrainingRequest } from "./messages.js";
 
 const seed = 0;
@@ -31,7 +31,8 @@ export async function runTraining(
   tell: (report: Report) => void,
 ): Promise<void> {
   const { shape, steps, batch, rate } = request;
-  tell({ kind: "device", sentence: await chooseDevice(request.device) });
+  await chooseDevice(request.device);
+  tell({ kind: "device", sentence: describeDevice() });
   manualSeed(seed);
   const source = typeof request.text === "string" ? "this repository's text" : request.text.name;
   const names = { text: "Text of your own", length: "windows of" };
@@ -44,6 +45,8 @@ export async function runTraining(
   });
 
   const before = await judge(model, corpus.heldOut, shape.length);
+  // Threads that the page's policy forbids are known to be missing only now.
+  tell({ kind: "device", sentence: describeDevice() });
   const plan = { bytes: corpus.training, first: 0, steps, batch, length: shape.length, rate, seed };
   let done = 0;
   if (!control.signal.aborted) {

@@ -69,7 +69,7 @@ export function showTraining(device: () => DeviceName): void {
   const loss = new Chart(find(panel.element, ".loss", HTMLElement), {
     x: "step",
     lines: [
-      { label: "step's own", color: "--line" },
+      { label: "step's own", color: "--faint" },
       { label: "average", color: "--accent" },
     ],
   });
