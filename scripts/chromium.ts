@@ -47,6 +47,9 @@ export function chromiumOptions(): LaunchOptions {
     env: {
       ...process.env,
       LD_LIBRARY_PATH: join(folder, "lib"),
+      // That of bare machines would become "en-US@posix", which is no language to JavaScript.
+      LANG: "en_US.UTF-8",
+      LC_ALL: "en_US.UTF-8",
       FONTCONFIG_PATH: join(folder, "fonts"),
     },
   };

@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { playwright } from "@vitest/browser-playwright";
 import type { Plugin } from "vite";
 import type { TestProjectInlineConfiguration, ViteUserConfig } from "vitest/config";
+import { isolation } from "../../../apps/bench/web/headers.js";
 import { chromiumOptions } from "../../chromium.js";
 import { root } from "../check.js";
 
@@ -23,12 +24,6 @@ const builtPackages: Plugin = {
       ? resolved
       : { ...resolved, id: built };
   },
-};
-
-/** What makes pages cross-origin isolated, so that they may share memory with threads. */
-const isolation = {
-  "Cross-Origin-Opener-Policy": "same-origin",
-  "Cross-Origin-Embedder-Policy": "require-corp",
 };
 
 /** What runs in both kinds of page. */
@@ -77,10 +72,16 @@ function project(name: string, isolated: boolean): TestProjectInlineConfiguratio
   };
 }
 
+/** The page of apps/bench, driven from Node. */
+const drivenPage: TestProjectInlineConfiguration = {
+  root,
+  test: { name: "page", include: ["scripts/check/browser/*.test.ts"], testTimeout: 300_000 },
+};
+
 const config: ViteUserConfig = {
   root,
   test: {
-    projects: [project("isolated", true), project("plain", false)],
+    projects: [project("isolated", true), project("plain", false), drivenPage],
   },
 };
 export default config;

@@ -1,7 +1,7 @@
 /// <reference types="vite/client" />
-/** Every golden case of the project, in a page, on every device. */
+/** Every golden case of the project, in a page. */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 import { openDevice } from "../../src/goldens/devices.js";
 import { runGoldenFile, type FoundFile } from "../../src/goldens/run.js";
 
@@ -21,7 +21,10 @@ test("the project has goldens", () => {
   expect(files.length).toBeGreaterThan(50);
 });
 
-describe.each(["wasm", "webgpu"])("goldens on %s", async (name) => {
+// To the GPU, pages are alike.
+const devices = inject("isolated") ? ["wasm", "webgpu"] : ["wasm"];
+
+describe.each(devices)("goldens on %s", async (name) => {
   const device = await openDevice(name);
   test.each(files)("$area/$name", async (found) => {
     const { outcome, reasons } = await runGoldenFile(found, device);

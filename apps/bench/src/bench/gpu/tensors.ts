@@ -2,7 +2,7 @@
 
 import { fromData, profile, realize, type Shape, type Tensor } from "@x/tensor";
 import type { Competitor } from "../measure.js";
-import { numbers } from "../suites/tasks.js";
+import { numbers } from "../peers/inputs.js";
 
 /** What a computation took besides time. */
 export interface LaunchFigures {
