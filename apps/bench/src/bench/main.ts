@@ -5,6 +5,7 @@ import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { availablePeerNames, peerNames, type PeerName } from "./peers/open.js";
+import { gpuSuiteNames, runGpuBench, type GpuBenchOptions } from "./gpu/command.js";
 import { deviceNames } from "../goldens/devices.js";
 import { formatSuite, type SuiteResult } from "./report.js";
 import { runSelfTest, type SelfTestCommandOptions } from "./self-test.js";
@@ -46,6 +47,12 @@ function wholeNumber(least: number): (text: string) => number {
     }
     return value;
   };
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError("it must be a number above 0.");
+  return value;
 }
 
 interface Options {
@@ -94,6 +101,8 @@ const threads = [
 ] as const;
 
 const program = new Command("bench")
+  // What comes after the name of a command is the command's.
+  .enablePositionalOptions()
   .description(
     "Times our library beside others, each in its own process and in turn, and prints medians, spreads and ratios taken in this run.",
   )
@@ -108,6 +117,22 @@ const program = new Command("bench")
   .option("--python <path>", "an interpreter with torch, for attention in PyTorch")
   .option("--json <file>", "write everything measured to a file")
   .action(runSuites);
+
+program
+  .command("gpu")
+  .description(
+    "Times the GPU device beside naive kernels and definitions, in one run. Needs the package webgpu and a GPU; `pnpm swiftshader pnpm bench gpu --quick` shows that it works.",
+  )
+  .addArgument(
+    new Argument("[suite]", "what to time").choices([...gpuSuiteNames, "all"]).default("all"),
+  )
+  .option("--quick", "sizes that a processor can do", false)
+  .option("--peak-tflops <number>", "float32 peak of the GPU, for shares of it", positive)
+  .option("--peak-bandwidth <number>", "memory bandwidth of the GPU in GB/s, likewise", positive)
+  .option("--json <file>", "write everything measured to a file")
+  .action(async (suite: string, options: GpuBenchOptions) => {
+    await runGpuBench(suite, options, (line) => console.log(line));
+  });
 
 program
   .command("self-test")

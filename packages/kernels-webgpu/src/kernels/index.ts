@@ -2,10 +2,11 @@
 
 import type { NativeKernel } from "../native.js";
 import * as attention from "./attention/index.js";
+import { convolutionKernel } from "./convolution/index.js";
 import * as indexing from "./indexing/index.js";
 import { concatenateKernel } from "./join.js";
 import * as linearAttention from "./linear-attention/kernel.js";
-import { matmulKernel } from "./matmul.js";
+import { matmulKernel } from "./matmul/index.js";
 import * as rows from "./rows/index.js";
 import * as scans from "./scan.js";
 import { sortKernel } from "./sort.js";
@@ -16,6 +17,7 @@ export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
   [
     ...Object.values(attention),
     concatenateKernel,
+    convolutionKernel,
     ...Object.values(indexing),
     ...Object.values(linearAttention),
     matmulKernel,

@@ -17,7 +17,7 @@ import { constantCode } from "../../wgsl/functions.js";
 import { denseView, indexIn, product } from "../view.js";
 import { copyDraw, type Draw } from "./draw.js";
 import { acceptsView, type Problem, problemOf, supports } from "./problem.js";
-import { beginning, declareMemory, type Factor, parts, scores, Sums } from "./product.js";
+import { beginning, columnAt, declareMemory, type Factor, parts, scores, Sums } from "./product.js";
 import { keyRows, placeOf, queryRows, RowAccess, type Rows } from "./rows.js";
 import { tilesFor } from "./tile.js";
 import { type Own, Pairs } from "./visibility.js";
@@ -151,15 +151,17 @@ function gradients(
 if (row >= ${queries.count}) { return 0; }
 return bitcast<f32>(${word});
 }`);
-  const from = own === "queries" ? "first + y * 4" : "column + x * 4";
+  const place = (r: number): string =>
+    own === "queries" ? `first + y * 4 + ${r}` : `column + ${columnAt(tile, "x", r)}`;
   const four = (i: number): string =>
-    `vec4f(${parts.map((_, r) => `statistic(batch, head, ${from} + ${r}, ${i})`).join(", ")})`;
+    `vec4f(${parts.map((_, r) => `statistic(batch, head, ${place(r)}, ${i})`).join(", ")})`;
   const readStatistics = `let shift = ${four(0)};\nlet product = ${four(1)};`;
   const ofRow = (name: string, r: number): string =>
     own === "queries" ? `vec4f(${name}.${parts[r]!})` : name;
   const store = (value: (r: number) => string): string =>
     parts.map((_, r) => `weights[(y * 4 + ${r}) * ${across} + x] = ${value(r)};`).join("\n");
-  const storeKey = through && access.writer("storeKey", through, ownRows);
+  const storeWeighted = weighted && access.writer("storeWeighted", weighted, ownRows);
+  const storeThrough = through && access.writer("storeThrough", through, ownRows);
   const scale = constantCode(problem.scale, "float32", shader.helpers);
   const tiles = Math.ceil(ownRows.count / rows);
 
@@ -181,8 +183,8 @@ ${parts.map((_, r) => `score${r} = weigh(score${r}, ${ofRow("shift", r)});`).joi
 ${weightedSums === null ? "" : `${store((r) => pairs.dropped(`score${r}`, r))}\n${weightedSums.add(right[1])}\nworkgroupBarrier();`}
 ${throughSums === null ? "" : `${store((r) => `select(score${r} * (${pairs.dropped(`slope${r}`, r)} - ${ofRow("product", r)}), vec4f(), score${r} == vec4f())`)}\n${throughSums.add(right[0])}`}
 }
-${weightedSums?.finish(access.writer("storeValue", weighted!, ownRows)) ?? ""}
-${throughSums?.finish((row, column, sum) => storeKey!(row, column, `${sum} * ${scale}`)) ?? ""}`;
+${weightedSums?.finish(storeWeighted!, () => "1") ?? ""}
+${throughSums?.finish(storeThrough!, () => scale) ?? ""}`;
   const groups = batch * keyHeads * tiles;
   return shader.perGroup(`attention d${own} ${problem.name}`, groups, invocations, body);
 }

@@ -170,13 +170,11 @@ ${storeStatistics()}`;
     own: Sums,
     store: (row: string, column: string, value: string) => string,
   ): string {
-    if (found === null) {
-      return own.finish((row, at, value, r) => store(row, at, `${value} * inverse.${parts[r]!}`));
-    }
+    if (found === null) return own.finish(store, (r) => `inverse.${parts[r]!}`);
     const size = 4 * Math.ceil(valueSize / 4);
-    return own.finish(
-      (row, at, value) => `if (${at} < ${size}) { ${store(row, `part * ${size} + ${at}`, value)} }`,
-    );
+    const storePart = (row: string, at: string, value: string): string =>
+      `if (${at} < ${size}) { ${store(row, `part * ${size} + ${at}`, value)} }`;
+    return own.finish(storePart, () => "1");
   }
 
   function storeStatistics(): string {

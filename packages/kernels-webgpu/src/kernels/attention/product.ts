@@ -4,7 +4,7 @@
  */
 
 import type { ShaderBuilder } from "../../wgsl/shader.js";
-import { chunkOf, type ResultLayout, type Tile } from "./tile.js";
+import { chunkOf, strideOf, type ResultLayout, type Tile } from "./tile.js";
 
 /** The parts of a vector: columns, or rows, of an invocation. */
 export const parts = ["x", "y", "z", "w"] as const;
@@ -24,6 +24,9 @@ var<workgroup> weights: array<vec4f, ${tile.rows * tile.across}>;
 var<workgroup> unusual: atomic<u32>;
 fn isUnusual(value: vec4f) -> bool {
 return any((bitcast<vec4u>(value) & vec4u(0x7f800000u)) == vec4u(0x7f800000u));
+}
+fn addProduct(a: vec4f, b: vec4f, sum: f32) -> f32 {
+return a.x * b.x + (a.y * b.y + (a.z * b.z + (a.w * b.w + sum)));
 }`);
 }
 
@@ -34,38 +37,39 @@ let y = lane / ${across};
 if (lane == 0) { atomicStore(&unusual, 0u); }`;
 }
 
+/** The place, in its block, of column `part` of an invocation: neighbours have neighbouring columns. */
+export function columnAt({ across }: Tile, x: string, part: string | number): string {
+  return `${x} + ${part} * ${across}`;
+}
+
 /**
  * Statements that declare `name0` … `name3`: the products of the rows of `left` from `first` on with
  * those of `right` from `column` on.
  */
 export function scores(tile: Tile, name: string, left: Factor, right: Factor): string {
-  const { rows, across, invocations } = tile;
+  const { rows, columns, across, invocations } = tile;
   const depth = chunkOf(left.size);
   const begin = rows * depth;
-  // An odd distance spreads what is stored over the banks of workgroup memory.
-  const stride = across + 1;
-  const turned = [0, 1, 2, 3].map((i) => right.read(`other + ${i}`, "part"));
+  const stride = strideOf(depth);
+  const number = "start + at % " + depth + " * 4";
   return `${parts.map((_, r) => `var ${name}${r} = vec4f();`).join("\n")}
 for (var start = 0; start < ${left.size}; start += ${4 * depth}) {
 workgroupBarrier();
 for (var at = lane; at < ${rows * depth}; at += ${invocations}) {
-stage[at] = ${left.read(`first + at / ${depth}`, `start + at % ${depth} * 4`)};
+stage[at] = ${left.read(`first + at / ${depth}`, number)};
 }
-for (var at = lane; at < ${across * depth}; at += ${invocations}) {
-let other = column + at / ${depth} * 4;
-let part = start + at % ${depth} * 4;
-let turned = transpose(mat4x4f(${turned.join(", ")}));
-let to = ${begin} + at % ${depth} * ${4 * stride} + at / ${depth};
-${parts.map((_, i) => `stage[to + ${i * stride}] = turned[${i}];`).join("\n")}
+for (var at = lane; at < ${columns * depth}; at += ${invocations}) {
+stage[${begin} + at / ${depth} * ${stride} + at % ${depth}] = ${right.read(`column + at / ${depth}`, number)};
 }
 workgroupBarrier();
 for (var p = 0; p < ${depth}; p++) {
-${parts.map((_, r) => `let left${r} = stage[(y * 4 + ${r}) * ${depth} + p];`).join("\n")}
-let source = ${begin} + p * ${4 * stride} + x;
+let ownRow = y * ${4 * depth} + p;
+let ownColumn = ${begin} + x * ${stride} + p;
+${parts.map((_, r) => `let left${r} = stage[ownRow + ${r * depth}];`).join("\n")}
 ${parts
   .map(
-    (part, i) => `let right${i} = stage[source + ${i * stride}];
-${parts.map((_, r) => `${name}${r} += left${r}.${part} * right${i};`).join("\n")}`,
+    (part, i) => `let right${i} = stage[ownColumn + ${i * across * stride}];
+${parts.map((_, r) => `${name}${r}.${part} = addProduct(left${r}, right${i}, ${name}${r}.${part});`).join("\n")}`,
   )
   .join("\n")}
 }
@@ -106,73 +110,67 @@ export class Sums {
     const { columns, across, invocations } = this.#tile;
     const { lanes, each, slices, chunk } = this.#layout;
     const width = lanes * each;
-    const weight = (r: number): string => `weights[(y * 4 + ${r}) * ${across} + start / 4 + p]`;
     const vectors = Array.from({ length: each }, (_, j) => j);
     const rights = (k: string | number): string =>
       vectors
-        .map(
-          (j) => `let right${j} = stage[(p * 4 + ${k}) * ${width} + x % ${lanes} + ${j * lanes}];`,
-        )
+        .map((j) => `let right${j} = stage[source + ${k} * ${width} + ${j * lanes}];`)
         .join("\n");
-    const steps = `for (var p = x / ${lanes}; p < ${chunk / 4}; p += ${slices}) {`;
     // A weight of 0, as what is hidden has, takes nothing from a row that holds NaN or infinities.
     return `for (var start = 0; start < ${columns}; start += ${chunk}) {
 workgroupBarrier();
 for (var at = lane; at < ${chunk * width}; at += ${invocations}) {
-let value = ${right.read(`column + start + at / ${width}`, `at % ${width} * 4`)};
+let place = start + at / ${width};
+let value = ${right.read(`column + ${columnAt(this.#tile, "place / 4", "place % 4")}`, `at % ${width} * 4`)};
 stage[at] = value;
 if (isUnusual(value)) { atomicStore(&unusual, 1u); }
 }
 workgroupBarrier();
-if (atomicLoad(&unusual) == 0u) {
-${steps}
-${parts.map((_, r) => `let left${r} = ${weight(r)};`).join("\n")}
+let isUsual = atomicLoad(&unusual) == 0u;
+for (var p = x / ${lanes}; p < ${chunk / 4}; p += ${slices}) {
+let ownRow = y * ${4 * across} + start / 4 + p;
+let source = p * ${4 * width} + x % ${lanes};
+${parts.map((_, r) => `let left${r} = weights[ownRow + ${r * across}];`).join("\n")}
+if (isUsual) {
 ${parts
   .map(
     (part, k) =>
-      `{\n${rights(k)}\n${this.#each((s, r, j) => `${s} += left${r}.${part} * right${j};`)}\n}`,
+      `{\n${rights(k)}\n${this.#each((sum, r, j) => `${sum} += left${r}.${part} * right${j};`)}\n}`,
   )
   .join("\n")}
-}
 } else {
-${steps}
 for (var k = 0; k < 4; k++) {
 ${rights("k")}
-${parts
-  .map((_, r) => {
-    const own = vectors.map((j) => `${this.#name}${r}_${j} += left * right${j};`);
-    return `{ let left = ${weight(r)}[k]; if (left != 0) { ${own.join(" ")} } }`;
-  })
-  .join("\n")}
+${this.#each((sum, r, j) => `${sum} += select(left${r}[k] * right${j}, vec4f(), left${r}[k] == 0);`)}
 }
 }
 }
 }`;
   }
 
-  /** Statements that join the slices of the columns and call `store(row, column, vector)`. */
-  finish(store: (row: string, column: string, value: string, r: number) => string): string {
-    const { rows } = this.#tile;
-    const { lanes, slices } = this.#layout;
-    const stores = this.#each((sum, r, j) =>
-      store(`first + y * 4 + ${r}`, `(x + ${j * lanes}) * 4`, sum, r),
-    );
-    const place = (slice: string): string =>
-      `((${slice}) * ${rows} + y * 4) * ${lanes} + x % ${lanes}`;
-    const join = `for (var half = ${slices / 2}; half > 0; half /= 2) {
-workgroupBarrier();
-let slice = x / ${lanes};
-if (slice >= half && slice < 2 * half) {
-let to = ${place("slice - half")};
-${this.#each((sum, r) => `weights[to + ${r * lanes}] = ${sum};`)}
+  /**
+   * Statements that join the slices of the columns and `store(row, column, vector)` each row times
+   * its factor. They go through `weights`, so that neighbours store neighbours.
+   */
+  finish(
+    store: (row: string, column: string, value: string) => string,
+    factor: (row: number) => string,
+  ): string {
+    const { rows, invocations } = this.#tile;
+    const { lanes, each, slices } = this.#layout;
+    const join = `for (var i = at + ${rows * lanes}; i < ${rows * lanes * slices}; i += ${rows * lanes}) { value += weights[i]; }`;
+    return Array.from(
+      { length: each },
+      (_, j) => `workgroupBarrier();
+{
+let to = ((x / ${lanes}) * ${rows} + y * 4) * ${lanes} + x % ${lanes};
+${parts.map((_, r) => `weights[to + ${r * lanes}] = ${this.#name}${r}_${j} * ${factor(r)};`).join("\n")}
 }
 workgroupBarrier();
-if (slice < half) {
-let source = ${place("slice")};
-${this.#each((sum, r) => `${sum} += weights[source + ${r * lanes}];`)}
-}
-}
-`;
-    return `${slices > 1 ? join : ""}if (x < ${lanes}) {\n${stores}\n}`;
+for (var at = lane; at < ${rows * lanes}; at += ${invocations}) {
+var value = weights[at];
+${slices > 1 ? join : ""}
+${store(`first + at / ${lanes}`, `(at % ${lanes} + ${j * lanes}) * 4`, "value")}
+}`,
+    ).join("\n");
   }
 }

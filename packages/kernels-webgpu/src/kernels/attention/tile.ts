@@ -76,7 +76,7 @@ export class Tile {
     this.across = columns / 4;
     this.invocations = (rows / 4) * this.across;
     const deepest = Math.max(...depths.map((size) => chunkOf(size)));
-    const forScores = deepest * (rows + 4 * (this.across + 1));
+    const forScores = deepest * rows + strideOf(deepest) * columns;
     this.results = results.map((size) => this.#share(size, forScores));
     const forResults = this.results.map(({ lanes, each, chunk }) => lanes * each * chunk);
     this.stage = Math.max(forScores, ...forResults);
@@ -110,6 +110,11 @@ export class Tile {
 export function chunkOf(size: number): number {
   const vectors = Math.ceil(size / 4);
   return Math.ceil(vectors / Math.ceil(vectors / depthVectors));
+}
+
+/** Vectors from column to column: an odd number spreads them over the banks of workgroup memory. */
+export function strideOf(depth: number): number {
+  return depth | 1;
 }
 
 /** The tiles that a device can use for a problem, at least one, the most promising first. */

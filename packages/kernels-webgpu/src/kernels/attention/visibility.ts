@@ -9,7 +9,7 @@ import type { ShaderBuilder, Slot } from "../../wgsl/shader.js";
 import { indexIn } from "../view.js";
 import type { Draw } from "./draw.js";
 import type { Problem } from "./problem.js";
-import { parts } from "./product.js";
+import { columnAt, parts } from "./product.js";
 import { keyRows, placeOf, queryRows, type Rows } from "./rows.js";
 import type { Tile } from "./tile.js";
 import { declareWeighing } from "./weigh.js";
@@ -35,9 +35,6 @@ export class Pairs {
     this.#guide = guide && shader.slot(guide.buffer, guide.dtype);
     this.#draw = draw === null ? [] : [0, 1, 2].map((i) => this.#word(draw, i));
     declareWeighing(shader);
-    shader.declare(`fn bitsOf(pairs: u32, row: u32) -> vec4<bool> {
-return ((vec4u(pairs) >> (vec4u(0, 1, 2, 3) + row * 4)) & vec4u(1)) == vec4u(1);
-}`);
   }
 
   #word({ buffer, offset }: Draw, i: number): string {
@@ -141,7 +138,7 @@ return ((vec4u(pairs) >> (vec4u(0, 1, 2, 3) + row * 4)) & vec4u(1)) == vec4u(1);
     }
     const loop = `for (var pair = 0u; pair < 16u; pair++) {
 let row = first + y * 4 + i32(pair >> 2u);
-let other = column + x * 4 + i32(pair & 3u);
+let other = column + ${columnAt(this.#tile, "x", "i32(pair & 3u)")};
 if (row < ${this.#ownRows.count} && other < end) {
 ${lines.join("\n")}
 }
@@ -166,7 +163,7 @@ ${lines.join("\n")}
 ${parts
   .map((_, r) => {
     const bias = isBias ? ` + weights[own + ${r * this.#tile.across}]` : "";
-    return `${name}${r} = select(vec4f(${hidden}), ${name}${r} * ${factor}${bias}, bitsOf(visible, ${r}));`;
+    return `${name}${r} = select(vec4f(${hidden}), ${name}${r} * ${factor}${bias}, ${isIn("visible", r)});`;
   })
   .join("\n")}`;
   }
@@ -184,7 +181,7 @@ ${parts
     if (draw.length === 0) return value;
     const scale = dropout === 1 ? 0 : 1 / (1 - dropout);
     const factor = constantCode(scale, "float32", this.#shader.helpers);
-    return `select(vec4f(), ${value} * ${factor}, bitsOf(kept, ${r}))`;
+    return `select(vec4f(), ${value} * ${factor}, ${isIn("kept", r)})`;
   }
 }
 
@@ -192,4 +189,10 @@ ${parts
 function guideIndex(guide: Operand, batch: string): string {
   const coordinates = [batch, "queryHead", "query", "key"];
   return indexIn(guide, coordinates.slice(4 - guide.shape.length));
+}
+
+/** Which pairs of row `r` are in a set of bits. */
+function isIn(bits: string, r: number): string {
+  const own = parts.map((_, i) => `${2 ** (4 * r + i)}u`);
+  return `(vec4u(${bits}) & vec4u(${own.join(", ")})) != vec4u()`;
 }

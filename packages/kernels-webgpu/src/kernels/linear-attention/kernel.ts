@@ -4,10 +4,11 @@ import type { NativeStep, Node, Operand } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
 import { denseView, product } from "../view.js";
-import { type Order, orderQueries } from "./order.js";
-import { type Scan, scanLaunch, type Sizes } from "./scan.js";
+import { orderQueries } from "./order.js";
+import { scanLaunch } from "./scan.js";
 import { startsLaunch } from "./starts.js";
 import { isStep, stepLaunch } from "./step.js";
+import type { Scan, Sizes } from "./steps.js";
 import { hasTile, segmentsFor, type Segments, type Tile, tilesFor } from "./tile.js";
 
 /** The operands of a step by name. */
@@ -84,8 +85,10 @@ function readProblem(
   if (dy !== null) stateSizes.push([v.shape[3]!, q.shape[3]!]);
   const chunk = Math.min(...stateSizes.map((of) => tilesOf(sizes, context, ...of)[0]!.chunk));
   const common = { context, operands, sizes, scale, chunk };
+  const { queries, keys } = sizes;
   if (mask === null) return { problem: { ...common, visible: mode }, order: [] };
-  const { keys } = sizes;
+  // Without queries there is no order, and nothing to see.
+  if (queries === 0) return { problem: { ...common, visible: "causal" }, order: [] };
   const { order, launches } = orderQueries(mask, keys, chunk, chunksOf(keys, chunk), context);
   return { problem: { ...common, visible: order }, order: launches };
 }

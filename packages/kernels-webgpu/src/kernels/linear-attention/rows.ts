@@ -61,16 +61,13 @@ export class RowAccess {
     const size = operand.shape.at(-1)!;
     const [rowStride, columnStride] = operand.strides.slice(-2);
     const load = (at: string): string => this.#shader.load(slot, at);
-    const numbers = ["x", "y", "z", "w"].map(
-      (lane, i) =>
-        `if (column + ${i} < ${size}) { x.${lane} = ${load(`at + ${i * columnStride!}`)}; }`,
-    );
+    const numbers = `for (var i = 0; i < min(4, ${size} - column); i++) { x[i] = ${load(`at + i * ${columnStride}`)}; }`;
     const factor = scale === 1 ? "" : ` * ${constantCode(scale, "float32", this.#shader.helpers)}`;
     this.#shader.declare(`fn ${name}(base: i32, row: i32, end: i32, column: i32) -> vec4f {
 var x = vec4f(0.0);
 if (row < end && column < ${size}) {
 let at = base + ${place}(row) * ${rowStride} + column * ${columnStride};
-${width === 4 ? `x = ${load("at >> 2")};` : numbers.join("\n")}
+${width === 4 ? `x = ${load("at >> 2")};` : numbers}
 }
 return x${factor};
 }`);
@@ -81,13 +78,11 @@ return x${factor};
     const [slot, width] = this.#slot(operand);
     const size = operand.shape.at(-1)!;
     const store = (at: string, value: string): string => this.#shader.store(slot, at, value);
-    const numbers = ["x", "y", "z", "w"].map(
-      (lane, i) => `if (column + ${i} < ${size}) { ${store(`at + ${i}`, `value.${lane}`)} }`,
-    );
+    const numbers = `for (var i = 0; i < min(4, ${size} - column); i++) { ${store("at + i", "value[i]")} }`;
     this.#shader.declare(`fn ${name}(base: i32, row: i32, column: i32, value: vec4f) {
 if (column < ${size}) {
 let at = base + ${place}(row) * ${operand.strides.at(-2)} + column;
-${width === 4 ? store("at >> 2", "value") : numbers.join("\n")}
+${width === 4 ? store("at >> 2", "value") : numbers}
 }
 }`);
   }

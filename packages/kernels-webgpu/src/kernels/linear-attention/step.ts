@@ -11,7 +11,7 @@ import type { LoweringContext } from "../../native.js";
 import { constantCode } from "../../wgsl/functions.js";
 import { coordinatesOf, denseView } from "../view.js";
 import { RowAccess } from "./rows.js";
-import type { Sizes } from "./scan.js";
+import type { Sizes } from "./steps.js";
 
 /** Most outputs of a workgroup that are in registers at once: tokens times query heads of a group. */
 const mostOutputs = 8;

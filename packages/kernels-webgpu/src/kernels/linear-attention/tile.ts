@@ -45,10 +45,10 @@ export function tilesFor(
   workgroupBytes: number,
 ): readonly Tile[] {
   const fitting = candidates.filter((tile) => bytesOf(tile, keySize) <= workgroupBytes);
-  const needed = fitting.filter(
-    ({ chunk, slice }) => chunk <= ceilPower(length, 16) && slice <= ceilPower(valueSize, 4),
+  // Narrow slices have few invocations: they are for states that do not fit otherwise.
+  return fitting.filter(
+    ({ chunk, slice }) => chunk <= ceilPower(length, 16) && slice <= ceilPower(valueSize, 16),
   );
-  return needed;
 }
 
 /** Whether some tile fits on every device. */
@@ -75,7 +75,7 @@ export interface Segments {
  * fill a device by themselves.
  */
 export function segmentsFor(chunks: number, workgroups: number): Segments {
-  const isEnough = chunks < fewChunks || 2 * workgroups > manyWorkgroups;
+  const isEnough = chunks < fewChunks || 2 * workgroups >= manyWorkgroups;
   const wanted = isEnough ? 1 : Math.ceil(manyWorkgroups / workgroups);
   const each = Math.ceil(chunks / Math.min(wanted, chunks));
   return { chunks, count: Math.ceil(chunks / each), each };

@@ -19,6 +19,7 @@ import { webgpu } from "../../index.js";
 const cases: readonly { readonly shape: Shape; readonly axis: number }[] = [
   { shape: [1], axis: 0 },
   { shape: [3, 7], axis: 1 },
+  { shape: [9, 4], axis: 1 },
   { shape: [5, 64], axis: 1 },
   { shape: [6000, 24], axis: 1 },
   { shape: [3, 2050], axis: 1 },
@@ -109,6 +110,7 @@ describe("norms", () => {
   const shapes: readonly { readonly shape: Shape; readonly row: Shape }[] = [
     { shape: [7], row: [7] },
     { shape: [3, 1], row: [1] },
+    { shape: [11, 4], row: [4] },
     { shape: [2, 3, 4, 5], row: [4, 5] },
     { shape: [900, 20], row: [20] },
     { shape: [1100, 130], row: [130] },
@@ -148,6 +150,7 @@ describe("cross entropy", () => {
   }
   for (const [rows, classes] of [
     [5, 1],
+    [6, 4],
     [70, 33],
     [9, 64],
     [3, 4100],
