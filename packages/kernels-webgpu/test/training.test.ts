@@ -56,12 +56,16 @@ test("the loss of 200 steps is the same on every device", { timeout: 300_000 }, 
   }
 });
 
-test("eight buffers a kernel and no optional feature are enough", async () => {
-  const plain = await plainDevice();
-  expect(plain.limits.maxStorageBuffersPerShaderStage).toBe(8);
-  expect([...plain.features].filter((name) => name !== "core-features-and-limits")).toEqual([]);
-  const found = await losses(await webgpu({ device: plain }), 5);
-  const expected = await losses(reference(), 5);
-  found.forEach((loss, step) => expect(loss).toBeCloseTo(expected[step]!, 4));
-  plain.destroy();
-});
+test(
+  "eight buffers a kernel and no optional feature are enough",
+  { timeout: 300_000 },
+  async () => {
+    const plain = await plainDevice();
+    expect(plain.limits.maxStorageBuffersPerShaderStage).toBe(8);
+    expect([...plain.features].filter((name) => name !== "core-features-and-limits")).toEqual([]);
+    const found = await losses(await webgpu({ device: plain }), 5);
+    const expected = await losses(reference(), 5);
+    found.forEach((loss, step) => expect(loss).toBeCloseTo(expected[step]!, 4));
+    plain.destroy();
+  },
+);

@@ -250,6 +250,11 @@ class GpuPlan implements Executable {
   /** Throws where the commands of a run were not valid, with the name of the kernel. */
   async #checkValid(scope: Promise<GPUError | null>): Promise<void> {
     const error = await scope;
+    if (error !== null) {
+      // The next run makes, and checks, everything anew.
+      for (const { bindGroups } of this.#prepared) bindGroups.clear();
+      this.#parts.buffers.forEach((_, at) => this.#places.moved.add(at));
+    }
     // Room that was missing, or a lost device, is the reason rather than what follows from it.
     await this.#runtime.faults.settle();
     if (error === null) return;
