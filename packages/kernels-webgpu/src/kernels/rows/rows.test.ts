@@ -194,3 +194,32 @@ describe("cross entropy", () => {
     );
   });
 });
+
+describe("rows of one buffer", () => {
+  it("may lie beside other operands, wherever they start", async () => {
+    await expectLikeReference(
+      device,
+      () => {
+        const all = numbers(1, [70]);
+        const normalize = (given: Tensor): Tensor =>
+          layerNorm(given.narrow(0, 3, 48).reshape([6, 8]), [8], {
+            weight: given.narrow(0, 51, 8),
+            bias: given.narrow(0, 59, 8),
+          });
+        const loss = (given: Tensor): Tensor => {
+          const target = tensor([0, 1, 2, 3, 4, 5], { dtype: "int32" });
+          const rows = given.narrow(0, 0, 48).reshape([6, 8]);
+          const losses = crossEntropy(rows, target, { reduction: "none" });
+          return losses.mul(given.narrow(0, 48, 6));
+        };
+        return [
+          normalize(all),
+          loss(all),
+          ...gradients(normalize, [all]),
+          ...gradients(loss, [all]),
+        ];
+      },
+      { relative: 1e-5, absolute: 1e-5 },
+    );
+  });
+});
