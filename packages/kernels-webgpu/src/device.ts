@@ -10,17 +10,24 @@ import {
   type NativeStep,
   type Node,
   type NativeSupport,
+  type PlanBuffer,
+  type Step,
 } from "@x/tensor/device";
+import { loadChoices, saveChoices } from "#choices";
 import { requestGpu, type Gpu, type GpuOptions } from "./adapter/request.js";
 import { nativeKernels } from "./kernels/index.js";
 import type { Launch } from "./launch.js";
 import { lowerLoop } from "./loop/index.js";
 import type { LoweringContext, NativeKernel } from "./native.js";
 import type { GpuTensorBuffer } from "./runtime/buffers.js";
-import { preparePlan } from "./runtime/plan.js";
+import { preparePlan, type PlanParts } from "./runtime/plan.js";
 import { GpuRuntime } from "./runtime/runtime.js";
+import { timeOfLaunches } from "./runtime/trial.js";
+import { Tuner } from "./runtime/tuner.js";
+import { checkElements } from "./sizes.js";
 import { ShaderBuilder } from "./wgsl/shader.js";
 
+type Choose = LoweringContext["choose"];
 type Data = Parameters<Device["write"]>[1];
 
 function kernelFor(node: Node): NativeKernel | undefined {
@@ -34,7 +41,7 @@ const supportWith = (mostBuffers: number): NativeSupport => ({
   has: (node) => kernelFor(node) !== undefined,
   acceptsView: (node, input, view) =>
     isDense(view) || kernelFor(node)?.acceptsView?.(node, input, view) === true,
-  acceptsEpilogue: () => false,
+  acceptsEpilogue: (node) => kernelFor(node)?.takesEpilogue === true,
 });
 
 /** A device that computes with WebGPU. */
@@ -44,8 +51,10 @@ class WebGpuDevice implements Device {
   readonly smallResultBytes = 0;
   readonly #facts: Device["info"];
   readonly #runtime: GpuRuntime;
+  readonly #tuner: Tuner | null;
 
-  constructor({ device, info }: Gpu) {
+  constructor({ device, info }: Gpu, tuner: Tuner | null) {
+    this.#tuner = tuner;
     this.#runtime = new GpuRuntime(device);
     this.#facts = info;
   }
@@ -61,25 +70,53 @@ class WebGpuDevice implements Device {
   }
 
   write(buffer: DeviceBuffer, data: Data): void {
-    this.#runtime.write((buffer as GpuTensorBuffer).buffer, data);
+    this.#runtime.write(buffer as GpuTensorBuffer, data);
   }
 
   async read(buffer: DeviceBuffer, byteLength: number): Promise<ArrayBuffer> {
-    const source = { buffer: (buffer as GpuTensorBuffer).buffer, bytes: byteLength };
-    return (await this.#runtime.read([source]))[0]!;
+    const range = buffer as GpuTensorBuffer;
+    return (await this.#runtime.read([{ range, bytes: byteLength }]))[0]!;
   }
 
   memory(): MemoryUse {
     const tensors = this.#runtime.pool.liveBytes;
-    const plans = this.#runtime.planBytes + this.#runtime.arena.bytes;
+    const plans = this.#runtime.planBytes + this.#runtime.arenas.bytes;
     return { tensors, plans, total: tensors + plans };
   }
 
   async compile(recorded: Graph): Promise<Executable> {
-    const { limits, features } = this.#runtime.device;
+    const { limits } = this.#runtime.device;
+    for (const { shape } of recorded.inputs) {
+      checkElements(
+        "one tensor",
+        shape.reduce((a, b) => a * b, 1),
+      );
+    }
     const support = supportWith(limits.maxStorageBuffersPerShaderStage);
     const graph = expandPrimitives(recorded, (node) => support.has(node));
     const { buffers, steps } = schedule(graph, support);
+    const lower = (some: readonly Step[], choose: Choose): PlanParts =>
+      this.#lower(graph, buffers, some, choose);
+    for (const step of this.#tuner === null ? [] : steps) {
+      await this.#tuner!.tune(
+        (choose) => lower([step], choose),
+        (parts) => timeOfLaunches(this.#runtime, parts),
+      );
+    }
+    const parts = lower(
+      steps,
+      (key, candidates) => this.#tuner?.find(key, candidates) ?? candidates[0],
+    );
+    return preparePlan(this.#runtime, parts);
+  }
+
+  #lower(
+    graph: Graph,
+    buffers: readonly PlanBuffer[],
+    steps: readonly Step[],
+    choose: Choose,
+  ): PlanParts {
+    const { limits, features } = this.#runtime.device;
     const allBuffers = [...buffers];
     const context: LoweringContext = {
       features,
@@ -88,11 +125,12 @@ class WebGpuDevice implements Device {
       mostBuffers: limits.maxStorageBuffersPerShaderStage,
       shader: () => new ShaderBuilder(features),
       workspace: (bytes) => allBuffers.push({ kind: "temporary", bytes }) - 1,
+      choose,
     };
     const launches = steps.flatMap((step) =>
       step.kind === "loop" ? lowerLoop(step, context) : lowerNative(step, context),
     );
-    return preparePlan(this.#runtime, { graph, buffers: allBuffers, launches });
+    return { graph, buffers: allBuffers, launches };
   }
 }
 
@@ -125,5 +163,17 @@ function lowerNative(step: NativeStep, context: LoweringContext): readonly Launc
  * @throws XError `unsupported` where there is no WebGPU, `device` where there is no adapter
  */
 export async function webgpu(options: GpuOptions = {}): Promise<Device> {
-  return new WebGpuDevice(await requestGpu(options));
+  const gpu = await requestGpu(options);
+  return deviceOf(gpu, options.tune === true ? tunerOf(gpu) : null);
+}
+
+/** The device that computes with a GPU; without a tuner it takes the usual way for everything. */
+export function deviceOf(gpu: Gpu, tuner: Tuner | null): Device {
+  return new WebGpuDevice(gpu, tuner);
+}
+
+function tunerOf({ info }: Gpu): Tuner {
+  const { vendor, architecture, adapter, description, features } = info;
+  const name = [vendor, architecture, adapter, description, features].join(" / ");
+  return new Tuner(name, { load: loadChoices, save: saveChoices });
 }

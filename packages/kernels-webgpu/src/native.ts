@@ -4,6 +4,12 @@ import type { Node, NativeStep, Operand } from "@x/tensor/device";
 import type { Launch } from "./launch.js";
 import type { ShaderBuilder } from "./wgsl/shader.js";
 
+/** A way to do a step that a kernel offers to the tuner. */
+export interface Candidate {
+  /** Tells the candidates of a key apart; choices are kept by it. */
+  readonly name: string;
+}
+
 /** What a kernel may know and ask for while it turns a step into launches. */
 export interface LoweringContext {
   /** Names of the optional features of WebGPU that the device has, such as `subgroups`. */
@@ -18,6 +24,12 @@ export interface LoweringContext {
   shader(): ShaderBuilder;
   /** A new temporary plan buffer of this many bytes; lives as long as launches use it. */
   workspace(bytes: number): number;
+  /**
+   * One of several ways to do a step: the first, or with tuning the one that was fastest on this
+   * device for this `key`, which names the kernel and all of the problem that the choice depends on.
+   * `lower` then runs once for each candidate, and must give launches with the same meaning.
+   */
+  choose<T extends Candidate>(key: string, candidates: readonly [T, ...T[]]): T;
 }
 
 /** A native kernel: the device's own way to do one operation. */
@@ -28,6 +40,8 @@ export interface NativeKernel {
   readonly supports?: (node: Node) => boolean;
   /** Whether input `input` may be read through this view; without it inputs are dense. */
   readonly acceptsView?: (node: Node, input: number, view: Operand) => boolean;
+  /** Whether it does the step's epilogue; without it epilogues are loops of their own. */
+  readonly takesEpilogue?: boolean;
   /** The launches, in order; each sees what earlier ones wrote. */
   readonly lower: (step: NativeStep, context: LoweringContext) => readonly Launch[];
 }

@@ -29,6 +29,12 @@ export interface GpuOptions {
    * used then. The default is every useful one that the adapter has.
    */
   readonly features?: readonly string[];
+  /**
+   * Whether to try several ways for kernels where the best depends on the GPU, such as large matrix
+   * products, when they are first needed: they start later and may then run faster. What was best is
+   * kept for other runs, in the `localStorage` of a page or the user's cache folder. Default: `false`.
+   */
+  readonly tune?: boolean;
 }
 
 /** A device, and what is known about it. */
@@ -42,9 +48,6 @@ export interface Gpu {
 
 /** Features that kernels or profiles make use of. */
 const usefulFeatures = ["shader-f16", "subgroups", "timestamp-query"];
-
-/** Not standard yet: only taken from the package, which does not change under a program. */
-const experimentalFeatures = ["chromium-experimental-subgroup-matrix"];
 
 /** Limits that are asked for as high as they go; without asking, every device has the same low ones. */
 const limitNames = [
@@ -67,10 +70,8 @@ const limitNames = [
  */
 export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
   if (options.device !== undefined) return describe(options.device, false);
-  const { adapter, candidates } =
-    options.adapter === undefined
-      ? await findAdapter(options.powerPreference ?? "high-performance")
-      : { adapter: options.adapter, candidates: usefulFeatures };
+  const adapter =
+    options.adapter ?? (await findAdapter(options.powerPreference ?? "high-performance"));
   const missing = options.features?.filter((name) => !adapter.features.has(name)) ?? [];
   if (missing.length > 0) {
     throw new XError(
@@ -78,13 +79,11 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
       `webgpu: the adapter must have the features asked for, got one without ${missing.join(", ")}. Leave them out of \`features\`.`,
     );
   }
-  const features = options.features ?? candidates.filter((name) => adapter.features.has(name));
+  const features = options.features ?? usefulFeatures.filter((name) => adapter.features.has(name));
   return describe(await requestDevice(adapter, features), true);
 }
 
-async function findAdapter(
-  powerPreference: GPUPowerPreference,
-): Promise<{ adapter: GPUAdapter; candidates: readonly string[] }> {
+async function findAdapter(powerPreference: GPUPowerPreference): Promise<GPUAdapter> {
   // Not every runtime has a navigator, and not every navigator has a GPU.
   const { navigator } = globalThis as { navigator?: { gpu?: GPU } };
   const gpu = navigator?.gpu ?? (await loadGpu());
@@ -95,9 +94,7 @@ async function findAdapter(
       "webgpu: a GPU adapter is needed, got none. Check that the machine has a GPU with a driver for Vulkan, Metal or Direct3D 12, or use the device wasm().",
     );
   }
-  const candidates =
-    gpu === navigator?.gpu ? usefulFeatures : [...usefulFeatures, ...experimentalFeatures];
-  return { adapter, candidates };
+  return adapter;
 }
 
 async function requestDevice(adapter: GPUAdapter, features: readonly string[]): Promise<GPUDevice> {
@@ -130,9 +127,7 @@ function describe(device: GPUDevice, owned: boolean): Gpu {
       adapter: adapterInfo.device ?? "",
       description: adapterInfo.description ?? "",
       fallback: adapterInfo.isFallbackAdapter ?? false,
-      features: [...usefulFeatures, ...experimentalFeatures]
-        .filter((name) => features.has(name))
-        .join(","),
+      features: usefulFeatures.filter((name) => features.has(name)).join(","),
       subgroupMinSize: adapterInfo.subgroupMinSize ?? 0,
       subgroupMaxSize: adapterInfo.subgroupMaxSize ?? 0,
       ...Object.fromEntries(limitNames.map((name) => [name, limits[name]])),

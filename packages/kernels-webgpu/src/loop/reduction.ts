@@ -11,6 +11,7 @@ import type { LoopStep, Reducer } from "@x/tensor/device";
 import { product } from "../kernels/view.js";
 import type { Launch } from "../launch.js";
 import type { LoweringContext } from "../native.js";
+import { checkElements } from "../sizes.js";
 import { Joining } from "./join.js";
 import { LoopWriter } from "./writer.js";
 
@@ -88,6 +89,8 @@ export function reduction(
   const { extents, outputRank, body } = step.kernel;
   const outputs = product(extents.slice(0, outputRank));
   const length = product(extents.slice(outputRank));
+  checkElements(step.name, outputs);
+  checkElements(step.name, length);
   const loads = body.filter((expression) => expression.kind === "load");
   /** How many loads have neighbours in neighbouring iterations of a loop. */
   const near = (loop: number): number =>

@@ -19,7 +19,7 @@ export interface SuiteOptions {
 }
 
 /** Numbers between −1 and 1, the same on every run. */
-function numbers(size: number, seed: number): Float32Array {
+export function numbers(size: number, seed: number): Float32Array<ArrayBuffer> {
   let state = seed >>> 0 || 1;
   return Float32Array.from({ length: size }, () => {
     state ^= state << 13;
@@ -123,7 +123,8 @@ async function measurePass(names: readonly PeerName[], pass: Pass): Promise<void
   }
 }
 
-function largestDifference(actual: Float32Array, expected: Float32Array): number {
+/** The largest difference between two results, relative to the largest element. */
+export function largestDifference(actual: Float32Array, expected: Float32Array): number {
   let difference = 0;
   let largest = 1e-30;
   expected.forEach((value, i) => {

@@ -1,0 +1,156 @@
+/**
+ * Products of a matrix and a few vectors, as in decoding: what counts is to read the matrix once,
+ * with all invocations that there are. A workgroup computes some results; for each of them several
+ * invocations share the summed axis and join their sums in workgroup memory.
+ */
+
+import type { Launch } from "../../launch.js";
+import type { LoweringContext } from "../../native.js";
+import type { ShaderBuilder } from "../../wgsl/shader.js";
+import { coordinatesOf } from "../view.js";
+import { Factor, layoutOf, widthsOf, type Problem } from "./problem.js";
+import { finalResult, type Result } from "./result.js";
+
+/** Most vectors that a matrix is multiplied with. */
+export const mostVectors = 4;
+/** Invocations of a workgroup, where the device allows. */
+const usualInvocations = 256;
+/** Invocations that keep a device busy. */
+const enoughInvocations = 16384;
+/** Invocations that read neighbours: 32 of them read whole lines of the caches. */
+const usualNeighbours = 32;
+
+/** The launch of a product of which one factor is at most `mostVectors` vectors. */
+export function lowerVector(problem: Problem, context: LoweringContext): Launch {
+  return new VectorProduct(problem, context).launch();
+}
+
+class VectorProduct {
+  readonly #problem: Problem;
+  readonly #shader: ShaderBuilder;
+  readonly #result: Result;
+  /** The factor that is the vectors, and the one that is the matrix. */
+  readonly #vectors: Factor;
+  readonly #matrix: Factor;
+  /** Whether invocations that read neighbours share a sum, or have sums of neighbouring results. */
+  readonly #isSummedNear: boolean;
+  /** Invocations of a workgroup that share a sum, and sums that it computes side by side. */
+  readonly #sharing: number;
+  readonly #places: number;
+
+  constructor(problem: Problem, context: LoweringContext) {
+    const shader = context.shader();
+    const [few, many] =
+      problem.m <= mostVectors ? (["left", "right"] as const) : (["right", "left"] as const);
+    const widths = widthsOf(shader, problem);
+    const isSummedNear = layoutOf(many, problem[many]).near === "summed";
+    const canTakeFour =
+      widths[many] === 4 &&
+      (isSummedNear
+        ? widths[few] === 4 && layoutOf(few, problem[few]).near === "summed"
+        : problem.left.buffer !== problem.right.buffer);
+    this.#problem = problem;
+    this.#shader = shader;
+    this.#isSummedNear = isSummedNear;
+    this.#matrix = new Factor(shader, many, problem[many], canTakeFour ? 4 : 1);
+    this.#vectors = new Factor(shader, few, problem[few], canTakeFour && isSummedNear ? 4 : 1);
+    this.#result = finalResult(shader, problem, false);
+
+    const invocations = Math.min(usualInvocations, context.workgroupSize);
+    const results = Math.ceil(this.#matrix.layout.sizes.outer / this.#each) * problem.batch;
+    const most = Math.min(
+      invocations,
+      powerBelow(problem.k / (isSummedNear ? this.#matrix.width : 4)),
+    );
+    // Lines are read whole by neighbours, or else sectors of 32 bytes.
+    const fewest = isSummedNear
+      ? usualNeighbours
+      : (invocations / usualNeighbours) * (canTakeFour ? 4 : 1);
+    const mostUseful = isSummedNear ? invocations : (invocations / 8) * (canTakeFour ? 4 : 1);
+    let sharing = fewest;
+    while (sharing < mostUseful && results * sharing < enoughInvocations) sharing *= 2;
+    this.#sharing = Math.max(1, Math.min(sharing, most));
+    this.#places = invocations / this.#sharing;
+  }
+
+  /** Neighbouring results of an invocation. */
+  get #each(): number {
+    return this.#isSummedNear ? 1 : this.#matrix.width;
+  }
+
+  /** Names of the sums of an invocation, one for each vector. */
+  get #sums(): readonly string[] {
+    return Array.from({ length: this.#vectors.layout.sizes.outer }, (_, i) => `sum${i}`);
+  }
+
+  launch(): Launch {
+    const { batch, batchShape, k, name } = this.#problem;
+    const { outer } = this.#matrix.layout.sizes;
+    const across = Math.ceil(outer / (this.#each * this.#places));
+    const [sharing, places] = [this.#sharing, this.#places];
+    const isVector = this.#matrix.width === 4;
+    const type = isVector && !this.#isSummedNear ? "vec4f" : "f32";
+    const start = isVector ? "vec4f()" : "0.0";
+    const width = this.#isSummedNear ? this.#matrix.width : 1;
+    const outerAt = `min(place, ${outer - this.#each})`;
+    const products = this.#sums.map(
+      (sum, i) => `${sum} += ${this.#vectors.at(String(i), "p")} * values;`,
+    );
+    const declarations = this.#sums.map(
+      (sum) => `var<workgroup> shared_${sum}: array<${type}, ${sharing * places}>;`,
+    );
+    for (const text of declarations) this.#shader.declare(text);
+    const share = this.#sums.map((sum) =>
+      isVector && this.#isSummedNear
+        ? `shared_${sum}[lane] = dot(${sum}, vec4f(1.0));`
+        : `shared_${sum}[lane] = ${sum};`,
+    );
+    const apart = this.#isSummedNear ? 1 : places;
+    const join = this.#sums.map(
+      (sum) => `shared_${sum}[lane] += shared_${sum}[lane + half * ${apart}];`,
+    );
+    const body = `let batch = group / ${across};
+${coordinatesOf("batch", batchShape, "b")}
+${this.#vectors.base()}
+${this.#matrix.base()}
+let part = lane ${this.#isSummedNear ? `% ${sharing}` : `/ ${places}`};
+let place = ((group % ${across}) * ${places} + lane ${this.#isSummedNear ? `/ ${sharing}` : `% ${places}`}) * ${this.#each};
+let outer = ${outerAt};
+${this.#sums.map((sum) => `var ${sum} = ${start};`).join("\n")}
+for (var p = part * ${width}; p < ${k}; p += ${sharing * width}) {
+let values = ${this.#matrix.at("outer", "p")};
+${products.join("\n")}
+}
+${share.join("\n")}
+for (var half = ${sharing >> 1}; half > 0; half /= 2) {
+workgroupBarrier();
+if (part < half) {
+${join.join("\n")}
+}
+}
+if (part > 0 || place >= ${outer}) { return; }
+${this.#store()}`;
+    return this.#shader.perGroup(name, across * batch, sharing * places, body);
+  }
+
+  #store(): string {
+    const isLeft = this.#vectors.side === "left";
+    const each = Array.from({ length: this.#each }, (_, i) => i);
+    return this.#sums
+      .flatMap((sum, vector) =>
+        each.map((i) => {
+          const [row, column] = isLeft
+            ? [String(vector), `place + ${i}`]
+            : [`place + ${i}`, String(vector)];
+          const lane = this.#each === 1 ? "" : `[${i}]`;
+          return this.#result.store(row, column, `shared_${sum}[lane]${lane}`);
+        }),
+      )
+      .join("\n");
+  }
+}
+
+/** The largest power of two that is not above a number, at least 1. */
+function powerBelow(number: number): number {
+  return 2 ** Math.max(0, Math.floor(Math.log2(number)));
+}
