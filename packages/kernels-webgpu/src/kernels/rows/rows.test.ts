@@ -113,7 +113,7 @@ describe("norms", () => {
     { shape: [11, 4], row: [4] },
     { shape: [2, 3, 4, 5], row: [4, 5] },
     { shape: [900, 20], row: [20] },
-    { shape: [1100, 130], row: [130] },
+    { shape: [600, 34], row: [34] },
     { shape: [3, 4100], row: [4100] },
   ];
   for (const { shape, row } of shapes) {
@@ -191,6 +191,35 @@ describe("cross entropy", () => {
         return [loss(x), ...gradients(loss, [x])];
       },
       { relative: 1e-5, absolute: 1e-6 },
+    );
+  });
+});
+
+describe("rows of one buffer", () => {
+  it("may lie beside other operands, wherever they start", async () => {
+    await expectLikeReference(
+      device,
+      () => {
+        const all = numbers(1, [70]);
+        const normalize = (given: Tensor): Tensor =>
+          layerNorm(given.narrow(0, 3, 48).reshape([6, 8]), [8], {
+            weight: given.narrow(0, 51, 8),
+            bias: given.narrow(0, 59, 8),
+          });
+        const loss = (given: Tensor): Tensor => {
+          const target = tensor([0, 1, 2, 3, 4, 5], { dtype: "int32" });
+          const rows = given.narrow(0, 0, 48).reshape([6, 8]);
+          const losses = crossEntropy(rows, target, { reduction: "none" });
+          return losses.mul(given.narrow(0, 48, 6));
+        };
+        return [
+          normalize(all),
+          loss(all),
+          ...gradients(normalize, [all]),
+          ...gradients(loss, [all]),
+        ];
+      },
+      { relative: 1e-5, absolute: 1e-5 },
     );
   });
 });
