@@ -184,5 +184,6 @@ ${throughSums === null ? "" : `${store((r) => `select(score${r} * (${pairs.dropp
 ${weightedSums?.finish(storeWeighted!, () => "1") ?? ""}
 ${throughSums?.finish(storeThrough!, () => scale) ?? ""}`;
   const groups = batch * keyHeads * tiles;
-  return shader.perGroup(`attention d${own} ${problem.name}`, groups, invocations, body);
+  const name = `attention ${own === "queries" ? "dq" : "dk dv"} ${problem.name}`;
+  return shader.perGroup(name, groups, invocations, body);
 }
