@@ -172,6 +172,14 @@ describe("attention", () => {
     expect(names).toEqual(["attention 6x20x20x8x8"]);
   });
 
+  it("shares many keys of few queries out", async () => {
+    const names = await kernels(() => {
+      const [q, k] = [numbers(1, [1, 4, 1, 64]), numbers(2, [1, 2, 300, 64])];
+      return [scaledDotProductAttention(q, k, k, { enableGqa: true })];
+    });
+    expect(names.sort()).toEqual(["attention 4x1x300x64x64", "attention join 4x1x300x64x64"]);
+  });
+
   it("leaves heads that are too large to the definition", async () => {
     const names = await kernels(() => {
       const x = numbers(1, [1, 1, 2, 260]);

@@ -17,7 +17,7 @@ import { constantCode } from "../../wgsl/functions.js";
 import { denseView, indexIn, product } from "../view.js";
 import { copyDraw, type Draw } from "./draw.js";
 import { acceptsView, type Problem, problemOf, supports } from "./problem.js";
-import { beginning, columnAt, declareMemory, type Factor, parts, scores, Sums } from "./product.js";
+import { beginning, columnAt, declareMemory, parts, scores, Sums } from "./product.js";
 import { keyRows, placeOf, queryRows, RowAccess, type Rows } from "./rows.js";
 import { tilesFor } from "./tile.js";
 import { type Own, Pairs } from "./visibility.js";
@@ -81,7 +81,9 @@ function prepare(problem: Backward, y: Operand, lse: Operand, context: LoweringC
   const rows: Rows = { count: queries, group: 1 };
   const shader = context.shader();
   const access = new RowAccess(shader, [y, dy], [lse, statistics, ...draw]);
-  const [left, right] = [access.reader("output", y, rows), access.reader("cotangent", dy, rows)];
+  const [left, right] = [y, dy].map((operand, i) =>
+    access.factor(["readOutput", "readCotangent"][i]!, operand, rows).read("row", "column"),
+  );
   const slot = shader.slot(statistics.buffer, "uint32");
   const store = (i: number, value: string): string =>
     shader.store(slot, `item * 2 + ${i}`, `bitcast<u32>(${value})`);
@@ -95,7 +97,7 @@ let head = item / ${queries} % ${heads};
 let batch = item / ${queries * heads};
 var sum = vec4f();
 for (var column = 0; column < ${valueSize}; column += 4) {
-sum += ${left("row", "column")} * ${right("row", "column")};
+sum += ${left!} * ${right!};
 }
 ${store(0, `finite(vec4f(${logarithm})).x`)}
 ${store(1, "dot(sum, vec4f(1))")}
@@ -129,15 +131,11 @@ function gradients(
   declareMemory(shader, tile);
   const outputs = [weighted, through].filter((operand) => operand !== null);
   const access = new RowAccess(shader, [q, k, v, dy, ...outputs], [guide, statistics]);
-  const reader = (name: string, operand: Operand, ofRows: Rows): Factor => ({
-    size: operand.shape[3]!,
-    read: access.reader(name, operand, ofRows),
-  });
   const ofQueries = [
-    reader("readQuery", q, queries),
-    reader("readCotangent", dy, queries),
+    access.factor("readQuery", q, queries),
+    access.factor("readCotangent", dy, queries),
   ] as const;
-  const ofKeys = [reader("readKey", k, keys), reader("readValue", v, keys)] as const;
+  const ofKeys = [access.factor("readKey", k, keys), access.factor("readValue", v, keys)] as const;
   const [left, right] = own === "queries" ? [ofQueries, ofKeys] : [ofKeys, ofQueries];
   const pairs = new Pairs(shader, problem, tile, own, copied);
   const layouts = [...tile.results];
@@ -186,5 +184,6 @@ ${throughSums === null ? "" : `${store((r) => `select(score${r} * (${pairs.dropp
 ${weightedSums?.finish(storeWeighted!, () => "1") ?? ""}
 ${throughSums?.finish(storeThrough!, () => scale) ?? ""}`;
   const groups = batch * keyHeads * tiles;
-  return shader.perGroup(`attention d${own} ${problem.name}`, groups, invocations, body);
+  const name = `attention ${own === "queries" ? "dq" : "dk dv"} ${problem.name}`;
+  return shader.perGroup(name, groups, invocations, body);
 }

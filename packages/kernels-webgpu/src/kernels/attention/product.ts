@@ -4,18 +4,11 @@
  */
 
 import type { ShaderBuilder } from "../../wgsl/shader.js";
+import type { Factor } from "./rows.js";
 import { chunkOf, strideOf, type ResultLayout, type Tile } from "./tile.js";
 
 /** The parts of a vector: columns, or rows, of an invocation. */
 export const parts = ["x", "y", "z", "w"] as const;
-
-/** Rows that a product reads. */
-export interface Factor {
-  /** Numbers of a row. */
-  readonly size: number;
-  /** Four numbers of a row; see `RowAccess.reader`. */
-  readonly read: (row: string, column: string) => string;
-}
 
 /** Declares workgroup memory, and the flag that says that some number was not finite. */
 export function declareMemory(shader: ShaderBuilder, tile: Tile): void {

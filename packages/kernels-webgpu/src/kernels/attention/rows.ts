@@ -34,6 +34,17 @@ export function placeOf({ group }: Rows, row: string): readonly [string, string,
   return ["batch", `head * ${group} + (${row}) % ${group}`, `(${row}) / ${group}`];
 }
 
+/** Rows that products read. */
+export interface Factor {
+  /** Numbers of a row. */
+  readonly size: number;
+  /**
+   * Four numbers of row `row` from `column` on: a `vec4f`, with zeros beyond the row and beyond the
+   * rows.
+   */
+  readonly read: (row: string, column: string) => string;
+}
+
 /** Whether four neighbours of a row lie side by side and begin where a vector does. */
 function holdsVectors({ shape, strides, offset }: Operand): boolean {
   const isWhole = (elements: number, axis: number): boolean =>
@@ -63,11 +74,8 @@ export class RowAccess {
     this.#single = new Set(single.flatMap((operand) => operand?.buffer ?? []));
   }
 
-  /**
-   * Makes callable, and gives, the numbers of row `row` from `column` on: a `vec4f`, with zeros beyond
-   * the row and beyond the rows.
-   */
-  reader(name: string, operand: Operand, rows: Rows): (row: string, column: string) => string {
+  /** Makes rows readable, under the name of a function. */
+  factor(name: string, operand: Operand, rows: Rows): Factor {
     const width = this.#single.has(operand.buffer) ? 1 : 4;
     const slot = this.#shader.slot(operand.buffer, operand.dtype, width);
     const size = operand.shape[3]!;
@@ -82,7 +90,7 @@ if (row >= ${rows.count} || column >= ${size}) { return value; }
 let at = ${indexIn(operand, [...placeOf(rows, "row"), "column"])};
 ${width === 4 ? four : `${ones.join("\n")}\nreturn value;`}
 }`);
-    return (row, column) => `${name}(batch, head, ${row}, ${column})`;
+    return { size, read: (row, column) => `${name}(batch, head, ${row}, ${column})` };
   }
 
   /** Makes callable, and gives, a statement that stores what there is of a `vec4f` in a row. */

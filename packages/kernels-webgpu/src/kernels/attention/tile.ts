@@ -8,10 +8,10 @@
 import type { LoweringContext } from "../../native.js";
 
 /** Rows of a workgroup, and columns of a block. */
-export type TileSize = readonly [rows: number, columns: number];
+type TileSize = readonly [rows: number, columns: number];
 
 /** What a tile is chosen for. */
-export interface TileProblem {
+interface TileProblem {
   /** Number of rows. */
   readonly rows: number;
   /** Number of columns. */
@@ -41,8 +41,6 @@ const mostSums = 16;
 
 /** How the sums of a row are shared out over the invocations along it. */
 export interface ResultLayout {
-  /** Numbers of a row. */
-  readonly size: number;
   /** Invocations that share the vectors of a row. */
   readonly lanes: number;
   /** Vectors of a row that each of them has. */
@@ -90,7 +88,7 @@ export class Tile {
     const each = Math.ceil(vectors / lanes);
     let chunk = this.columns;
     while (chunk > 4 && chunk * lanes * each > most) chunk /= 2;
-    return { size, lanes, each, slices: this.across / lanes, chunk };
+    return { lanes, each, slices: this.across / lanes, chunk };
   }
 
   /**
@@ -133,13 +131,16 @@ export function tilesFor(
 const manyWorkgroups = 512;
 /** Fewest keys that are worth a workgroup of their own. */
 const shortestPart = 128;
+/** Most parts: each invocation that joins them goes over all. */
+const mostParts = 64;
 
 /**
  * How many keys a workgroup goes over, where so many workgroups could have all: fewer where these
  * would not fill the device.
  */
 export function partLength(keys: number, workgroups: number, { columns }: Tile): number {
-  const parts = Math.min(Math.ceil(manyWorkgroups / workgroups), Math.floor(keys / shortestPart));
+  const wanted = Math.ceil(manyWorkgroups / workgroups);
+  const parts = Math.min(wanted, Math.floor(keys / shortestPart), mostParts);
   const length = Math.ceil(keys / Math.max(parts, 1));
   return parts > 1 ? Math.ceil(length / columns) * columns : Math.max(keys, 1);
 }

@@ -41,7 +41,7 @@ export class Pairs {
     return this.#shader.load(this.#shader.slot(buffer, "uint32"), String(offset + i));
   }
 
-  /** The number of columns' rows. */
+  /** The rows that the workgroup goes over. */
   get #columnRows(): Rows {
     return this.#own === "queries" ? keyRows(this.#problem) : queryRows(this.#problem);
   }
@@ -71,7 +71,7 @@ export class Pairs {
     return `var begin = ${begin};\nvar end = ${end};`;
   }
 
-  /** Whether any pair can be hidden, dropped or changed where its tile is whole. */
+  /** Whether lengths, causality and window are all that is said about pairs. */
   get #isPlain(): boolean {
     const { guide, draw } = this.#problem;
     return guide === null && draw.length === 0;
@@ -122,9 +122,8 @@ export class Pairs {
     if (guide !== null) {
       const value = this.#shader.load(this.#guide!, guideIndex(guide, batch));
       // A vector of `weights` that nobody else uses before the block is weighed.
-      if (isBias)
-        lines.push(`weights[own + (pair >> 2u) * ${this.#tile.across}][pair & 3u] = ${value};`);
-      else lines.push(`if (sees) { sees = ${value}; }`);
+      const place = `weights[own + (pair >> 2u) * ${this.#tile.across}][pair & 3u]`;
+      lines.push(isBias ? `${place} = ${value};` : `if (sees) { sees = ${value}; }`);
     }
     lines.push("visible |= select(0u, 1u, sees) << pair;");
     if (draw.length > 0) {
@@ -157,8 +156,7 @@ ${lines.join("\n")}
     const setBits = this.#isPlain
       ? `var visible = 0xffffu;\nif (!(${this.#isWhole()})) {\nvisible = 0u;\n${loop}\n}`
       : `var visible = 0u;\n${loop}`;
-    const own =
-      isBias || draw.length > 0 ? `let own = u32(y * 4 * ${this.#tile.across} + x);\n` : "";
+    const own = isBias ? `let own = u32(y * 4 * ${this.#tile.across} + x);\n` : "";
     return `${draw.length > 0 ? "var kept = 0u;\n" : ""}${own}${setBits}
 ${parts
   .map((_, r) => {
