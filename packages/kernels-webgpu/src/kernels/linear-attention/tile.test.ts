@@ -29,9 +29,9 @@ describe("tiles", () => {
 
 describe("segments", () => {
   it("are as many as fill a device", () => {
-    expect(segmentsFor(100, 256)).toEqual({ chunks: 100, count: 1, each: 100 });
-    expect(segmentsFor(100, 16)).toEqual({ chunks: 100, count: 25, each: 4 });
+    expect(segmentsFor(100, 512)).toEqual({ chunks: 100, count: 1, each: 100 });
+    expect(segmentsFor(100, 32)).toEqual({ chunks: 100, count: 25, each: 4 });
     expect(segmentsFor(10, 1)).toEqual({ chunks: 10, count: 10, each: 1 });
-    expect(segmentsFor(3, 1)).toEqual({ chunks: 3, count: 1, each: 3 });
+    expect(segmentsFor(7, 1)).toEqual({ chunks: 7, count: 1, each: 7 });
   });
 });

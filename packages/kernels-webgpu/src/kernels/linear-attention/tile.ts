@@ -56,10 +56,10 @@ export function hasTile(keySize: number): boolean {
   return bytesOf(candidates.at(-1)!, keySize) <= leastBytes;
 }
 
-/** Workgroups that keep a large device busy. */
-const manyWorkgroups = 512;
+/** Workgroups, of two subgroups each, that keep a large device busy. */
+const manyWorkgroups = 1024;
 /** Sequences of fewer chunks are not worth further launches. */
-const fewChunks = 4;
+const fewChunks = 8;
 
 /** A sequence of chunks in pieces that workgroups take at the same time. */
 export interface Segments {
