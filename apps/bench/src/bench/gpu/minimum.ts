@@ -44,7 +44,10 @@ function flopsOf({ op, inputs, outputs, attributes }: Node): number {
     default:
       return op.kind === "movement" || op.kind === "leaf" || op.kind === "identity"
         ? 0
-        : Math.max(size, ...shapes.map(sizeOf));
+        : Math.max(
+            outputs.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+            ...shapes.map(sizeOf),
+          );
   }
 }
 
