@@ -12,6 +12,7 @@ help() {
 ./run.sh suites [TEXT]       the tests of devices and kernels; only files whose path contains TEXT
 ./run.sh goldens [OPTION]    agreement with the original implementations
 ./run.sh bench [OPTION]      speed of the GPU; --peak-tflops NUMBER gives shares of that peak
+./run.sh launches            what each launch loads and stores, against the least
 ./run.sh probe               which GPU is found, and whether it computes
 
 Needed: Linux on x86-64 with glibc 2.28 or newer, libstdc++, and a driver for Vulkan.
@@ -49,6 +50,7 @@ case "$what" in
   suites) run run-suites.mjs "$@" ;;
   goldens) run goldens.mjs --device webgpu --dir "$here/goldens" "$@" ;;
   bench) run bench.mjs gpu "$@" ;;
+  launches) run bench.mjs launches "$@" ;;
   probe) run bench.mjs self-test --only "matmul 4 × 4" ;;
   all)
     status=0

@@ -6,6 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { availablePeerNames, peerNames, type PeerName } from "./peers/open.js";
 import { gpuSuiteNames, runGpuBench, type GpuBenchOptions } from "./gpu/command.js";
+import { reportLaunches } from "./gpu/launches.js";
 import { deviceNames } from "../goldens/devices.js";
 import { formatSuite, type SuiteResult } from "./report.js";
 import { runSelfTest, type SelfTestCommandOptions } from "./self-test.js";
@@ -132,6 +133,18 @@ program
   .option("--json <file>", "write everything measured to a file")
   .action(async (suite: string, options: GpuBenchOptions) => {
     await runGpuBench(suite, options, (line) => console.log(line));
+  });
+
+program
+  .command("launches")
+  .description(
+    "Lists what each launch of the GPU device loads and stores, beside the least that shapes allow, and counts launches. Any GPU will do, SwiftShader too.",
+  )
+  .option("--only <text>", "computations whose name contains this", "")
+  .option("--json <file>", "write everything that was counted to a file")
+  .action(async ({ only, json }: { only: string; json?: string }) => {
+    const reports = await reportLaunches(only, (line) => console.log(line));
+    if (json !== undefined) await writeFile(json, `${JSON.stringify(reports, null, 2)}\n`);
   });
 
 program

@@ -5,7 +5,7 @@ import { measure, type Effort } from "../measure.js";
 import type { Entry, Row } from "../report.js";
 import { largestDifference } from "../suites/tasks.js";
 import { NaiveProgram } from "./naive.js";
-import { TensorProgram } from "./tensors.js";
+import type { TensorProgram } from "./tensors.js";
 
 /** What GPU suites are given. */
 export interface GpuSuiteOptions {

@@ -12,20 +12,17 @@ export interface OpenedGpu {
 }
 
 interface WebgpuPackage {
-  create(options: string[]): GPU;
+  readonly create: (options: string[]) => GPU;
 }
 
 /** A variable: its types would clash with those of TypeScript. */
 const packageName: string = "webgpu";
 
-/** Opens the best GPU. `backend` is one of Dawn's, such as `null`, which computes nothing. */
-export async function openGpu(backend?: string): Promise<OpenedGpu> {
+/** Opens the best GPU. */
+export async function openGpu(): Promise<OpenedGpu> {
   const { create } = (await import(packageName)) as WebgpuPackage;
   // As the GPU device does itself.
-  const entry = create([
-    "enable-dawn-features=disable_workgroup_init",
-    ...(backend === undefined ? [] : [`backend=${backend}`]),
-  ]);
+  const entry = create(["enable-dawn-features=disable_workgroup_init"]);
   const adapter = await entry.requestAdapter({ powerPreference: "high-performance" });
   if (adapter === null) {
     throw new XError(
