@@ -238,7 +238,7 @@ ${write(this.#right, `(lane - ${first})`)}
 
   /** Multiplies a step's tiles into the sums. */
   #multiply(): string {
-    const { rows, columns, blockRows, blockColumns, depth } = this.#tiling;
+    const { blockRows, blockColumns, depth } = this.#tiling;
     // Vectors of a block are a whole side of invocations apart: neighbours read neighbours.
     const read = (tile: Tile, name: string, count: number, own: string, side: number): string[] =>
       Array.from({ length: count }, (_, i) => {
