@@ -41,6 +41,7 @@ const supportWith = (mostBuffers: number): NativeSupport => ({
   has: (node) => kernelFor(node) !== undefined,
   acceptsView: (node, input, view) =>
     isDense(view) || kernelFor(node)?.acceptsView?.(node, input, view) === true,
+  widens: (node, input, stored) => kernelFor(node)?.widens?.(node, input, stored) === true,
   acceptsEpilogue: (node) => kernelFor(node)?.takesEpilogue === true,
 });
 

@@ -1,5 +1,6 @@
 /** How the GPU device offers a native kernel for an operation. */
 
+import type { DType } from "@x/tensor";
 import type { Node, NativeStep, Operand } from "@x/tensor/device";
 import type { Launch } from "./launch.js";
 import type { ShaderBuilder } from "./wgsl/shader.js";
@@ -40,6 +41,8 @@ export interface NativeKernel {
   readonly supports?: (node: Node) => boolean;
   /** Whether input `input` may be read through this view; without it inputs are dense. */
   readonly acceptsView?: (node: Node, input: number, view: Operand) => boolean;
+  /** Whether input `input` may be read as this narrower type; without it casts are loops of their own. */
+  readonly widens?: (node: Node, input: number, stored: DType) => boolean;
   /** Whether it does the step's epilogue; without it epilogues are loops of their own. */
   readonly takesEpilogue?: boolean;
   /** The launches, in order; each sees what earlier ones wrote. */

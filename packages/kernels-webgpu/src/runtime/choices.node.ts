@@ -16,9 +16,9 @@ interface NodeProcess {
 function node(): { readonly process: NodeProcess; readonly files: Files; readonly folder: string } {
   const { process } = globalThis as unknown as { process: NodeProcess };
   const files = process.getBuiltinModule("node:fs/promises") as Files;
-  const { homedir } = process.getBuiltinModule("node:os") as { homedir(): string };
+  const os = process.getBuiltinModule("node:os") as { homedir(): string };
   const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
-  const caches = XDG_CACHE_HOME ?? LOCALAPPDATA ?? `${homedir()}/.cache`;
+  const caches = XDG_CACHE_HOME ?? LOCALAPPDATA ?? `${os.homedir()}/.cache`;
   return { process, files, folder: `${caches}/x-kernels-webgpu` };
 }
 

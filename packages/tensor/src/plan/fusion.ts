@@ -6,7 +6,7 @@
 import { XError } from "../error.js";
 import type { Reducer, ScalarFunction } from "../graph/scalar-function.js";
 import type { Node, Value } from "../graph/node.js";
-import { computeType } from "../tensor/dtype.js";
+import { computeType, type DType } from "../tensor/dtype.js";
 import { sizeOf, stridesOf } from "../tensor/shape.js";
 import {
   broadcastCoordinates,
@@ -383,18 +383,43 @@ function reducedSizes(node: Node): number[] {
   return (node.attributes.axes as readonly number[]).map((axis) => shape[axis]!);
 }
 
-/** A view of a value in memory as `value` asks for it, or `null` where it is no strided view. */
+/** What `value` is a cast of that loses nothing, if it is one from a narrower type. */
+export function widenedFrom({ node }: Value): Value | null {
+  const [source] = node.inputs;
+  const isWidening =
+    node.op.name === "cast" &&
+    node.outputs[0]!.dtype === "float32" &&
+    (source!.dtype === "float16" || source!.dtype === "int8");
+  return isWidening ? source! : null;
+}
+
+/**
+ * A view of a value in memory as `value` asks for it, or `null` where it is no strided view.
+ * `widens` says which types of values in memory may still have to be cast.
+ */
 export function viewOf(
   value: Value,
   bufferOf: (value: Value) => number | null,
+  widens: (stored: DType) => boolean,
 ): { base: Value; offset: number; strides: readonly number[] } | null {
   const extents = value.shape;
+  const castOf = (cast: Value): Value | null => {
+    const source = bufferOf(cast) === null ? widenedFrom(cast) : null;
+    return source !== null && widens(source.dtype) ? source : null;
+  };
   let current = value;
-  while (bufferOf(current) === null && keepsOrder(current.node)) current = current.node.inputs[0]!;
+  while (bufferOf(current) === null && (keepsOrder(current.node) || castOf(current) !== null)) {
+    current = current.node.inputs[0]!;
+  }
   if (bufferOf(current) !== null) return { base: current, offset: 0, strides: stridesOf(extents) };
   let coordinates: Coordinates = extents.map((_, axis) => counter(axis, extents.length));
   current = value;
   while (bufferOf(current) === null) {
+    const source = castOf(current);
+    if (source !== null) {
+      current = source;
+      continue;
+    }
     const { node } = current;
     const isView =
       node.op.kind === "movement" || (node.op.kind === "identity" && node.op.name === "after");
@@ -404,16 +429,16 @@ export function viewOf(
       const flat = linear(coordinates, stridesOf(current.shape), extents.length);
       return { base: input!, offset: flat.offset, strides: flat.strides };
     }
-    let source;
+    let moved;
     try {
-      source = throughMovement(node, coordinates, extents);
+      moved = throughMovement(node, coordinates, extents);
     } catch (error) {
       // A view cannot split its axes.
       if (error instanceof SplitRequest) return null;
       throw error;
     }
-    if (source === null || source.conditions.length > 0) return null;
-    coordinates = source.coordinates;
+    if (moved === null || moved.conditions.length > 0) return null;
+    coordinates = moved.coordinates;
     current = input!;
   }
   const flat: Affine = linear(coordinates, stridesOf(current.shape), extents.length);

@@ -9,6 +9,8 @@
 import type { Graph } from "../graph/graph.js";
 import type { Node, Value } from "../graph/node.js";
 import { sizeOf } from "../tensor/shape.js";
+import { widenedFrom } from "./fusion.js";
+import type { NativeSupport } from "./schedule.js";
 
 /** The choice for a graph. */
 export interface Materialization {
@@ -59,10 +61,10 @@ const inMemory: Cost = { loads: 1, work: 0, size: 1 };
 /** Chooses what to write; `forced` are values that fusion found it cannot do without. */
 export function chooseMaterialized(
   graph: Graph,
-  isNative: (node: Node) => boolean,
+  support: Pick<NativeSupport, "has" | "widens">,
   forced: ReadonlySet<Value>,
 ): Materialization {
-  const uses = countUses(graph, isNative);
+  const uses = countUses(graph, (node) => support.has(node));
   const written = new Set<Value>();
   const reductions = new Map<Value, Node>();
   const costs = new Map<Value, Cost>();
@@ -113,10 +115,10 @@ export function chooseMaterialized(
         break;
       }
       default:
-        for (const input of node.inputs) {
+        node.inputs.forEach((input, i) => {
           if (open.has(input)) write(input);
-          else writeComputed(input);
-        }
+          else writeComputed(narrowed(node, i) ?? input);
+        });
         for (const output of node.outputs) {
           written.add(output);
           costs.set(output, inMemory);
@@ -161,6 +163,13 @@ export function chooseMaterialized(
       cost = { loads: cost.loads + loads, work: cost.work + work, size: cost.size + count };
     }
     costs.set(value, cost);
+  }
+
+  /** What input `input` is cast from, where the kernel of `node` does that itself. */
+  function narrowed(node: Node, input: number): Value | null {
+    const cast = baseOf(node.inputs[input]!);
+    const source = written.has(cast) ? null : widenedFrom(cast);
+    return source !== null && support.widens?.(node, input, source.dtype) === true ? source : null;
   }
 
   /** The value behind a chain of movements. */

@@ -40,7 +40,7 @@ export type PlanBuffer = InputBuffer | OutputBuffer | TemporaryBuffer;
 export interface Operand {
   /** The plan buffer. */
   readonly buffer: number;
-  /** Element type. */
+  /** Element type; narrower than the node's where the kernel widens. */
   readonly dtype: DType;
   /** Size along each axis of the view. */
   readonly shape: Shape;
@@ -102,6 +102,11 @@ export interface NativeSupport {
   has(node: Node): boolean;
   /** Whether that kernel can read input `input` through this view; otherwise a dense copy is made. */
   acceptsView(node: Node, input: number, view: Operand): boolean;
+  /**
+   * Whether that kernel can read input `input` where it is kept in a narrower type and do the cast
+   * itself; the operand then has that type. Without it, casts are kernels of their own.
+   */
+  widens?(node: Node, input: number, stored: DType): boolean;
   /** Whether that kernel can take an epilogue. */
   acceptsEpilogue(node: Node): boolean;
 }

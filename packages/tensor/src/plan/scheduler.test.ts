@@ -2,12 +2,13 @@ import { describe, expect, test } from "vitest";
 import { collectGraph } from "../graph/graph.js";
 import type { Value } from "../graph/node.js";
 import { Storage } from "../graph/storage.js";
-import { exp, multiply } from "../ops/elementwise.js";
+import { cast, exp, multiply } from "../ops/elementwise.js";
 import { input, scalar } from "../ops/leaf.js";
 import { cumulativeLinearAttention } from "../ops/linear-attention.js";
 import { matmul } from "../ops/matmul.js";
 import { permute, reshape, transposeLast } from "../ops/movement.js";
 import { reference } from "../reference/device.js";
+import { bytesPerElement, type DType } from "../tensor/dtype.js";
 import type { Shape } from "../tensor/shape.js";
 import { sizeOf } from "../tensor/shape.js";
 import { isDense, type NativeSupport, type Schedule } from "./schedule.js";
@@ -22,14 +23,19 @@ const support: NativeSupport = {
 
 const device = reference();
 
-function leaf(shape: Shape): Value {
-  return input(new Storage(device, 4 * sizeOf(shape), null, null), shape, "float32", device);
+function leaf(shape: Shape, dtype: DType = "float32"): Value {
+  const bytes = bytesPerElement(dtype) * sizeOf(shape);
+  return input(new Storage(device, bytes, null, null), shape, dtype, device);
 }
 
 /** The schedule of `outputs`, those in `homes` being written over what they belong to. */
-function scheduled(outputs: readonly Value[], homes = new Map<Value, Value>()): Schedule {
+function scheduled(
+  outputs: readonly Value[],
+  homes = new Map<Value, Value>(),
+  by: NativeSupport = support,
+): Schedule {
   for (const [value, old] of homes) value.home = old.storage;
-  return schedule(collectGraph(outputs), support);
+  return schedule(collectGraph(outputs), by);
 }
 
 const names = ({ steps }: Schedule): string[] => steps.map(({ name }) => name);
@@ -73,4 +79,42 @@ test("moving axes of size 1 moves nothing", () => {
   const [heads, weight] = [exp(leaf([2, 3, 1, 4])), leaf([12, 5])];
   const merged = reshape(permute(heads, [0, 2, 1, 3]), [2, 12]);
   expect(names(scheduled([matmul(merged, weight)]))).toEqual(["loop exp", "matmul"]);
+});
+
+describe("a product of narrower numbers", () => {
+  const weight = leaf([5, 4], "float16");
+  const program = (): Value[] => [
+    matmul(leaf([3, 4]), transposeLast(cast(weight, "float32"))),
+    exp(cast(weight, "float32")),
+  ];
+
+  test("casts them first where the kernel does not", () => {
+    expect(names(scheduled(program()))).toContain("loop cast");
+  });
+
+  test("reads them as they are where the kernel casts", () => {
+    const result = scheduled(program(), new Map(), {
+      ...support,
+      widens: () => true,
+      acceptsView: () => true,
+    });
+    expect(names(result)).toEqual(["matmul", "loop cast+exp"]);
+    const [step] = result.steps;
+    expect(step!.kind === "native" && step!.inputs[1]).toMatchObject({
+      dtype: "float16",
+      shape: [4, 5],
+      strides: [1, 4],
+    });
+  });
+
+  test("rounds first what is still to be rounded", () => {
+    const rounded = cast(cast(exp(leaf([4, 5])), "float16"), "float32");
+    const result = scheduled([matmul(leaf([3, 4]), rounded)], new Map(), {
+      ...support,
+      widens: () => true,
+    });
+    expect(names(result)).toEqual(["loop exp+cast", "matmul"]);
+    const [, step] = result.steps;
+    expect(step!.kind === "native" && step!.inputs[1]!.dtype).toBe("float16");
+  });
 });

@@ -30,7 +30,7 @@ export function schedule(graph: Graph, support: NativeSupport): Schedule {
   const forced = new Set<Value>();
   for (;;) {
     try {
-      const choice = chooseMaterialized(graph, (node) => support.has(node), forced);
+      const choice = chooseMaterialized(graph, support, forced);
       return new Scheduler(graph, support, choice).run();
     } catch (error) {
       if (!(error instanceof MaterializeRequest) || forced.has(error.value)) throw error;
@@ -325,11 +325,15 @@ class Scheduler {
 
   /** How a native kernel reads an input: through a view where it can, else from a dense copy. */
   #operand(node: Node, value: Value, input: number): Operand {
-    const view = viewOf(value, (other) => this.#bufferOf.get(other) ?? null);
+    const view = viewOf(
+      value,
+      (other) => this.#bufferOf.get(other) ?? null,
+      (stored) => this.#support.widens?.(node, input, stored) === true,
+    );
     if (view !== null) {
       const operand: Operand = {
         buffer: this.#bufferOf.get(view.base)!,
-        dtype: value.dtype,
+        dtype: view.base.dtype,
         shape: value.shape,
         strides: view.strides,
         offset: view.offset,

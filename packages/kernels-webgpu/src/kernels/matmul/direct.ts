@@ -3,12 +3,12 @@
 import type { Launch } from "../../launch.js";
 import type { LoweringContext } from "../../native.js";
 import { coordinatesOf } from "../view.js";
-import { Factor, type Problem } from "./problem.js";
+import { Factor, nameOf, type Problem } from "./problem.js";
 import { finalResult } from "./result.js";
 
 /** The launch of a product whose sums are short. */
 export function lowerDirect(problem: Problem, context: LoweringContext): Launch {
-  const { m, n, k, batch, batchShape, name } = problem;
+  const { m, n, k, batch, batchShape } = problem;
   const shader = context.shader();
   const result = finalResult(shader, problem, false);
   const sum = (): string => {
@@ -25,5 +25,5 @@ let batch = item / ${m * n};
 var sum = 0.0;
 ${k === 0 ? "" : sum()}
 ${result.store("row", "column", "sum")}`;
-  return shader.perItem(name, batch * m * n, body);
+  return shader.perItem(nameOf(problem), batch * m * n, body);
 }

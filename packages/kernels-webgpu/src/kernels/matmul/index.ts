@@ -18,7 +18,8 @@ const shortSum = 64;
 /** The kernel of `matmul`; it reads any view, and float16 and int8 as they are. */
 export const matmulKernel: NativeKernel = {
   op: "matmul",
-  acceptsView: (_node, _input, { dtype }) => dtype === "float32",
+  acceptsView: () => true,
+  widens: () => true,
   takesEpilogue: true,
   lower: (step, context) => {
     const { epilogue } = step;

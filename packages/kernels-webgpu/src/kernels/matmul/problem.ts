@@ -17,8 +17,6 @@ export interface Problem {
   readonly output: number;
   /** What is done to every element of the result. */
   readonly epilogue: LoopStep | null;
-  /** For profiles. */
-  readonly name: string;
 }
 
 /** The product that a step asks for. */
@@ -28,8 +26,13 @@ export function problemOf({ inputs, outputs, epilogue }: NativeStep): Problem {
   const n = right.shape.at(-1)!;
   const batchShape = left.shape.slice(0, -2);
   const batch = product(batchShape);
-  const name = `matmul ${batch > 1 ? `${batch}x` : ""}${m}x${n}x${k}`;
-  return { m, n, k, batchShape, batch, left, right, output: outputs[0]!, epilogue, name };
+  return { m, n, k, batchShape, batch, left, right, output: outputs[0]!, epilogue };
+}
+
+/** The name of a product, for profiles. */
+export function nameOf({ m, n, k, batch, epilogue }: Problem): string {
+  const size = `${batch > 1 ? `${batch}x` : ""}${m}x${n}x${k}`;
+  return `matmul ${size}${epilogue === null ? "" : `, ${epilogue.name}`}`;
 }
 
 /** Which of the factors. */

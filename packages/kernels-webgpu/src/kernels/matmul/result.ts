@@ -5,7 +5,7 @@ import type { ShaderBuilder, Slot } from "../../wgsl/shader.js";
 import { bytesPerElement } from "@x/tensor/device";
 import type { LoweringContext } from "../../native.js";
 import type { Launch } from "../../launch.js";
-import type { Problem } from "./problem.js";
+import { nameOf, type Problem } from "./problem.js";
 
 /** The result of a product, or a part of it, in the shader that computes it. */
 export interface Result {
@@ -56,7 +56,7 @@ export class PartialSums {
 
   /** Adds the parts up. */
   join(context: LoweringContext): Launch {
-    const { batch, m, n, output, epilogue, name } = this.#problem;
+    const { batch, m, n, output, epilogue } = this.#problem;
     const count = batch * m * n;
     const shader = context.shader();
     const partial = shader.slot(this.#buffer, "float32");
@@ -65,7 +65,7 @@ export class PartialSums {
     const body = `var sum = 0.0;
 for (var part = 0; part < ${this.#parts}; part++) { sum += ${shader.load(partial, `part * ${count} + item`)}; }
 ${shader.store(slot, "item", epilogue === null ? "sum" : "finish(item, sum)")}`;
-    return shader.perItem(`${name}, joined`, count, body);
+    return shader.perItem(`${nameOf(this.#problem)}, joined`, count, body);
   }
 }
 

@@ -13,7 +13,7 @@ import type { Launch } from "../../launch.js";
 import type { LoweringContext } from "../../native.js";
 import type { ShaderBuilder } from "../../wgsl/shader.js";
 import { coordinatesOf } from "../view.js";
-import { Factor, widthsOf, type Problem } from "./problem.js";
+import { Factor, widthsOf, nameOf, type Problem } from "./problem.js";
 import { finalResult, PartialSums, type Result } from "./result.js";
 import { invocationsOf, tileBytes, type Tiling } from "./tiling.js";
 
@@ -90,16 +90,13 @@ class TiledProduct {
   }
 
   launch(): Launch {
-    const { m, n, batch, batchShape, name } = this.#problem;
+    const { m, n, batch, batchShape } = this.#problem;
     const { rows, columns, depth, parts } = this.#tiling;
     const shader = this.#shader;
     const [across, down] = [Math.ceil(n / columns), Math.ceil(m / rows)];
     shader.declare(`var<workgroup> tiles: array<vec4f, ${this.#vectors * this.#buffers}>;`);
     for (const { factor } of [this.#left, this.#right]) this.#declareElement(factor);
-    const rounds = this.#rounds();
-    const registers = rounds.flatMap((round) =>
-      four.map((i) => `var next${round}_${i} = vec4f();`),
-    );
+    const registers = four.map((i) => `var next${i} = vec4f();`);
     const isAlone = this.#buffers === 1;
     const body = `let tile = group % ${across * down};
 let part = (group / ${across * down}) % ${parts};
@@ -119,7 +116,7 @@ for (var step = 0; step <= ${this.#steps}; step++) {
 ${registers.join("\n")}
 if (step < ${this.#steps}) {
 let start = (part * ${this.#steps} + step) * ${depth};
-${rounds.map((round) => this.#inRound(round, (tile, b) => this.#fetch(round, tile, b))).join("\n")}
+${this.#inTurn((tile, square) => this.#fetch(tile, square))}
 }
 if (step > 0) {
 let tiles_at = ${isAlone ? "0" : `((step - 1) & 1) * ${this.#vectors}`};
@@ -128,12 +125,17 @@ ${this.#multiply()}
 ${isAlone ? "workgroupBarrier();" : ""}
 if (step < ${this.#steps}) {
 let tiles_at = ${isAlone ? "0" : `(step & 1) * ${this.#vectors}`};
-${rounds.map((round) => this.#inRound(round, (tile, b) => this.#keep(round, tile, b))).join("\n")}
+${this.#inTurn((tile, square) => this.#keep(tile, square))}
 }
 workgroupBarrier();
 }
 ${this.#store()}`;
-    return shader.perGroup(name, across * down * parts * batch, this.#invocations, body);
+    return shader.perGroup(
+      nameOf(this.#problem),
+      across * down * parts * batch,
+      this.#invocations,
+      body,
+    );
   }
 
   /** Invocations along the columns of a tile. */
@@ -152,36 +154,29 @@ ${this.#store()}`;
     return Array.from({ length: (blockRows * blockColumns) / 4 }, (_, i) => `sum${i}`);
   }
 
-  /** Declares an element that is 0 beyond the matrix. */
+  /** Declares an element that is 0 beyond the matrix; without branches, so that loads do not wait. */
   #declareElement(factor: Factor): void {
     if (factor.width === 4) return;
-    const { outer, summed } = factor.layout.sizes;
-    this.#shader
-      .declare(`fn ${factor.side}_element(${factor.side}_base: i32, outer: i32, p: i32) -> f32 {
-if (outer < ${outer} && p < ${summed}) { return ${factor.at("outer", "p")}; }
-return 0.0;
+    const { side, layout } = factor;
+    const { outer, summed } = layout.sizes;
+    const element = factor.at(`min(outer, ${outer - 1})`, `min(p, ${summed - 1})`);
+    this.#shader.declare(`fn ${side}_element(${side}_base: i32, outer: i32, p: i32) -> f32 {
+return select(0.0, ${element}, outer < ${outer} && p < ${summed});
 }`);
   }
 
-  /** Each invocation fetches a square of 4 × 4 elements in a round, until there are both tiles. */
-  #rounds(): readonly number[] {
-    const squares = this.#vectors / 4;
-    return Array.from({ length: Math.ceil(squares / this.#invocations) }, (_, round) => round);
-  }
-
-  /** What an invocation does with its square of the round, which is in either tile. */
-  #inRound(round: number, write: (tile: Tile, square: string) => string): string {
-    const [begin, end] = [round * this.#invocations, (round + 1) * this.#invocations];
-    const border = this.#right.offset / 4;
-    const all = this.#vectors / 4;
-    const index = begin === 0 ? "lane" : `lane + ${begin}`;
-    const right = write(this.#right, `(${index} - ${border})`);
-    if (begin >= border)
-      return end > all ? `if (${index} < ${all}) {\n${right}\n}` : `{\n${right}\n}`;
-    const left = write(this.#left, `(${index})`);
-    if (end <= border) return `{\n${left}\n}`;
-    const rest = end > all ? `if (${index} < ${all})` : "";
-    return `if (${index} < ${border}) {\n${left}\n} else ${rest} {\n${right}\n}`;
+  /**
+   * What an invocation does with its square of 4 × 4 elements: the first invocations take those of the
+   * left tile, the next those of the right one. There are as many squares as invocations, or fewer.
+   */
+  #inTurn(write: (tile: Tile, square: string) => string): string {
+    const [first, all] = [this.#right.offset / 4, this.#vectors / 4];
+    const rest = all < this.#invocations ? `if (lane < ${all})` : "";
+    return `if (lane < ${first}) {
+${write(this.#left, "lane")}
+} else ${rest} {
+${write(this.#right, `(lane - ${first})`)}
+}`;
   }
 
   /** The place of square `square` in its tile, such that neighbours in memory go to neighbours. */
@@ -193,12 +188,12 @@ return 0.0;
   }
 
   /** Reads the square of an invocation into registers. */
-  #fetch(round: number, tile: Tile, square: string): string {
+  #fetch(tile: Tile, square: string): string {
     const { factor, size, first } = tile;
     const { sizes, near } = factor.layout;
     const begin = `${this.#place(tile, square)}\nlet outer = ${first} + quad * 4;\nlet p = start + depth;`;
     const lines = four.map((i) => {
-      const register = `next${round}_${i}`;
+      const register = `next${i}`;
       if (factor.width === 1) {
         const elements = four.map(
           (lane) => `${factor.side}_element(${factor.side}_base, outer + ${lane}, p + ${i})`,
@@ -219,14 +214,14 @@ return 0.0;
   }
 
   /** Puts the square of an invocation into workgroup memory. */
-  #keep(round: number, tile: Tile, square: string): string {
+  #keep(tile: Tile, square: string): string {
     const { factor, size, offset } = tile;
     const isTurned = factor.width === 4 && factor.layout.near === "summed";
     const line = size / 4;
     const begin = `${this.#place(tile, square)}\nlet at = tiles_at + ${offset} + depth * ${line} + (quad${this.#swizzle(tile, "depth")});`;
     const lines = four.map((i) => {
-      const turned = four.map((row) => `next${round}_${row}.${lanes[i]}`);
-      const value = isTurned ? `vec4f(${turned.join(", ")})` : `next${round}_${i}`;
+      const turned = four.map((row) => `next${row}.${lanes[i]}`);
+      const value = isTurned ? `vec4f(${turned.join(", ")})` : `next${i}`;
       return `tiles[at + ${i * line}] = ${value};`;
     });
     return [begin, ...lines].join("\n");
@@ -243,7 +238,7 @@ return 0.0;
 
   /** Multiplies a step's tiles into the sums. */
   #multiply(): string {
-    const { rows, columns, blockRows, blockColumns, depth } = this.#tiling;
+    const { blockRows, blockColumns, depth } = this.#tiling;
     // Vectors of a block are a whole side of invocations apart: neighbours read neighbours.
     const read = (tile: Tile, name: string, count: number, own: string, side: number): string[] =>
       Array.from({ length: count }, (_, i) => {

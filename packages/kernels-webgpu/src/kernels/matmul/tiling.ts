@@ -28,8 +28,8 @@ export interface Tiling {
  */
 const tiles = [
   { rows: 128, columns: 128, blockRows: 8, blockColumns: 8, speed: 1 },
-  { rows: 128, columns: 64, blockRows: 8, blockColumns: 8, speed: 0.9 },
-  { rows: 64, columns: 128, blockRows: 8, blockColumns: 8, speed: 0.9 },
+  { rows: 128, columns: 64, blockRows: 8, blockColumns: 4, speed: 0.85 },
+  { rows: 64, columns: 128, blockRows: 8, blockColumns: 4, speed: 0.85 },
   { rows: 64, columns: 64, blockRows: 8, blockColumns: 4, speed: 0.8 },
   { rows: 64, columns: 64, blockRows: 4, blockColumns: 4, speed: 0.7 },
   { rows: 64, columns: 32, blockRows: 4, blockColumns: 4, speed: 0.6 },
@@ -41,7 +41,7 @@ const tiles = [
 const enoughInvocations = 32768;
 /** Fewest elements of the summed axis that are worth a part of their own. */
 const shortestPart = 512;
-/** Steps in workgroup memory: a line of a cache of 64 bytes. */
+/** Steps in workgroup memory: 64 bytes of a row, and one square of 4 × 4 for an invocation. */
 const usualDepth = 16;
 /** What is expected to take this many times as long as the best is not worth a trial. */
 const hopeless = 4;
@@ -58,7 +58,7 @@ export function invocationsOf({ rows, columns, blockRows, blockColumns }: Tiling
 
 /** Tilings that fit the device, the one that should be fastest first. */
 export function tilingsFor(
-  { m, n, k, batch }: Problem,
+  { m, n, k, batch }: Pick<Problem, "m" | "n" | "k" | "batch">,
   { workgroupBytes, workgroupSize }: Pick<LoweringContext, "workgroupBytes" | "workgroupSize">,
 ): [Tiling, ...Tiling[]] {
   const depth = Math.min(usualDepth, 4 * Math.ceil(k / 4));
@@ -72,7 +72,8 @@ export function tilingsFor(
     const name = `${rows}x${columns} in ${blockRows}x${blockColumns}${parts > 1 ? `, ${parts} parts` : ""}`;
     const tiling: Tiling = { ...whole, name, parts };
     if (tileBytes(tiling) > workgroupBytes || invocations > workgroupSize) return [];
-    const busy = Math.min(1, (groups * parts * invocations) / enoughInvocations);
+    const useful = (m * n * batch * parts) / (blockRows * blockColumns);
+    const busy = Math.min(1, useful / enoughInvocations);
     const joining = parts > 1 ? 1.1 : 1;
     return [{ tiling, time: (groups * rows * columns * joining) / (speed * busy) }];
   });

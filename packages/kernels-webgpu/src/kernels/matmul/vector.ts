@@ -8,7 +8,7 @@ import type { Launch } from "../../launch.js";
 import type { LoweringContext } from "../../native.js";
 import type { ShaderBuilder } from "../../wgsl/shader.js";
 import { coordinatesOf } from "../view.js";
-import { Factor, layoutOf, widthsOf, type Problem } from "./problem.js";
+import { Factor, layoutOf, widthsOf, nameOf, type Problem } from "./problem.js";
 import { finalResult, type Result } from "./result.js";
 
 /** Most vectors that a matrix is multiplied with. */
@@ -84,7 +84,7 @@ class VectorProduct {
   }
 
   launch(): Launch {
-    const { batch, batchShape, k, name } = this.#problem;
+    const { batch, batchShape, k } = this.#problem;
     const { outer } = this.#matrix.layout.sizes;
     const across = Math.ceil(outer / (this.#each * this.#places));
     const [sharing, places] = [this.#sharing, this.#places];
@@ -96,19 +96,20 @@ class VectorProduct {
     const products = this.#sums.map(
       (sum, i) => `${sum} += ${this.#vectors.at(String(i), "p")} * values;`,
     );
-    const declarations = this.#sums.map(
-      (sum) => `var<workgroup> shared_${sum}: array<${type}, ${sharing * places}>;`,
+    const invocations = sharing * places;
+    this.#shader.declare(
+      `var<workgroup> shared_sums: array<${type}, ${invocations * this.#sums.length}>;`,
     );
-    for (const text of declarations) this.#shader.declare(text);
-    const share = this.#sums.map((sum) =>
-      isVector && this.#isSummedNear
-        ? `shared_${sum}[lane] = dot(${sum}, vec4f(1.0));`
-        : `shared_${sum}[lane] = ${sum};`,
-    );
+    const joined = isVector && this.#isSummedNear;
+    const share = this.#sums.map((sum, i) => {
+      const value = joined ? `dot(${sum}, vec4f(1.0))` : sum;
+      return `shared_sums[lane + ${i * invocations}] = ${value};`;
+    });
     const apart = this.#isSummedNear ? 1 : places;
-    const join = this.#sums.map(
-      (sum) => `shared_${sum}[lane] += shared_${sum}[lane + half * ${apart}];`,
-    );
+    const join = this.#sums.map((_, i) => {
+      const own = `lane + ${i * invocations}`;
+      return `shared_sums[${own}] += shared_sums[${own} + half * ${apart}];`;
+    });
     const body = `let batch = group / ${across};
 ${coordinatesOf("batch", batchShape, "b")}
 ${this.#vectors.base()}
@@ -129,24 +130,22 @@ ${join.join("\n")}
 }
 }
 if (part > 0 || place >= ${outer}) { return; }
-${this.#store()}`;
-    return this.#shader.perGroup(name, across * batch, sharing * places, body);
+${this.#store(invocations)}`;
+    return this.#shader.perGroup(nameOf(this.#problem), across * batch, invocations, body);
   }
 
-  #store(): string {
+  /** Stores all sums of a place, vector by vector, so that an epilogue is in the text only once. */
+  #store(invocations: number): string {
     const isLeft = this.#vectors.side === "left";
-    const each = Array.from({ length: this.#each }, (_, i) => i);
-    return this.#sums
-      .flatMap((sum, vector) =>
-        each.map((i) => {
-          const [row, column] = isLeft
-            ? [String(vector), `place + ${i}`]
-            : [`place + ${i}`, String(vector)];
-          const lane = this.#each === 1 ? "" : `[${i}]`;
-          return this.#result.store(row, column, `shared_${sum}[lane]${lane}`);
-        }),
-      )
-      .join("\n");
+    const stores = Array.from({ length: this.#each }, (_, i) => {
+      const own = `place + ${i}`;
+      const [row, column] = isLeft ? ["vector", own] : [own, "vector"];
+      return this.#result.store(row, column, this.#each === 1 ? "total" : `total[${i}]`);
+    });
+    return `for (var vector = 0; vector < ${this.#sums.length}; vector++) {
+let total = shared_sums[lane + vector * ${invocations}];
+${stores.join("\n")}
+}`;
   }
 }
 
