@@ -13,8 +13,9 @@ import { runGpuBench } from "../src/bench/gpu/command.js";
 import { reportLaunches } from "../src/bench/gpu/launches.js";
 import { naiveLinearAttention, naiveMatmul, NaiveProgram } from "../src/bench/gpu/naive.js";
 import { openGpu, type OpenedGpu } from "../src/bench/gpu/open.js";
+import { numbers } from "../src/bench/peers/inputs.js";
 import { runSelfTest } from "../src/bench/self-test.js";
-import { largestDifference, numbers } from "../src/bench/suites/tasks.js";
+import { largestDifference } from "../src/bench/suites/tasks.js";
 
 describe("naive kernels", () => {
   const onReference = { device: reference() };

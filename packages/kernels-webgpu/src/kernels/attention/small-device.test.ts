@@ -19,8 +19,10 @@ function smallDevice(): LoweringContext {
     features: new Set(),
     workgroupBytes: 16384,
     workgroupSize: 256,
+    mostBuffers: 8,
     shader: () => new ShaderBuilder(new Set()),
     workspace: () => buffers++,
+    choose: (_key, [first]) => first,
   };
 }
 
