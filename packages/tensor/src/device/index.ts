@@ -22,7 +22,6 @@ export type {
   ScalarFunction,
   UnaryFunction,
 } from "../graph/scalar-function.js";
-export { dropThreshold } from "../ops/random.js";
 export { Gaps, layOut, type ArenaLayout, type Life } from "../plan/arena.js";
 export { expandPrimitives } from "../plan/expand.js";
 export type {
