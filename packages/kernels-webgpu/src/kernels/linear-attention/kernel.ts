@@ -63,7 +63,6 @@ type Columns = NonNullable<Scan["columns"]>;
 /** What all launches of a node share. */
 interface Problem {
   readonly context: LoweringContext;
-  readonly operands: Operands;
   readonly sizes: Sizes;
   readonly scale: number;
   readonly visible: Scan["visible"];
@@ -84,7 +83,7 @@ function readProblem(
   const stateSizes = [[q.shape[3]!, v.shape[3]!] as const];
   if (dy !== null) stateSizes.push([v.shape[3]!, q.shape[3]!]);
   const chunk = Math.min(...stateSizes.map((of) => tilesOf(sizes, context, ...of)[0]!.chunk));
-  const common = { context, operands, sizes, scale, chunk };
+  const common = { context, sizes, scale, chunk };
   const { queries, keys } = sizes;
   if (mask === null) return { problem: { ...common, visible: mode }, order: [] };
   // Without queries there is no order, and nothing to see.
