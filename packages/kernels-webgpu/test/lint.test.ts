@@ -36,7 +36,8 @@ test("an invalid shader is found", async () => {
   vi.spyOn(matmul, "lower").mockImplementation((...step) =>
     lower(...step).map((launch) => ({
       ...launch,
-      shader: launch.shader.replace("vec4f", "vec3f"),
+      shader: `${launch.shader}
+fn broken( {`,
     })),
   );
   expect(await failures("matmul 4 × 4")).toEqual([
