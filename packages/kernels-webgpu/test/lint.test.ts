@@ -36,7 +36,8 @@ test("an invalid shader is found", async () => {
   vi.spyOn(matmul, "lower").mockImplementation((...step) =>
     lower(...step).map((launch) => ({
       ...launch,
-      shader: `${launch.shader}\nfn broken() -> f32 { return 1u; }`,
+      shader: `${launch.shader}
+fn broken( {`,
     })),
   );
   expect(await failures("matmul 4 × 4")).toEqual([

@@ -5,6 +5,7 @@
 
 const usage = { STORAGE: 0x80, COPY_SRC: 0x04, COPY_DST: 0x08, MAP_READ: 0x01 };
 const readMode = 1;
+const computeStage = 4;
 
 /** Bytes between the counters of two dispatches: what offsets of bindings are multiples of. */
 const slotBytes = 256;
@@ -51,6 +52,7 @@ function withCounters(code: string): { code: string; bytes: Map<number, number> 
 export class TrafficCounter {
   readonly #gpu: GPUDevice;
   readonly #counters: GPUBuffer;
+  readonly #layout: GPUBindGroupLayout;
   readonly #counted = new WeakMap<GPUComputePipeline, Counted>();
   readonly #bytes = new WeakMap<GPUShaderModule, Map<number, number>>();
   #dispatches: Dispatch[] = [];
@@ -60,6 +62,9 @@ export class TrafficCounter {
     this.#counters = gpu.createBuffer({
       size: slotBytes * mostDispatches,
       usage: usage.STORAGE | usage.COPY_SRC | usage.COPY_DST,
+    });
+    this.#layout = gpu.createBindGroupLayout({
+      entries: [{ binding: 0, visibility: computeStage, buffer: { type: "storage" } }],
     });
     this.#keepOneBinding();
     this.#countInShaders();
@@ -86,6 +91,9 @@ export class TrafficCounter {
       this.#bytes.set(module, bytes);
       return module;
     };
+    const createLayout = gpu.createPipelineLayout.bind(gpu);
+    gpu.createPipelineLayout = (descriptor) =>
+      createLayout({ bindGroupLayouts: [...descriptor.bindGroupLayouts, this.#layout] });
     const createPipeline = gpu.createComputePipelineAsync.bind(gpu);
     gpu.createComputePipelineAsync = async (descriptor) => {
       const pipeline = await createPipeline(descriptor);
@@ -116,7 +124,7 @@ export class TrafficCounter {
           pass.setBindGroup(
             1,
             gpu.createBindGroup({
-              layout: current.getBindGroupLayout(1),
+              layout: this.#layout,
               entries: [{ binding: 0, resource: counters }],
             }),
           );
