@@ -6,14 +6,16 @@
  */
 import { parseArgs } from "node:util";
 import colors from "picocolors";
-import { command, commandCheck, pass, type Check, type Outcome } from "./check.js";
+import { commandCheck, pass, type Check, type Outcome } from "./check.js";
 import { checkChangesets } from "./changesets.js";
 import { runConsumer, typeCheckConsumer } from "./consumer/consumer.js";
 import { checkDocumentation } from "./documentation.js";
 import { runExamples } from "./examples/examples.js";
+import { findNode } from "./find-node.js";
 import { checkManifests, checkTypeResolution } from "./publishing.js";
 import { checkSizes } from "./size.js";
-import { runTests, runTestsOnGpu } from "./tests.js";
+import { checkTreeShaking } from "./tree-shaking.js";
+import { runTests, runTestsInBrowser, runTestsOnGpu } from "./tests.js";
 import { provideSwiftShader } from "../swiftshader.js";
 
 const checks: Check[] = [
@@ -34,6 +36,12 @@ const checks: Check[] = [
   { name: "publint", purpose: "manifests are right", needsBuild: true, run: checkManifests },
   { name: "attw", purpose: "types resolve", needsBuild: true, run: checkTypeResolution },
   { name: "size", purpose: "sizes are under their ceilings", needsBuild: true, run: checkSizes },
+  {
+    name: "tree-shaking",
+    purpose: "programs ship only what they use",
+    needsBuild: true,
+    run: checkTreeShaking,
+  },
   {
     name: "consumer",
     purpose: "the packed packages work in plain Node",
@@ -57,6 +65,12 @@ const checks: Check[] = [
     "--device",
     "webgpu",
   ),
+  {
+    name: "browser",
+    purpose: "pages of a real browser pass the suites of devices, on both devices",
+    needsBuild: true,
+    run: runTestsInBrowser,
+  },
 ];
 
 /** The checks that are repeated on another version of Node. */
@@ -144,12 +158,4 @@ function report(label: string, outcome: Outcome, seconds: number): void {
   const notes = [...counts, ...(summary === undefined ? [] : [summary])].join(", ");
   console.log(`${mark} ${label.padEnd(24)}${`${seconds.toFixed(1)} s`.padStart(8)}  ${notes}`);
   if (failed > 0 && details !== undefined) console.log(details.trim().replace(/^/gm, "    "));
-}
-
-/** The path of another version of Node, brought by the npm package `node`. */
-async function findNode(version: string): Promise<string> {
-  const print = ["--", "node", "--print", "process.execPath"];
-  const result = await command("npx", ["--yes", `--package=node@${version}`, ...print]);
-  if (!result.succeeded) throw new Error(`Node ${version} is not to be had:\n${result.output}`);
-  return result.stdout.trim();
 }

@@ -1,6 +1,5 @@
-import { gzipSync } from "node:zlib";
-import { build } from "esbuild";
-import { fail, pass, root, type Outcome } from "./check.js";
+import { bundle, kilobytes } from "./bundle.js";
+import { fail, pass, type Outcome } from "./check.js";
 import { publicPackages, type Package } from "./packages.js";
 
 interface Limits {
@@ -40,25 +39,13 @@ export async function checkSizes(): Promise<Outcome> {
 
 async function bundledSize({ name, entries }: Package): Promise<number> {
   const others = publicPackages().filter((other) => other.name !== name);
-  const result = await build({
-    stdin: {
-      contents: entries
-        .filter(({ specifier }) => !uncounted.includes(specifier))
-        .map(({ built }, index) => `export * as entry${index} from ${JSON.stringify(built)};`)
-        .join("\n"),
-      resolveDir: root,
+  const counted = entries.filter(({ specifier }) => !uncounted.includes(specifier));
+  const { gzipped } = await bundle(
+    counted.map(({ specifier }, i) => `export * as entry${i} from "${specifier}";`).join("\n"),
+    {
+      platform: "neutral",
+      external: ["node:*", ...others.flatMap((other) => [other.name, `${other.name}/*`])],
     },
-    bundle: true,
-    minify: true,
-    write: false,
-    format: "esm",
-    target: "es2023",
-    external: ["node:*", ...others.flatMap((other) => [other.name, `${other.name}/*`])],
-    logLevel: "silent",
-  });
-  return gzipSync(result.outputFiles[0]!.contents, { level: 9 }).length;
-}
-
-function kilobytes(bytes: number): string {
-  return `${(bytes / 1000).toFixed(1)} kB`;
+  );
+  return gzipped;
 }

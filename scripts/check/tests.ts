@@ -18,7 +18,7 @@ export async function runTests({ node }: Context): Promise<Outcome> {
 }
 
 /** The suites that run on whichever device is named. */
-const suitesOfDevices = [
+export const suitesOfDevices: readonly string[] = [
   "packages/tensor/test/differential.test.ts",
   "packages/tensor/test/attention.test.ts",
   "packages/tensor/src/nn",
@@ -33,6 +33,11 @@ export async function runTestsOnGpu({ node }: Context): Promise<Outcome> {
     DIFFERENTIAL_PROGRAMS: "500",
     DIFFERENTIAL_ATTENTIONS: "200",
   });
+}
+
+/** Runs the suites of devices in pages of a browser, on the packages as built. */
+export async function runTestsInBrowser({ node }: Context): Promise<Outcome> {
+  return runVitest(node, ["--config=scripts/check/browser/vitest.config.ts"]);
 }
 
 async function runVitest(

@@ -12,10 +12,10 @@ import {
   type Tensor,
 } from "@x/tensor";
 import { measure, summarize } from "../src/bench/measure.js";
+import { inputsOf } from "../src/bench/peers/inputs.js";
 import type { AttentionTask } from "../src/bench/peers/peer.js";
 import { formatSuite, type Claim } from "../src/bench/report.js";
 import { attentionError } from "../src/bench/suites/attention-reference.js";
-import { inputsOf } from "../src/bench/suites/tasks.js";
 
 let device: Device;
 beforeAll(() => {

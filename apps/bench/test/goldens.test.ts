@@ -3,7 +3,8 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { deviceNames, openDevice } from "../src/goldens/devices.js";
-import { findGoldenFiles, runGoldenFile } from "../src/goldens/run.js";
+import { findGoldenFiles } from "../src/goldens/find.js";
+import { runGoldenFile } from "../src/goldens/run.js";
 
 const folder = fileURLToPath(new URL("../../../goldens", import.meta.url));
 const files = await findGoldenFiles(folder);

@@ -4,11 +4,9 @@ import {
   manualSeed,
   memory,
   ones,
-  profile,
   rand,
   randn,
   realize,
-  reference,
   setDevice,
   tensor,
   wasm,
@@ -78,36 +76,43 @@ test("gives the random numbers of the other devices", async () => {
   setDevice(device);
 });
 
-describe("a training loop", () => {
-  test("compiles nothing and holds no more memory after the second step", async () => {
-    // A device of its own: the garbage collector may give back at any time what earlier tests left.
-    const own = await webgpu();
-    setDevice(own);
-    const model = new Linear(8, 4);
-    const optimizer = new AdamW(model.parameters(), { lr: 0.01 });
-    const [x, y] = [randn([16, 8]), randn([16, 4])];
-    await realize(x, y);
-    const facts: unknown[] = [];
-    const losses: number[] = [];
-    let compiled = 0;
-    for (let i = 0; i < 30; i++) {
-      const { compileCount } = await profile(async () => {
-        const loss = model.forward(x).sub(y).square().mean();
-        loss.backward();
-        await optimizer.step();
-        optimizer.zeroGrad();
-        losses.push(await loss.item());
-      });
-      if (i < 2) continue;
-      compiled += compileCount;
-      const { pipelines, bindGroups } = own.info;
-      facts.push(JSON.stringify([memory().total, pipelines, bindGroups]));
-    }
-    expect(compiled).toBe(0);
-    expect(new Set(facts).size).toBe(1);
-    expect(losses.at(-1)!).toBeLessThan(losses[0]!);
-    setDevice(device);
-  });
+test("1,000 training steps make and hold no more than two", { timeout: 300_000 }, async () => {
+  const { device: raw } = await requestGpu();
+  const own = await webgpu({ device: raw });
+  setDevice(own);
+  let buffers = 0;
+  const createBuffer = raw.createBuffer.bind(raw);
+  raw.createBuffer = (descriptor) => {
+    const buffer = createBuffer(descriptor);
+    const destroy = buffer.destroy.bind(buffer);
+    buffers++;
+    buffer.destroy = () => {
+      buffers--;
+      destroy();
+    };
+    return buffer;
+  };
+  const model = new Linear(8, 4);
+  const optimizer = new AdamW(model.parameters(), { lr: 0.01 });
+  const [x, y] = [randn([16, 8]), randn([16, 4])];
+  await realize(x, y);
+  const facts = new Set<string>();
+  const losses: number[] = [];
+  for (let i = 0; i < 1000; i++) {
+    const loss = model.forward(x).sub(y).square().mean();
+    loss.backward();
+    await optimizer.step();
+    optimizer.zeroGrad();
+    // Reading every step leaves nothing behind, nor does reading now and then.
+    if (i % 10 < 2) losses.push(await loss.item());
+    else loss.dispose();
+    const { pipelines, bindGroups } = own.info;
+    if (i >= 2) facts.add(JSON.stringify([memory(), buffers, pipelines, bindGroups]));
+  }
+  expect([...facts]).toHaveLength(1);
+  expect(losses.at(-1)!).toBeLessThan(losses[0]!);
+  setDevice(device);
+  raw.destroy();
 });
 
 describe("what goes wrong is told in a sentence", () => {
@@ -115,23 +120,6 @@ describe("what goes wrong is told in a sentence", () => {
     expect(() => device.allocate(2 ** 40)).toThrow(
       /^webgpu: one tensor can take at most .* MiB on/,
     );
-  });
-
-  test("a lost device", async () => {
-    const { device: own } = await requestGpu();
-    const lost = await webgpu({ device: own });
-    setDevice(lost);
-    const x = await tensor([1, 2, 3]).add(1).realize();
-    own.destroy();
-    const error: unknown = await x.data().catch((reason: unknown) => reason);
-    setDevice(device);
-    expect(XError.isInstance(error) && error.code).toBe("device");
-    expect(String(error)).toContain("a lost device (destroyed");
-    // Another one works.
-    const again = await webgpu();
-    setDevice(again);
-    expect(await tensor([1, 2]).add(1).toArray()).toEqual([2, 3]);
-    setDevice(device);
   });
 
   test("an invalid command, once", async () => {
@@ -147,13 +135,5 @@ describe("what goes wrong is told in a sentence", () => {
     expect([...(await x.data())]).toEqual([2, 3, 4]);
     setDevice(device);
     own.destroy();
-  });
-
-  test("tensors of two devices", () => {
-    const here = tensor([1, 2]);
-    setDevice(reference());
-    const there = tensor([1, 2]);
-    setDevice(device);
-    expect(() => here.add(there)).toThrow(/webgpu and reference/);
   });
 });

@@ -24,6 +24,7 @@ import { preparePlan, type PlanParts } from "./runtime/plan.js";
 import { GpuRuntime } from "./runtime/runtime.js";
 import { timeOfLaunches } from "./runtime/trial.js";
 import { Tuner } from "./runtime/tuner.js";
+import { checkElements } from "./sizes.js";
 import { ShaderBuilder } from "./wgsl/shader.js";
 
 type Choose = LoweringContext["choose"];
@@ -70,22 +71,28 @@ class WebGpuDevice implements Device {
   }
 
   write(buffer: DeviceBuffer, data: Data): void {
-    this.#runtime.write((buffer as GpuTensorBuffer).buffer, data);
+    this.#runtime.write(buffer as GpuTensorBuffer, data);
   }
 
   async read(buffer: DeviceBuffer, byteLength: number): Promise<ArrayBuffer> {
-    const source = { buffer: (buffer as GpuTensorBuffer).buffer, bytes: byteLength };
-    return (await this.#runtime.read([source]))[0]!;
+    const range = buffer as GpuTensorBuffer;
+    return (await this.#runtime.read([{ range, bytes: byteLength }]))[0]!;
   }
 
   memory(): MemoryUse {
     const tensors = this.#runtime.pool.liveBytes;
-    const plans = this.#runtime.planBytes + this.#runtime.arena.bytes;
+    const plans = this.#runtime.planBytes + this.#runtime.arenas.bytes;
     return { tensors, plans, total: tensors + plans };
   }
 
   async compile(recorded: Graph): Promise<Executable> {
     const { limits } = this.#runtime.device;
+    for (const { shape } of recorded.inputs) {
+      checkElements(
+        "one tensor",
+        shape.reduce((a, b) => a * b, 1),
+      );
+    }
     const support = supportWith(limits.maxStorageBuffersPerShaderStage);
     const graph = expandPrimitives(recorded, (node) => support.has(node));
     const { buffers, steps } = schedule(graph, support);

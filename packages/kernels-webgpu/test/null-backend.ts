@@ -14,12 +14,17 @@ interface Validator {
 
 let validator: Promise<Validator> | undefined;
 
+/** A device with every feature that compiles and validates, but computes nothing. */
+export async function nullDevice(): Promise<GPUDevice> {
+  return (await (validator ??= makeValidator())).device;
+}
+
 /**
  * What is wrong with a compute shader, each fault as `line:column message` where it has a place;
  * empty for a valid one. Its entry point is `main`.
  */
 export async function validateShader(wgsl: string): Promise<string[]> {
-  const { device } = await (validator ??= makeValidator());
+  const device = await nullDevice();
   // The faults of the module come back from its compilation, not as errors of the device.
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ code: wgsl });

@@ -8,14 +8,14 @@ import { reference } from "../src/reference/device.js";
 import { wasm } from "../src/wasm/device.js";
 
 // Not a package this one depends on: it is looked for only when it is named.
-const gpuPackage = new URL("../../kernels-webgpu/src/index.ts", import.meta.url).href;
+const gpuDevice = new URL("../../kernels-webgpu/test/linted.ts", import.meta.url).href;
 
 const known: Readonly<Record<string, () => Device | Promise<Device>>> = {
   reference,
   wasm: () => wasm(),
   webgpu: async () => {
-    const { webgpu } = (await import(gpuPackage)) as { webgpu: () => Promise<Device> };
-    return webgpu();
+    const { lintedWebgpu } = (await import(gpuDevice)) as { lintedWebgpu: () => Promise<Device> };
+    return lintedWebgpu();
   },
 };
 

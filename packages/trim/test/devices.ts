@@ -6,14 +6,14 @@
 import { reference, wasm, type Device } from "@x/tensor";
 
 // Not a package this one depends on: it is looked for only when it is named.
-const gpuPackage = new URL("../../kernels-webgpu/src/index.ts", import.meta.url).href;
+const gpuDevice = new URL("../../kernels-webgpu/test/linted.ts", import.meta.url).href;
 
 async function open(name: string): Promise<Device> {
   if (name === "reference") return reference();
   if (name === "wasm") return wasm();
   if (name !== "webgpu") throw new Error(`X_TEST_DEVICES: there is no device "${name}"`);
-  const { webgpu } = (await import(gpuPackage)) as { webgpu: () => Promise<Device> };
-  return webgpu();
+  const { lintedWebgpu } = (await import(gpuDevice)) as { lintedWebgpu: () => Promise<Device> };
+  return lintedWebgpu();
 }
 
 /** Name and device, for `describe.each`. */

@@ -1,10 +1,15 @@
 /** `pnpm bench`: how fast we are, beside others, with what got worse. */
 
-import { Argument, Command, InvalidArgumentError } from "commander";
+import { XError } from "@x/tensor";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { availablePeerNames, peerNames, type PeerName } from "./peers/open.js";
+import { gpuSuiteNames, runGpuBench, type GpuBenchOptions } from "./gpu/command.js";
+import { reportLaunches } from "./gpu/launches.js";
+import { deviceNames } from "../goldens/devices.js";
 import { formatSuite, type SuiteResult } from "./report.js";
+import { runSelfTest, type SelfTestCommandOptions } from "./self-test.js";
 import { soak, type SoakOptions } from "./soak.js";
 import { attention } from "./suites/attention.js";
 import { decode } from "./suites/decode.js";
@@ -43,6 +48,12 @@ function wholeNumber(least: number): (text: string) => number {
     }
     return value;
   };
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError("it must be a number above 0.");
+  return value;
 }
 
 interface Options {
@@ -91,6 +102,8 @@ const threads = [
 ] as const;
 
 const program = new Command("bench")
+  // What comes after the name of a command is the command's.
+  .enablePositionalOptions()
   .description(
     "Times our library beside others, each in its own process and in turn, and prints medians, spreads and ratios taken in this run.",
   )
@@ -105,6 +118,48 @@ const program = new Command("bench")
   .option("--python <path>", "an interpreter with torch, for attention in PyTorch")
   .option("--json <file>", "write everything measured to a file")
   .action(runSuites);
+
+program
+  .command("gpu")
+  .description(
+    "Times the GPU device beside naive kernels and definitions, in one run. Needs the package webgpu and a GPU; `pnpm swiftshader pnpm bench gpu --quick` shows that it works.",
+  )
+  .addArgument(
+    new Argument("[suite]", "what to time").choices([...gpuSuiteNames, "all"]).default("all"),
+  )
+  .option("--quick", "sizes that a processor can do", false)
+  .option("--peak-tflops <number>", "float32 peak of the GPU, for shares of it", positive)
+  .option("--peak-bandwidth <number>", "memory bandwidth of the GPU in GB/s, likewise", positive)
+  .option("--json <file>", "write everything measured to a file")
+  .action(async (suite: string, options: GpuBenchOptions) => {
+    await runGpuBench(suite, options, (line) => console.log(line));
+  });
+
+program
+  .command("launches")
+  .description(
+    "Lists what each launch of the GPU device loads and stores, beside the least that shapes allow, and counts launches. Any GPU will do, SwiftShader too.",
+  )
+  .option("--only <text>", "computations whose name contains this", "")
+  .option("--json <file>", "write everything that was counted to a file")
+  .action(async ({ only, json }: { only: string; json?: string }) => {
+    const reports = await reportLaunches(only, (line) => console.log(line));
+    if (json !== undefined) await writeFile(json, `${JSON.stringify(reports, null, 2)}\n`);
+  });
+
+program
+  .command("self-test")
+  .description(
+    "Compares every kernel of a device with the float64 reference. Exits with 1 if one is wrong.",
+  )
+  .addOption(new Option("--device <name>", "what to test").choices(deviceNames).default("webgpu"))
+  .option("--only <text>", "cases whose kernel and name contain this", "")
+  .option("--seed <number>", "other random inputs", wholeNumber(0), 1)
+  .option("--json <file>", "write everything that was found to a file")
+  .action(async (options: SelfTestCommandOptions) => {
+    const failed = await runSelfTest(options, (line) => console.log(line));
+    if (failed > 0) process.exitCode = 1;
+  });
 
 program
   .command("soak")
@@ -127,4 +182,11 @@ program
     }, 5000).unref();
   });
 
-await program.parseAsync();
+try {
+  await program.parseAsync();
+} catch (error) {
+  // A sentence that says what to do, such as that there is no GPU.
+  if (!XError.isInstance(error)) throw error;
+  console.error(error.message);
+  process.exitCode = 1;
+}

@@ -4,13 +4,8 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { defaultDeviceNames, deviceNames, openDevice } from "./devices.js";
-import {
-  findGoldenFiles,
-  isSelected,
-  runGoldenFile,
-  type CaseResult,
-  type FoundFile,
-} from "./run.js";
+import { findGoldenFiles, isSelected } from "./find.js";
+import { runGoldenFile, type CaseResult, type FoundFile } from "./run.js";
 
 /** The project's own copy of the goldens. */
 export const projectGoldens: string = fileURLToPath(

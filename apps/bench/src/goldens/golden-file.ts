@@ -1,7 +1,7 @@
 /** Golden files: recorded inputs, parameters, draws, results and gradients of one case. */
 
 import type { DType, TypedArray } from "@x/tensor";
-import { openSafetensorsFile } from "@x/tensor/safetensors";
+import { openSafetensors } from "@x/tensor/safetensors";
 import { Settings } from "./settings.js";
 
 /** A recorded tensor. */
@@ -24,13 +24,13 @@ export interface GoldenFile {
   readonly tensors: ReadonlyMap<string, GoldenTensor>;
 }
 
-/** Reads a golden file. `area` and `name` serve where the metadata lacks them. */
+/** Reads what a golden file holds. `area` and `name` serve where the metadata lacks them. */
 export async function readGoldenFile(
-  path: string,
+  bytes: Uint8Array<ArrayBuffer>,
   area: string,
   name: string,
 ): Promise<GoldenFile> {
-  await using file = await openSafetensorsFile(path);
+  await using file = await openSafetensors(bytes);
   const tensors = new Map<string, GoldenTensor>();
   for (const key of file.names) {
     const { dtype, data } = await file.data(key);

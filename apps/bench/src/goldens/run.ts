@@ -1,7 +1,5 @@
-/** Finding and running golden files. */
+/** Running golden files, in Node and in pages. */
 
-import { readdir } from "node:fs/promises";
-import { basename, join } from "node:path";
 import { getDevice, setDevice, XError, type Device } from "@x/tensor";
 import { findArea, type Part } from "./areas.js";
 import { isGood, severityOf, type Finding } from "./compare.js";
@@ -12,7 +10,7 @@ import { readGoldenFile, type GoldenFile } from "./golden-file.js";
 export interface FoundFile {
   readonly area: string;
   readonly name: string;
-  readonly path: string;
+  readonly read: () => Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** How a case went on one device. */
@@ -24,31 +22,12 @@ export interface CaseResult {
   readonly reasons: readonly string[];
 }
 
-/** All golden files under `folder`, as `<area>/<case>.safetensors`. */
-export async function findGoldenFiles(folder: string): Promise<FoundFile[]> {
-  const found: FoundFile[] = [];
-  for (const area of await readdir(folder, { withFileTypes: true })) {
-    if (!area.isDirectory()) continue;
-    for (const file of await readdir(join(folder, area.name))) {
-      if (!file.endsWith(".safetensors")) continue;
-      const path = join(folder, area.name, file);
-      found.push({ area: area.name, name: basename(file, ".safetensors"), path });
-    }
-  }
-  return found.sort((a, b) => (a.path < b.path ? -1 : 1));
-}
-
-/** Whether `--only` names the file: by its area, or by area and case. */
-export function isSelected({ area, name }: FoundFile, only: readonly string[]): boolean {
-  return only.length === 0 || only.includes(area) || only.includes(`${area}/${name}`);
-}
-
 /** Runs one file on one device. */
 export async function runGoldenFile(found: FoundFile, device: Device): Promise<CaseResult> {
   const before = getDevice();
   setDevice(device);
   try {
-    const file = await readGoldenFile(found.path, found.area, found.name);
+    const file = await readGoldenFile(await found.read(), found.area, found.name);
     const area = findArea(file.area);
     if (area === undefined) {
       return { outcome: "skipped", reasons: [`the area "${file.area}" is unknown`] };

@@ -7,13 +7,12 @@ import { resolve } from "node:path";
 import { SingleBar } from "cli-progress";
 import { CommanderError } from "commander";
 import { manualSeed, memory, reference, setDevice, setThreads, XError } from "@x/tensor";
-import { AdamW } from "@x/tensor/optim";
 import { loadCheckpoint, prepareFolder, readRun, saveCheckpoint } from "./checkpoint.js";
 import { readCorpus } from "./corpus.js";
 import { generate } from "./generate.js";
 import { ByteModel, type ModelShape } from "./model.js";
 import { readOptions, type Options, type Output } from "./options.js";
-import { judge, trainStep } from "./train.js";
+import { judge, makeOptimizer, train } from "./train.js";
 
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 
@@ -73,11 +72,7 @@ async function run(options: Options, output: Output, interrupt: AbortSignal): Pr
   const corpus = await readCorpus(options.text, length);
   await prepareFolder(options.save);
   const model = new ByteModel(shape);
-  const optimizer = new AdamW(model.parameters(), {
-    lr: options.rate,
-    betas: [0.9, 0.95],
-    weightDecay: 0.01,
-  });
+  const optimizer = makeOptimizer(model, options.rate);
   if (options.load !== undefined && earlier !== null) {
     await loadCheckpoint(options.load, model, optimizer, earlier);
   }
@@ -97,25 +92,14 @@ async function run(options: Options, output: Output, interrupt: AbortSignal): Pr
   const progress = new Progress(steps, first, print);
   const started = performance.now();
   let step = first;
-  let average = 0;
-  let recent = performance.now();
-  let speed = 0;
-  while (step < steps && !interrupt.aborted) {
-    const plan = { bytes: corpus.training, step, steps, batch: options.batch, length };
-    const loss = await trainStep(model, optimizer, {
-      ...plan,
-      rate: options.rate,
-      seed: options.seed,
-    });
-    step++;
-    const weight = Math.max(0.05, 1 / (step - first));
-    average += weight * (loss - average);
-    const now = performance.now();
-    const current = (options.batch * length) / ((now - recent) / 1000);
-    // The first step compiles and says nothing about speed.
-    speed = step - first <= 2 ? current : speed + 0.1 * (current - speed);
-    recent = now;
-    progress.show(step, average, speed);
+  const { batch, rate, seed } = options;
+  const plan = { bytes: corpus.training, first, steps, batch, length, rate, seed };
+  if (!interrupt.aborted) {
+    for await (const report of train(model, optimizer, plan)) {
+      step = report.step;
+      progress.show(step, report.average, report.tokensPerSecond);
+      if (interrupt.aborted) break;
+    }
   }
   progress.stop();
   const seconds = (performance.now() - started) / 1000;

@@ -1,8 +1,8 @@
 /** Training and judging the model. */
 
 import { crossEntropy, fromData, noGrad, type Tensor } from "@x/tensor";
-import { clipGradNorm, type AdamW } from "@x/tensor/optim";
-import { windowsAt } from "./corpus.js";
+import { AdamW, clipGradNorm } from "@x/tensor/optim";
+import { windowsAt } from "./text.js";
 import type { ByteModel } from "./model.js";
 
 /** Steps over which the learning rate rises to its highest. */
@@ -41,10 +41,17 @@ function randomStarts(seed: number, step: number, count: number, end: number): n
   });
 }
 
-/** What a training step needs to know. */
-export interface StepPlan {
+/** The optimizer of a run. */
+export function makeOptimizer(model: ByteModel, rate: number): AdamW {
+  return new AdamW(model.parameters(), { lr: rate, betas: [0.9, 0.95], weightDecay: 0.01 });
+}
+
+/** What training needs to know. */
+export interface TrainingPlan {
   readonly bytes: Uint8Array;
-  readonly step: number;
+  /** Steps done before. */
+  readonly first: number;
+  /** The step to end at. */
   readonly steps: number;
   readonly batch: number;
   readonly length: number;
@@ -52,13 +59,46 @@ export interface StepPlan {
   readonly seed: number;
 }
 
-/** One step; gives its loss in bits per byte. */
-export async function trainStep(
+/** What is told of a step. */
+export interface StepReport {
+  /** Steps done. */
+  readonly step: number;
+  /** Bits per byte: of this step, and over the latest ones. */
+  readonly loss: number;
+  readonly average: number;
+  /** Over the latest steps. */
+  readonly tokensPerSecond: number;
+}
+
+/** Trains a model, one step whenever the next report is asked for. */
+export async function* train(
   model: ByteModel,
   optimizer: AdamW,
-  plan: StepPlan,
+  plan: TrainingPlan,
+): AsyncGenerator<StepReport, void, void> {
+  const { first, steps, batch, length } = plan;
+  let average = 0;
+  let tokensPerSecond = 0;
+  for (let step = first; step < steps; step++) {
+    const start = performance.now();
+    const loss = await trainStep(model, optimizer, plan, step);
+    const current = (batch * length) / ((performance.now() - start) / 1000);
+    const done = step + 1 - first;
+    average += Math.max(0.05, 1 / done) * (loss - average);
+    // The first step compiles and says nothing about speed.
+    tokensPerSecond = done <= 2 ? current : tokensPerSecond + 0.1 * (current - tokensPerSecond);
+    yield { step: step + 1, loss, average, tokensPerSecond };
+  }
+}
+
+/** One step; gives its loss in bits per byte. */
+async function trainStep(
+  model: ByteModel,
+  optimizer: AdamW,
+  plan: TrainingPlan,
+  step: number,
 ): Promise<number> {
-  const { bytes, step, steps, batch, length, rate, seed } = plan;
+  const { bytes, steps, batch, length, rate, seed } = plan;
   for (const group of optimizer.paramGroups) group.lr = learningRate(step, steps, rate);
   const starts = randomStarts(seed, step, batch, bytes.length - length);
   const loss = lossAt(model, bytes, starts, length);

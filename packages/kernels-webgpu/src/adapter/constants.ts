@@ -17,3 +17,6 @@ export const bufferUsage = {
 
 /** How a buffer is mapped: `GPUMapMode`. */
 export const mapMode = { READ: 0x0001, WRITE: 0x0002 } as const;
+
+/** The stages that a binding is visible in: `GPUShaderStage`. */
+export const shaderStage = { COMPUTE: 0x0004 } as const;

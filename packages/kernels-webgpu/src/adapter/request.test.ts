@@ -102,13 +102,11 @@ describe("requestGpu", () => {
   });
 
   test("keeps devices alive, and lets the process end by itself", async () => {
-    const program = join(folder, "test/programs/compute.ts");
-    const { stdout } = await runs(
-      process.execPath,
-      ["--expose-gc", "--import=tsx", "--conditions=@x/source", program],
-      { timeout: 20_000 },
-    );
-    expect(stdout).toBe("2 4 6 8\n2 4 6 8\n");
+    expect(await outputOf("compute.ts")).toBe("2 4 6 8\n2 4 6 8\n");
+  });
+
+  test("lets the process end after a device was lost", async () => {
+    expect(await outputOf("lose.ts")).toBe("device\ndevice\n");
   });
 });
 
@@ -126,6 +124,13 @@ describe("what a bundler makes of it", () => {
     );
   });
 });
+
+/** What a program of `test/programs` prints, which has to end by itself. */
+async function outputOf(name: string): Promise<string> {
+  const program = join(folder, "test/programs", name);
+  const flags = ["--expose-gc", "--import=tsx", "--conditions=@x/source"];
+  return (await runs(process.execPath, [...flags, program], { timeout: 20_000 })).stdout;
+}
 
 /** One file with everything that a program needs which asks for a GPU and prints why it got none. */
 async function bundle(platform: Platform): Promise<string> {

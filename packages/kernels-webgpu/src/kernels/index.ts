@@ -1,70 +1,29 @@
 /** The native kernels of the GPU device, by operation. */
 
 import type { NativeKernel } from "../native.js";
-import {
-  dynamicSliceKernel,
-  dynamicUpdateKernel,
-  gatherKernel,
-  indexAddKernel,
-  scatterAddKernel,
-  scatterKernel,
-  takeKernel,
-} from "./indexing/index.js";
+import * as attention from "./attention/index.js";
+import { convolutionKernel } from "./convolution/index.js";
+import * as indexing from "./indexing/index.js";
 import { concatenateKernel } from "./join.js";
+import * as linearAttention from "./linear-attention/kernel.js";
 import { matmulKernel } from "./matmul/index.js";
-import {
-  crossEntropyBackwardKernel,
-  crossEntropyKernel,
-  layerNormBackwardKernel,
-  layerNormKernel,
-  logSoftmaxBackwardKernel,
-  logSoftmaxKernel,
-  logSumExpKernel,
-  rmsNormBackwardKernel,
-  rmsNormKernel,
-  softmaxBackwardKernel,
-  softmaxKernel,
-} from "./rows/index.js";
-import {
-  cumulativeMaxKernel,
-  cumulativeMinKernel,
-  cumulativeProductKernel,
-  cumulativeSumKernel,
-} from "./scan.js";
+import * as rows from "./rows/index.js";
+import * as scans from "./scan.js";
 import { sortKernel } from "./sort.js";
-import { adamAmsgradKernel, adamKernel, sgdKernel, sgdMomentumKernel } from "./update/index.js";
+import * as updates from "./update/index.js";
 
 /** Every native kernel, by the name of its operation. */
 export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
   [
-    adamAmsgradKernel,
-    adamKernel,
+    ...Object.values(attention),
     concatenateKernel,
-    crossEntropyBackwardKernel,
-    crossEntropyKernel,
-    cumulativeMaxKernel,
-    cumulativeMinKernel,
-    cumulativeProductKernel,
-    cumulativeSumKernel,
-    dynamicSliceKernel,
-    dynamicUpdateKernel,
-    gatherKernel,
-    indexAddKernel,
-    layerNormBackwardKernel,
-    layerNormKernel,
-    logSoftmaxBackwardKernel,
-    logSoftmaxKernel,
-    logSumExpKernel,
+    convolutionKernel,
+    ...Object.values(indexing),
+    ...Object.values(linearAttention),
     matmulKernel,
-    rmsNormBackwardKernel,
-    rmsNormKernel,
-    scatterAddKernel,
-    scatterKernel,
-    sgdKernel,
-    sgdMomentumKernel,
-    softmaxBackwardKernel,
-    softmaxKernel,
+    ...Object.values(rows),
+    ...Object.values(scans),
     sortKernel,
-    takeKernel,
+    ...Object.values(updates),
   ].map((kernel) => [kernel.op, kernel]),
 );

@@ -11,6 +11,7 @@ import type { LoopStep, Reducer } from "@x/tensor/device";
 import { product } from "../kernels/view.js";
 import type { Launch } from "../launch.js";
 import type { LoweringContext } from "../native.js";
+import { checkElements } from "../sizes.js";
 import { Joining } from "./join.js";
 import { LoopWriter } from "./writer.js";
 
@@ -22,8 +23,13 @@ const manyOutputs = 8192;
 const groupSize = 256;
 /** Elements that are joined before they meet the rest: sums of many numbers lose less that way. */
 const blockSize = 64;
-/** Elements of an invocation from which on another one is worth its while. */
-const elementsEach = 4;
+/** Invocations from which on a device is full. */
+const manyInvocations = 1 << 15;
+/** Elements of an invocation: while there are not many, and where there are. */
+const fewestElementsEach = 4;
+const mostElementsEach = 32;
+/** What an invocation joins in a round, where those of a team are joined. */
+const joinedAtOnce = 16;
 /** Workgroups from which on a device is full, and most parts of a reduction. */
 const manyGroups = 512;
 const mostParts = 256;
@@ -49,7 +55,8 @@ function powerOfTwo(number: number): number {
 }
 
 function layoutOf(outputs: number, length: number, isAcross: boolean, most: number): Layout {
-  const team = powerOfTwo(length / elementsEach);
+  const wanted = Math.max(manyInvocations / outputs, length / mostElementsEach);
+  const team = powerOfTwo(Math.min(wanted, length / fewestElementsEach));
   if (isAcross) {
     const across = Math.min(32, powerOfTwo(outputs));
     return { across, team: Math.min(team, most / across), isAcross };
@@ -82,13 +89,15 @@ export function reduction(
   const { extents, outputRank, body } = step.kernel;
   const outputs = product(extents.slice(0, outputRank));
   const length = product(extents.slice(outputRank));
+  checkElements(step.name, outputs);
+  checkElements(step.name, length);
   const loads = body.filter((expression) => expression.kind === "load");
   /** How many loads have neighbours in neighbouring iterations of a loop. */
   const near = (loop: number): number =>
     loads.filter(({ index }) => Math.abs(index.strides[loop] ?? 0) === 1).length;
   const [along, across] = [near(extents.length - 1), near(outputRank - 1)];
   const most = Math.min(groupSize, 2 ** Math.floor(Math.log2(context.workgroupSize)));
-  const isAlone = length <= shortReduction || (outputs >= manyOutputs && along === 0);
+  const isAlone = length <= shortReduction || (outputs >= manyOutputs && along <= across);
   const layout = isAlone ? alone : layoutOf(outputs, length, across > along, most);
   const work: Work = { step, reducer, context, outputs };
 
@@ -217,14 +226,16 @@ class ReductionWriter extends LoopWriter {
     shader.declare(`var<workgroup> values: array<${joining.type}, ${size}>;`);
     if (isArg) shader.declare(`var<workgroup> places: array<i32, ${size}>;`);
     const keep = `values[lane] = total;${isArg ? " places[lane] = place;" : ""}`;
-    const other = `lane + half * ${isAcross ? across : 1}`;
+    const other = `lane + i * ${isAcross ? across : 1}`;
     return `${keep}
-for (var half = ${team / 2}; half > 0; half /= 2) {
+for (var step = 1; step < ${team}; step *= ${joinedAtOnce}) {
 workgroupBarrier();
-if (member < half) {
+if (member % (step * ${joinedAtOnce}) == 0) {
+for (var i = step; i < min(step * ${joinedAtOnce}, ${team}); i += step) {
 let other = values[${other}];
 ${isArg ? `let otherPlace = places[${other}];` : ""}
 ${joining.join("other", "otherPlace")}
+}
 ${keep}
 }
 }`;

@@ -1,49 +1,35 @@
-/** What all plans of a GPU device share: buffers, pipelines, the arena, the queue and its errors. */
+/** What all plans of a GPU device share: buffers, pipelines, arenas, the queue and its errors. */
 
 import { XError } from "@x/tensor";
-import { bufferUsage, mapMode } from "../adapter/constants.js";
-import { BufferPool, checkSize, paddedBytes } from "./buffers.js";
+import { bufferUsage, mapMode, shaderStage } from "../adapter/constants.js";
+import type { Launch } from "../launch.js";
+import { Arenas } from "./arenas.js";
+import { BufferPool, paddedBytes, type Range } from "./buffers.js";
+import { Faults } from "./faults.js";
 
 /** Plans that may be on their way to the GPU before the next has to wait. */
 const mostInFlight = 4;
+/** Bytes up to which a buffer for reading is kept for the next time. */
+const mostStaging = 2 ** 16;
 
-/** A buffer that is made anew when it is too small; `generation` tells its makes apart. */
-class GrowingBuffer {
-  readonly #device: GPUDevice;
-  buffer: GPUBuffer | null = null;
-  generation = 0;
-
-  constructor(device: GPUDevice) {
-    this.#device = device;
-  }
-
-  get bytes(): number {
-    return this.buffer?.size ?? 0;
-  }
-
-  ensure(bytes: number): GPUBuffer {
-    if (this.buffer === null || this.buffer.size < bytes) {
-      checkSize("the intermediates of a plan", bytes, this.#device.limits.maxBufferSize);
-      // What was submitted still runs to its end.
-      this.buffer?.destroy();
-      const usage = bufferUsage.STORAGE | bufferUsage.COPY_SRC | bufferUsage.COPY_DST;
-      this.buffer = this.#device.createBuffer({ size: paddedBytes(bytes), usage });
-      this.generation++;
-    }
-    return this.buffer;
-  }
+/** How the buffers and scalars of a kernel are bound. */
+interface Layout {
+  readonly group: GPUBindGroupLayout;
+  readonly pipeline: GPUPipelineLayout;
 }
 
 /** The shared parts of the device. */
 export class GpuRuntime {
   readonly device: GPUDevice;
+  readonly faults: Faults;
   readonly pool: BufferPool;
-  /** Intermediates of whichever plan runs. */
-  readonly arena: GrowingBuffer;
+  readonly arenas: Arenas;
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  readonly #layouts = new Map<string, Layout>();
   readonly #inFlight: Promise<unknown>[] = [];
-  #failure: XError | null = null;
-  /** Bytes of plans besides the arena. */
+  /** A buffer for reading that waits for its next use. */
+  #staging: GPUBuffer | null = null;
+  /** Bytes of plans besides the arenas. */
   planBytes = 0;
   /** Pipelines made so far. */
   pipelineCount = 0;
@@ -52,63 +38,58 @@ export class GpuRuntime {
 
   constructor(device: GPUDevice) {
     this.device = device;
-    this.pool = new BufferPool(device);
-    this.arena = new GrowingBuffer(device);
-    device.addEventListener("uncapturederror", (event) => {
-      const { error } = event;
-      this.#failure ??= isOutOfMemory(error)
-        ? new XError(
-            "memory",
-            `webgpu: the GPU must have room for what is computed, got: ${error.message}. Use smaller batches or dispose of tensors that are no longer needed.`,
-          )
-        : new XError(
-            "internal",
-            `webgpu: every command must be valid, got: ${error.message}. Please report this.`,
-          );
-    });
-    void device.lost.then(({ reason, message }) => {
-      this.#failure = new XError(
-        "device",
-        `webgpu: the GPU must stay available, got a lost device (${reason || "unknown"}: ${message}). Make a new one with webgpu() and load saved parameters.`,
-      );
-    });
+    this.faults = new Faults(device, () => this.pool.dropIdle());
+    this.pool = new BufferPool(device, this.faults);
+    this.arenas = new Arenas(this.faults);
   }
 
-  /** Throws what went wrong since the last call; what is lost stays lost. */
-  check(): void {
-    const failure = this.#failure;
-    if (failure === null) return;
-    if (failure.code !== "device") this.#failure = null;
-    throw failure;
+  /** How kernels are bound that use this many buffers, and perhaps scalars: all of them alike. */
+  layout({ buffers, scalars }: Pick<Launch, "buffers" | "scalars">): Layout {
+    const key = `${buffers.length} ${scalars.length > 0}`;
+    let layout = this.#layouts.get(key);
+    if (layout === undefined) {
+      const types: GPUBufferBindingType[] = buffers.map(() => "storage");
+      if (scalars.length > 0) types.push("uniform");
+      const entries = types.map((type, binding): GPUBindGroupLayoutEntry => {
+        return { binding, visibility: shaderStage.COMPUTE, buffer: { type } };
+      });
+      const group = this.device.createBindGroupLayout({ entries });
+      const pipeline = this.device.createPipelineLayout({ bindGroupLayouts: [group] });
+      this.#layouts.set(key, (layout = { group, pipeline }));
+    }
+    return layout;
   }
 
-  /** The pipeline of a shader; compiled once. */
-  pipeline(name: string, code: string): Promise<GPUComputePipeline> {
-    let pipeline = this.#pipelines.get(code);
+  /** The pipeline of a launch; equal texts are compiled once. */
+  pipeline(launch: Launch): Promise<GPUComputePipeline> {
+    let pipeline = this.#pipelines.get(launch.shader);
     if (pipeline === undefined) {
       this.pipelineCount++;
-      pipeline = this.#compile(name, code);
-      this.#pipelines.set(code, pipeline);
+      pipeline = this.#compile(launch);
+      this.#pipelines.set(launch.shader, pipeline);
     }
     return pipeline;
   }
 
-  async #compile(name: string, code: string): Promise<GPUComputePipeline> {
+  async #compile(launch: Launch): Promise<GPUComputePipeline> {
+    const { name, shader } = launch;
     this.device.pushErrorScope("validation");
-    const module = this.device.createShaderModule({ code, label: name });
+    const module = this.device.createShaderModule({ code: shader, label: name });
     const compiled = this.device.createComputePipelineAsync({
       label: name,
-      layout: "auto",
+      layout: this.layout(launch).pipeline,
       compute: { module, entryPoint: "main" },
     });
-    const scope = this.device.popErrorScope();
+    // A compilation tells of its errors itself; the scope keeps them from being told twice.
+    const scope = this.device.popErrorScope().catch(() => null);
     try {
       const pipeline = await compiled;
       await scope;
       return pipeline;
     } catch (error) {
-      this.check();
-      const { messages } = await module.getCompilationInfo();
+      const info = await Promise.race([module.getCompilationInfo(), this.device.lost]);
+      this.faults.check();
+      const messages = "messages" in info ? info.messages : [];
       const details = messages.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join("; ");
       throw new XError(
         "internal",
@@ -118,61 +99,73 @@ export class GpuRuntime {
     }
   }
 
-  /** Hands commands to the GPU; waits while it is too far behind. */
-  async submit(commands: readonly GPUCommandBuffer[]): Promise<void> {
-    this.device.queue.submit(commands);
-    this.#inFlight.push(this.device.queue.onSubmittedWorkDone());
+  /** Waits while the GPU is too far behind what was submitted. */
+  async keepUp(): Promise<void> {
+    this.#inFlight.push(this.device.queue.onSubmittedWorkDone().catch(() => null));
     if (this.#inFlight.length > mostInFlight) await this.#inFlight.shift();
-    this.check();
+    this.faults.check();
   }
 
-  /** Writes numbers to a buffer; sizes are padded to whole words. */
-  write(buffer: GPUBuffer, data: ArrayBufferView): void {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  /** Writes numbers to a range; sizes are padded to whole words. */
+  write({ buffer, offset }: Range, data: ArrayBufferView): void {
+    let bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const rest = bytes.byteLength & 3;
-    if (rest === 0) {
-      if (bytes.byteLength > 0) this.device.queue.writeBuffer(buffer, 0, bytes);
-      return;
+    if (rest > 0) {
+      const padded = new Uint8Array(bytes.byteLength + 4 - rest);
+      padded.set(bytes);
+      bytes = padded;
     }
-    const padded = new Uint8Array(bytes.byteLength + 4 - rest);
-    padded.set(bytes);
-    this.device.queue.writeBuffer(buffer, 0, padded);
+    if (bytes.byteLength === 0) return;
+    this.faults.whileUnsure(() => this.device.queue.writeBuffer(buffer, offset, bytes));
   }
 
-  /** Copies ranges of buffers to JavaScript. */
-  async read(sources: readonly { buffer: GPUBuffer; bytes: number }[]): Promise<ArrayBuffer[]> {
-    this.check();
+  /** Copies the first `bytes` of ranges to JavaScript. */
+  async read(sources: readonly { range: Range; bytes: number }[]): Promise<ArrayBuffer[]> {
     const places: number[] = [];
     let size = 0;
     for (const { bytes } of sources) {
       places.push(size);
       size += paddedBytes(bytes);
     }
-    const usage = bufferUsage.MAP_READ | bufferUsage.COPY_DST;
-    const staging = this.device.createBuffer({ size, usage });
-    try {
-      const encoder = this.device.createCommandEncoder();
-      sources.forEach(({ buffer, bytes }, i) => {
-        const whole = Math.ceil(bytes / 4) * 4;
-        if (whole > 0) encoder.copyBufferToBuffer(buffer, 0, staging, places[i]!, whole);
-      });
-      this.device.queue.submit([encoder.finish()]);
-      try {
-        await staging.mapAsync(mapMode.READ);
-      } catch (error) {
-        this.check();
-        throw error;
+    const staging = this.#takeStaging(size);
+    await this.faults.settle();
+    const encoder = this.device.createCommandEncoder();
+    sources.forEach(({ range, bytes }, i) => {
+      const whole = Math.ceil(bytes / 4) * 4;
+      if (whole > 0) {
+        encoder.copyBufferToBuffer(range.buffer, range.offset, staging, places[i]!, whole);
       }
-      this.check();
-      const mapped = staging.getMappedRange();
+    });
+    this.device.queue.submit([encoder.finish()]);
+    try {
+      await staging.mapAsync(mapMode.READ, 0, size);
+      this.faults.check();
+      const mapped = staging.getMappedRange(0, size);
       return sources.map(({ bytes }, i) => mapped.slice(places[i], places[i]! + bytes));
+    } catch (error) {
+      throw XError.isInstance(error) ? error : await this.faults.explain(error);
     } finally {
-      staging.destroy();
+      this.#giveStaging(staging);
     }
   }
-}
 
-/** Whether an error says that memory ran out: its class is global in browsers only. */
-function isOutOfMemory(error: GPUError): boolean {
-  return error.constructor.name === "GPUOutOfMemoryError";
+  #takeStaging(bytes: number): GPUBuffer {
+    const kept = this.#staging;
+    if (kept !== null && bytes <= kept.size) {
+      this.#staging = null;
+      return kept;
+    }
+    const size = Math.max(bytes, mostStaging);
+    const usage = bufferUsage.MAP_READ | bufferUsage.COPY_DST;
+    return this.faults.createBuffer({ size, usage });
+  }
+
+  #giveStaging(buffer: GPUBuffer): void {
+    if (this.#staging === null && buffer.size <= mostStaging && buffer.mapState === "mapped") {
+      buffer.unmap();
+      this.#staging = buffer;
+    } else {
+      buffer.destroy();
+    }
+  }
 }

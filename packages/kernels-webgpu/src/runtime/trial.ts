@@ -10,7 +10,7 @@ const trials = 6;
 /** The shortest time of the launches together in several trials, in milliseconds; on scratch memory. */
 export async function timeOfLaunches(runtime: GpuRuntime, parts: PlanParts): Promise<number> {
   const { launches, buffers } = parts;
-  const graph: Graph = { ...parts.graph, inputs: [], outputs: [], updates: [] };
+  const graph: Graph = { ...parts.graph, inputs: [], outputs: [], updates: [], nodes: [] };
   const plan = await preparePlan(runtime, {
     graph,
     buffers: buffers.map(({ bytes }) => ({ kind: "temporary", bytes })),

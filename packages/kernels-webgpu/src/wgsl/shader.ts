@@ -8,6 +8,7 @@
 
 import { XError, type DType } from "@x/tensor";
 import type { Launch } from "../launch.js";
+import { checkElements } from "../sizes.js";
 import { Helpers, wgslType } from "./functions.js";
 
 /** Most workgroups along one axis of a dispatch, in every implementation. */
@@ -122,6 +123,7 @@ export class ShaderBuilder {
 
   /** A launch of one invocation for each of `items` items; `body` sees `item: i32`. */
   perItem(name: string, items: number, body: string): Launch {
+    checkElements(name, items);
     const size = 64;
     const groups = Math.ceil(items / size);
     const text = `let item = group * ${size} + lane;\nif (item >= ${items}) { return; }\n${body}`;
@@ -133,7 +135,8 @@ export class ShaderBuilder {
    * `lane: i32`. All invocations of a group take part in the barriers of `body`.
    */
   perGroup(name: string, groups: number, size: number, body: string): Launch {
-    const across = Math.min(groups, mostWorkgroups);
+    // A launch of no groups is valid, and does nothing.
+    const across = Math.min(Math.max(groups, 1), mostWorkgroups);
     const down = Math.ceil(groups / across);
     const isExact = across * down === groups;
     // The number of the group is the same for the whole workgroup, so barriers may follow.

@@ -22,7 +22,8 @@ export type {
   ScalarFunction,
   UnaryFunction,
 } from "../graph/scalar-function.js";
-export { layOut, type ArenaLayout, type Life } from "../plan/arena.js";
+export { dropThreshold } from "../ops/random.js";
+export { Gaps, layOut, type ArenaLayout, type Life } from "../plan/arena.js";
 export { expandPrimitives } from "../plan/expand.js";
 export type {
   Affine,

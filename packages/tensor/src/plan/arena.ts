@@ -25,56 +25,72 @@ interface Gap {
   bytes: number;
 }
 
-/** Places buffers first-fit by time; gaps that touch are joined. */
+/** The free places of a memory; neighbours are always joined. */
+export class Gaps {
+  readonly #gaps: Gap[] = [];
+
+  /** Takes a place of `bytes`, or gives `null` where there is none. */
+  take(bytes: number): number | null {
+    let best: Gap | undefined;
+    // The tightest gap leaves the large ones for large buffers.
+    for (const gap of this.#gaps) {
+      if (gap.bytes >= bytes && (best === undefined || gap.bytes < best.bytes)) best = gap;
+    }
+    if (best === undefined) return null;
+    const { offset } = best;
+    best.offset += bytes;
+    best.bytes -= bytes;
+    if (best.bytes === 0) this.#gaps.splice(this.#gaps.indexOf(best), 1);
+    return offset;
+  }
+
+  /** Takes what is free before `end`, where a memory is about to grow; gives where that begins. */
+  takeBefore(end: number): number {
+    const last = this.#gaps.at(-1);
+    if (last === undefined || last.offset + last.bytes !== end) return end;
+    this.#gaps.pop();
+    return last.offset;
+  }
+
+  /** Gives a place back. */
+  give(offset: number, bytes: number): void {
+    if (bytes === 0) return;
+    const gaps = this.#gaps;
+    let at = gaps.findIndex((other) => other.offset > offset);
+    if (at < 0) at = gaps.length;
+    const gap = { offset, bytes };
+    gaps.splice(at, 0, gap);
+    const next = gaps[at + 1];
+    if (next !== undefined && offset + bytes === next.offset) {
+      gap.bytes += next.bytes;
+      gaps.splice(at + 1, 1);
+    }
+    const before = gaps[at - 1];
+    if (before !== undefined && before.offset + before.bytes === offset) {
+      before.bytes += gap.bytes;
+      gaps.splice(at, 1);
+    }
+  }
+}
+
+/** Places buffers first-fit by time. */
 export function layOut(lives: readonly Life[]): ArenaLayout {
   const offsets = new Array<number>(lives.length).fill(0);
   const byStart = lives.map((_, i) => i).sort((a, b) => lives[a]!.first - lives[b]!.first);
   const byEnd = lives.map((_, i) => i).sort((a, b) => lives[a]!.last - lives[b]!.last);
   const sizeOf = (i: number): number => Math.ceil(lives[i]!.bytes / alignment) * alignment;
-  const gaps: Gap[] = [];
+  const gaps = new Gaps();
   let end = 0;
   let ended = 0;
   for (const i of byStart) {
     while (ended < byEnd.length && lives[byEnd[ended]!]!.last < lives[i]!.first) {
       const gone = byEnd[ended++]!;
-      addGap(gaps, { offset: offsets[gone]!, bytes: sizeOf(gone) });
+      gaps.give(offsets[gone]!, sizeOf(gone));
     }
     const bytes = sizeOf(i);
-    // The tightest gap leaves the large ones for large buffers.
-    let best = -1;
-    gaps.forEach((gap, g) => {
-      if (gap.bytes >= bytes && (best < 0 || gap.bytes < gaps[best]!.bytes)) best = g;
-    });
-    if (best >= 0) {
-      const gap = gaps[best]!;
-      offsets[i] = gap.offset;
-      gap.offset += bytes;
-      gap.bytes -= bytes;
-      if (gap.bytes === 0) gaps.splice(best, 1);
-      continue;
-    }
-    const last = gaps.at(-1);
-    const extend = last !== undefined && last.offset + last.bytes === end;
-    offsets[i] = extend ? last.offset : end;
-    if (extend) gaps.pop();
-    end = offsets[i] + bytes;
+    const found = gaps.take(bytes);
+    offsets[i] = found ?? gaps.takeBefore(end);
+    if (found === null) end = offsets[i] + bytes;
   }
   return { offsets, bytes: end };
-}
-
-function addGap(gaps: Gap[], gap: Gap): void {
-  if (gap.bytes === 0) return;
-  let at = gaps.findIndex((other) => other.offset > gap.offset);
-  if (at < 0) at = gaps.length;
-  gaps.splice(at, 0, gap);
-  const next = gaps[at + 1];
-  if (next !== undefined && gap.offset + gap.bytes === next.offset) {
-    gap.bytes += next.bytes;
-    gaps.splice(at + 1, 1);
-  }
-  const before = gaps[at - 1];
-  if (before !== undefined && before.offset + before.bytes === gap.offset) {
-    before.bytes += gap.bytes;
-    gaps.splice(at, 1);
-  }
 }

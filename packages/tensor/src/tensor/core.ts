@@ -343,7 +343,10 @@ export abstract class TensorCore {
     console.log(await this.format());
   }
 
-  /** The same numbers on another device. */
+  /**
+   * The same numbers on another device, once they are computed and read. Gradients do not flow from
+   * there to this tensor.
+   */
   async to(device: Device): Promise<Tensor> {
     if (this.device === device) return this.wrap(this.#value);
     const host = await this.storedData();

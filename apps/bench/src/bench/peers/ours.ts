@@ -82,6 +82,11 @@ function compute(task: ArrayTask | AttentionTask, inputs: readonly Tensor[]): re
 /** Our own library on the CPU, with `threads` threads. */
 export function ours(threads: number): Peer {
   setThreads(threads);
+  return onCurrentDevice();
+}
+
+/** Our own library on the device that is set. */
+export function onCurrentDevice(): Peer {
   return {
     name: "@x/tensor",
     settings: describeDevice(),
@@ -102,6 +107,7 @@ export function ours(threads: number): Peer {
       await run();
       return {
         run,
+        settle: async () => void (await latest[0]!.flatten().narrow(0, 0, 1).data()),
         result: async () => (await latest[0]!.data()) as Float32Array,
         figures: () => ({ MiB: (memory().total - taken) / 2 ** 20 }),
         release: () => {
@@ -121,6 +127,7 @@ export function ours256(threads: number): Peer {
 
 function describeDevice(): string {
   const { name, info } = getDevice();
+  if (info.threads === undefined) return name;
   const simd =
     info.revectorized === true ? "256-bit" : info.relaxedSimd === true ? "relaxed SIMD" : "SIMD";
   return `${name} ${simd}, ${info.threads} threads`;

@@ -61,6 +61,8 @@ export function isArrayTask(task: Task): task is ArrayTask {
 export interface Prepared {
   /** Computes once; resolves when the result is there. */
   run(): Promise<void> | void;
+  /** Waits until everything is computed, where `run` only asks for it. */
+  settle?(): Promise<void>;
   /** The result of the latest run, to check that everybody computed the same. */
   result(): Promise<Float32Array>;
   /** Other facts about the latest run, such as bytes, where the library tells. */

@@ -4,11 +4,12 @@
  */
 
 import { measure } from "../measure.js";
+import { inputsOf } from "../peers/inputs.js";
 import { formatTask, type AttentionTask } from "../peers/peer.js";
 import { RemotePeer } from "../peers/remote.js";
 import type { Claim, Entry, Row, SuiteResult } from "../report.js";
 import { attentionError } from "./attention-reference.js";
-import { inputsOf, type SuiteOptions } from "./tasks.js";
+import type { SuiteOptions } from "./tasks.js";
 import { TorchTimes } from "./torch.js";
 
 const heads = 4;

@@ -1,7 +1,8 @@
 /** Suites of single tasks: every library computes the same thing on the same numbers. */
 
 import { measure, type Effort } from "../measure.js";
-import { formatTask, inputShapes, type Task } from "../peers/peer.js";
+import { inputsOf } from "../peers/inputs.js";
+import { formatTask, type Task } from "../peers/peer.js";
 import { nativePeerNames, ourNames, type PeerName } from "../peers/open.js";
 import { RemotePeer } from "../peers/remote.js";
 import type { Entry, Row } from "../report.js";
@@ -16,27 +17,6 @@ export interface SuiteOptions {
   readonly python: string | null;
   /** Told what is being done. */
   readonly progress: (what: string) => void;
-}
-
-/** Numbers between −1 and 1, the same on every run. */
-function numbers(size: number, seed: number): Float32Array {
-  let state = seed >>> 0 || 1;
-  return Float32Array.from({ length: size }, () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 31 - 1;
-  });
-}
-
-/** The inputs of a task, the same for every library. */
-export function inputsOf(task: Task): Float32Array[] {
-  return inputShapes(task).map((shape, i) =>
-    numbers(
-      shape.reduce((a, b) => a * b, 1),
-      i + 1,
-    ),
-  );
 }
 
 /** Figures derived from the time of a task. */
@@ -123,7 +103,8 @@ async function measurePass(names: readonly PeerName[], pass: Pass): Promise<void
   }
 }
 
-function largestDifference(actual: Float32Array, expected: Float32Array): number {
+/** The largest difference between two results, relative to the largest element. */
+export function largestDifference(actual: Float32Array, expected: Float32Array): number {
   let difference = 0;
   let largest = 1e-30;
   expected.forEach((value, i) => {

@@ -81,58 +81,69 @@ function overRows(op: string, gradient: Gradient, context: LoweringContext): rea
     });
   });
   if (!isSummed) return [row.launch(op), ...overColumns(op, gradient, context)];
-  // One team's sums are the result; those of several are summed.
-  const joins = [
-    { sum: weightSum, buffer: dWeight },
-    { sum: biasSum, buffer: dBias },
-  ].flatMap(({ sum, buffer }) => {
+  // The sums of one team are the result; those of several are summed.
+  const parts = [
+    { sum: weightSum, target: dWeight },
+    { sum: biasSum, target: dBias },
+  ].flatMap(({ sum, target }) => {
     if (!sum) return [];
-    const { size } = rows;
-    const isWhole = row.teams === 1;
-    const partial = isWhole ? buffer! : context.workspace(row.teams * size * 4);
-    const parts = denseView(partial, "float32", [row.teams, size]);
-    row.storeTeam(parts, sum.value);
-    return isWhole ? [] : [() => columnSums("sum over rows", parts, buffer!, context)];
+    const buffer = row.teams === 1 ? target! : context.workspace(row.teams * rows.size * 4);
+    const part = denseView(buffer, "float32", [row.teams, rows.size]);
+    row.storeTeam(part, sum.value);
+    return [{ part, target: target! }];
   });
-  return [row.launch(op), ...joins.map((join) => join())];
+  const own = row.launch(op);
+  if (parts.length === 0 || row.teams === 1) return [own];
+  const columns = columnsOf(
+    row.teams,
+    rows.size,
+    parts.map(({ part }) => part),
+    context,
+  );
+  columns.eachRow(() => {
+    for (const { part, target } of parts) {
+      columns.storeSingle(target, columns.sum(columns.load(part)));
+    }
+  });
+  return [own, columns.launch(`${op} sums`)];
 }
 
 function normalized(x: string, mean: string | null, scale: string): string {
   return mean === null ? `(${x} * ${scale})` : `((${x} - ${mean}) * ${scale})`;
 }
 
-/** The sums of the columns of a matrix. */
-function columnSums(name: string, x: Operand, target: number, context: LoweringContext): Launch {
-  const [size, inner] = x.shape as [number, number];
-  const column = new RowShader(context, { outer: 1, size, inner }, { elements: [x] });
-  column.eachRow(() => {
-    column.storeSingle(target, column.sum(column.load(x)));
-  });
-  return column.launch(name);
+/** A shader on the columns of matrices. */
+function columnsOf(
+  size: number,
+  inner: number,
+  elements: readonly Operand[],
+  context: LoweringContext,
+  shared: readonly (Operand | null)[] = [],
+): RowShader {
+  return new RowShader(context, { outer: 1, size, inner }, { elements, shared });
 }
 
 /** The gradients of weight and bias, from x and g themselves. */
-function overColumns(op: string, gradient: Gradient, context: LoweringContext): readonly Launch[] {
-  const { rows, x, mean, rstd, g, dWeight, dBias } = gradient;
-  const launches: Launch[] = [];
-  if (dWeight !== null) {
-    // Along a column, what belongs to a row is the same for all columns.
-    const columns = { outer: 1, size: rows.outer, inner: rows.size };
-    const column = new RowShader(context, columns, { elements: [x, g], shared: [mean, rstd] });
-    column.eachRow(() => {
-      const [elements, own, scale] = [column.load(x), column.load(g), column.loadShared(rstd)];
-      const middle = mean && column.loadShared(mean);
-      const product: RowValue = (piece) =>
-        `${own(piece)} * ${normalized(elements(piece), middle && middle(piece), scale(piece))}`;
-      column.storeSingle(dWeight, column.sum(product));
-    });
-    launches.push(column.launch(`${op} weight`));
-  }
-  if (dBias !== null) {
-    const matrix = { ...g, shape: [rows.outer, rows.size] };
-    launches.push(columnSums(`${op} bias`, matrix, dBias, context));
-  }
-  return launches;
+function overColumns(
+  op: string,
+  { rows, x, mean, rstd, g, dWeight, dBias }: Gradient,
+  context: LoweringContext,
+): readonly Launch[] {
+  if (dWeight === null && dBias === null) return [];
+  const elements = dWeight === null ? [g] : [x, g];
+  // Along a column, what belongs to a row is the same for all columns.
+  const columns = columnsOf(rows.outer, rows.size, elements, context, [mean, rstd]);
+  columns.eachRow(() => {
+    const own = columns.load(g);
+    if (dBias !== null) columns.storeSingle(dBias, columns.sum(own));
+    if (dWeight === null) return;
+    const [values, scale] = [columns.load(x), columns.loadShared(rstd)];
+    const middle = mean && columns.loadShared(mean);
+    const product: RowValue = (piece) =>
+      `${own(piece)} * ${normalized(values(piece), middle && middle(piece), scale(piece))}`;
+    columns.storeSingle(dWeight, columns.sum(product));
+  });
+  return [columns.launch(`${op} sums`)];
 }
 
 function normBackwardKernel(op: string, isCentred: boolean): NativeKernel {

@@ -324,7 +324,7 @@ export class RowShader {
   /** Joins what the members of a team have found; every member gets the result. */
   #join(kind: "sum" | "largest", own: string): string {
     const team = this.#team;
-    if (team === 1) return own;
+    if (team === 1) return this.name(own);
     this.#declareJoin(kind);
     return this.name(`${kind}(${own}, lane)`);
   }

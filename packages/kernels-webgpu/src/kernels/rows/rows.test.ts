@@ -19,6 +19,7 @@ import { webgpu } from "../../index.js";
 const cases: readonly { readonly shape: Shape; readonly axis: number }[] = [
   { shape: [1], axis: 0 },
   { shape: [3, 7], axis: 1 },
+  { shape: [9, 4], axis: 1 },
   { shape: [5, 64], axis: 1 },
   { shape: [6000, 24], axis: 1 },
   { shape: [3, 2050], axis: 1 },
@@ -109,9 +110,10 @@ describe("norms", () => {
   const shapes: readonly { readonly shape: Shape; readonly row: Shape }[] = [
     { shape: [7], row: [7] },
     { shape: [3, 1], row: [1] },
+    { shape: [11, 4], row: [4] },
     { shape: [2, 3, 4, 5], row: [4, 5] },
     { shape: [900, 20], row: [20] },
-    { shape: [1100, 130], row: [130] },
+    { shape: [600, 34], row: [34] },
     { shape: [3, 4100], row: [4100] },
   ];
   for (const { shape, row } of shapes) {
@@ -148,6 +150,7 @@ describe("cross entropy", () => {
   }
   for (const [rows, classes] of [
     [5, 1],
+    [6, 4],
     [70, 33],
     [9, 64],
     [3, 4100],
@@ -188,6 +191,35 @@ describe("cross entropy", () => {
         return [loss(x), ...gradients(loss, [x])];
       },
       { relative: 1e-5, absolute: 1e-6 },
+    );
+  });
+});
+
+describe("rows of one buffer", () => {
+  it("may lie beside other operands, wherever they start", async () => {
+    await expectLikeReference(
+      device,
+      () => {
+        const all = numbers(1, [70]);
+        const normalize = (given: Tensor): Tensor =>
+          layerNorm(given.narrow(0, 3, 48).reshape([6, 8]), [8], {
+            weight: given.narrow(0, 51, 8),
+            bias: given.narrow(0, 59, 8),
+          });
+        const loss = (given: Tensor): Tensor => {
+          const target = tensor([0, 1, 2, 3, 4, 5], { dtype: "int32" });
+          const rows = given.narrow(0, 0, 48).reshape([6, 8]);
+          const losses = crossEntropy(rows, target, { reduction: "none" });
+          return losses.mul(given.narrow(0, 48, 6));
+        };
+        return [
+          normalize(all),
+          loss(all),
+          ...gradients(normalize, [all]),
+          ...gradients(loss, [all]),
+        ];
+      },
+      { relative: 1e-5, absolute: 1e-5 },
     );
   });
 });

@@ -1,0 +1,55 @@
+/** What the page and its worker tell each other. */
+
+import type { ModelShape } from "../../src/main-job/model.js";
+import type { StepReport } from "../../src/main-job/train.js";
+
+/** Where to compute. */
+export type DeviceName = "wasm" | "webgpu";
+
+/** Asks to train a model and let it write. */
+export interface TrainingRequest {
+  readonly kind: "train";
+  readonly device: DeviceName;
+  readonly shape: ModelShape;
+  readonly steps: number;
+  readonly batch: number;
+  /** Highest learning rate. */
+  readonly rate: number;
+  /** A file, or the address of the text. */
+  readonly text: File | string;
+  /** Bytes to write at the end. */
+  readonly generate: number;
+}
+
+/** Asks to time attention for lengths up to the longest. */
+export interface AttentionRequest {
+  readonly kind: "attention";
+  readonly device: DeviceName;
+  readonly longest: number;
+}
+
+/** What a worker can be told to do: one job, which can then be paused and stopped. */
+export type Request =
+  TrainingRequest | AttentionRequest | { readonly kind: "pause" | "resume" | "stop" };
+
+/** Times of one length. */
+export interface AttentionRow {
+  readonly length: number;
+  /** Median milliseconds, and the largest error relative to the largest element. */
+  readonly exact: { readonly milliseconds: number; readonly error: number };
+  readonly linear: { readonly milliseconds: number; readonly error: number };
+}
+
+/** What a worker tells. */
+export type Report =
+  /** What it computes on, as a sentence. */
+  | { readonly kind: "device"; readonly sentence: string }
+  /** What it is doing, as a sentence. */
+  | { readonly kind: "status"; readonly sentence: string }
+  | { readonly kind: "step"; readonly step: StepReport }
+  | { readonly kind: "row"; readonly row: AttentionRow }
+  /** Part of what the model writes. */
+  | { readonly kind: "writing"; readonly text: string }
+  /** The job is over. */
+  | { readonly kind: "finished"; readonly sentence: string }
+  | { readonly kind: "failed"; readonly sentence: string };

@@ -1,0 +1,4 @@
+/** Scaled dot-product attention. */
+
+export { scaledDotProductAttentionBackwardKernel } from "./backward.js";
+export { scaledDotProductAttentionKernel } from "./forward.js";

@@ -1,0 +1,3 @@
+/** The kernel of convolutions. */
+
+export { convolutionKernel } from "./convolution.js";
