@@ -3,12 +3,13 @@
  *
  * Everything else is computed inside the kernels that use it. Writing costs a pass over memory;
  * not writing costs computing again for every user. Reductions and results of native kernels are
- * always written; cheap elementwise values never are; the rest is written once it has two users.
+ * always written; cheap elementwise values never are; the rest is written once it has two users that
+ * are not parts of one kernel.
  */
 
 import type { Graph } from "../graph/graph.js";
 import type { Node, Value } from "../graph/node.js";
-import { sizeOf } from "../tensor/shape.js";
+import { sameShape, sizeOf } from "../tensor/shape.js";
 import { widenedFrom } from "./fusion.js";
 import type { NativeSupport } from "./schedule.js";
 
@@ -71,17 +72,22 @@ export function chooseMaterialized(
   /** Values that end in one reduction which can still take more of an epilogue. */
   const open = new Map<Value, Node>();
   const requested = new Set(graph.outputs);
+  /** Values that are written only because they have several users. */
+  const shared = new Set<Value>();
+  /** Scalar functions in the kernels of written values. */
+  const sizes = new Map<Value, number>();
 
+  const costOf = (value: Value): Cost => costs.get(value) ?? free;
   const write = (value: Value): void => {
+    shared.delete(value);
     if (isStored(value) || written.has(value)) return;
     written.add(value);
+    sizes.set(value, costOf(value).size);
     costs.set(value, inMemory);
     const reduction = open.get(value);
     if (reduction !== undefined) reductions.set(value, reduction);
     open.delete(value);
   };
-  const costOf = (value: Value): Cost => costs.get(value) ?? free;
-
   for (const node of graph.nodes) {
     const value = node.outputs[0]!;
     switch (node.op.kind) {
@@ -127,13 +133,43 @@ export function chooseMaterialized(
     for (const output of node.outputs) {
       if (written.has(output) || isStored(output)) continue;
       const isAlias = node.op.kind === "movement" || node.op.kind === "identity";
-      const shared = (uses.get(output) ?? 0) > 1 && !isAlias && !isCheap(costOf(output));
-      const sharedReduction = open.has(output) && (uses.get(output) ?? 0) > 1;
-      if (requested.has(output) || forced.has(output) || shared || sharedReduction) write(output);
+      const isUsedAgain = (uses.get(output) ?? 0) > 1;
+      const isNeeded = requested.has(output) || forced.has(output);
+      if (isNeeded || (isUsedAgain && open.has(output))) write(output);
+      else if (isUsedAgain && !isAlias && !isCheap(costOf(output))) {
+        write(output);
+        shared.add(output);
+      }
     }
   }
   for (const value of requested) write(value);
+  joinUsers();
   return { written, reductions };
+
+  /** Leaves in its kernel what is shared by parts of one kernel only: it is computed there once. */
+  function joinUsers(): void {
+    /** The written value whose kernel computes all users of a value; `null` if there are several. */
+    const kernels = new Map<Value, Value | null>();
+    for (let i = graph.nodes.length - 1; i >= 0; i--) {
+      const node = graph.nodes[i]!;
+      const value = node.outputs[0]!;
+      const kernel = kernels.get(value) ?? null;
+      if (kernel !== null && shared.has(value)) {
+        const size = sizes.get(kernel)! + sizes.get(value)!;
+        if (size <= largestExpression) {
+          sizes.set(kernel, size);
+          written.delete(value);
+        }
+      }
+      const isElementwise = node.op.kind === "elementwise" && !reductions.has(value);
+      const own = written.has(value) ? value : kernel;
+      for (const input of node.inputs) {
+        const isPart = isElementwise && sameShape(input.shape, value.shape);
+        const user = isPart ? own : null;
+        kernels.set(input, kernels.has(input) && kernels.get(input) !== user ? null : user);
+      }
+    }
+  }
 
   function fuseElementwise(node: Node): void {
     const value = node.outputs[0]!;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { collectGraph } from "../graph/graph.js";
 import type { Value } from "../graph/node.js";
 import { Storage } from "../graph/storage.js";
-import { cast, exp, multiply } from "../ops/elementwise.js";
+import { add, cast, exp, multiply, sigmoid } from "../ops/elementwise.js";
 import { input, scalar } from "../ops/leaf.js";
 import { cumulativeLinearAttention } from "../ops/linear-attention.js";
 import { matmul } from "../ops/matmul.js";
@@ -79,6 +79,55 @@ test("moving axes of size 1 moves nothing", () => {
   const [heads, weight] = [exp(leaf([2, 3, 1, 4])), leaf([12, 5])];
   const merged = reshape(permute(heads, [0, 2, 1, 3]), [2, 12]);
   expect(names(scheduled([matmul(merged, weight)]))).toEqual(["loop exp", "matmul"]);
+});
+
+describe("a value with several users", () => {
+  // Sigmoid of a sum: more than is computed twice.
+  const summed = (shape: Shape): Value => sigmoid(add(leaf(shape), leaf(shape)));
+
+  test("stays in the kernel that all of them are part of", () => {
+    const gate = summed([4, 6]);
+    expect(names(scheduled([multiply(gate, exp(gate))]))).toHaveLength(1);
+  });
+
+  test("is written for users in several kernels", () => {
+    const gate = summed([4, 6]);
+    expect(names(scheduled([exp(gate), multiply(gate, 2)]))).toHaveLength(3);
+  });
+
+  test("is written for a user that repeats it", () => {
+    const gate = summed([1, 6]);
+    expect(names(scheduled([add(multiply(gate, leaf([4, 6])), gate)]))).toHaveLength(2);
+  });
+
+  test("is written where one kernel would grow too large", () => {
+    let value = summed([4, 6]);
+    for (let i = 0; i < 60; i++) value = multiply(sigmoid(value), exp(value));
+    expect(names(scheduled([value])).length).toBeGreaterThan(1);
+  });
+});
+
+describe("work on the result of a product", () => {
+  const withEpilogues: NativeSupport = { ...support, acceptsEpilogue: () => true };
+
+  test.each([{ batch: [] }, { batch: [1] }, { batch: [1, 1] }, { batch: [2, 1] }])(
+    "is its epilogue, in a batch of $batch",
+    ({ batch }) => {
+      const product = matmul(leaf([...batch, 3, 4]), leaf([...batch, 4, 5]));
+      const biased = add(product, leaf([5]));
+      const activated = add(multiply(biased, sigmoid(biased)), leaf([...batch, 3, 5]));
+      const { steps } = scheduled([activated], new Map(), withEpilogues);
+      expect(steps).toHaveLength(1);
+      expect(steps[0]!.kind === "native" && steps[0]!.epilogue).not.toBeNull();
+    },
+  );
+
+  test("is a kernel of its own where it moves elements", () => {
+    const product = matmul(leaf([3, 4]), leaf([4, 3]));
+    expect(scheduled([exp(transposeLast(product))], new Map(), withEpilogues).steps).toHaveLength(
+      2,
+    );
+  });
 });
 
 describe("a product of narrower numbers", () => {

@@ -14,6 +14,7 @@ import { expandOp } from "../ops/movement.js";
 import { bytesPerElement } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
 import { fuse, isEmpty, MaterializeRequest, viewOf, type FusionContext } from "./fusion.js";
+import type { Affine, LoopKernel } from "./loop.js";
 import { chooseMaterialized, type Materialization } from "./materialize.js";
 import type {
   LoopStep,
@@ -206,12 +207,12 @@ class Scheduler {
       },
     });
     const slot = buffers.indexOf(target);
-    const store = JSON.stringify(kernel.stores[0]!.index);
+    const store = placeIn(kernel, kernel.stores[0]!.index);
     return kernel.body.every(
       (expression) =>
         expression.kind !== "load" ||
         expression.slot !== slot ||
-        JSON.stringify(expression.index) === store,
+        placeIn(kernel, expression.index) === store,
     );
   }
 
@@ -359,14 +360,14 @@ function inPlaceOf(
   if (kernel.reducer !== null || kernel.stores.length !== 1 || store!.stored !== "float32") {
     return null;
   }
-  const place = JSON.stringify(store!.index);
+  const place = placeIn(kernel, store!.index);
   const renumber = (slot: number): number => {
     const same = slot === from ? to : slot;
     return same > from ? same - 1 : same;
   };
   for (const expression of kernel.body) {
     if (expression.kind !== "load" || expression.slot !== from) continue;
-    if (expression.guard !== undefined || JSON.stringify(expression.index) !== place) return null;
+    if (expression.guard !== undefined || placeIn(kernel, expression.index) !== place) return null;
   }
   return {
     kernel: {
@@ -381,6 +382,11 @@ function inPlaceOf(
     },
     buffers: buffers.filter((_, slot) => slot !== from),
   };
+}
+
+/** Tells places apart; loops that run once do not matter. */
+function placeIn({ extents }: LoopKernel, { offset, strides }: Affine): string {
+  return `${offset} ${strides.filter((_, loop) => extents[loop] !== 1).join()}`;
 }
 
 function bytesOf(value: Value): number {

@@ -10,6 +10,8 @@ import type { KernelCode, LaunchArgument } from "../../launch.js";
  * by the thread that computed them, or launched on its own where rows are shared out.
  */
 export interface Epilogue {
+  /** For profiles. */
+  readonly name: string;
   readonly code: KernelCode;
   readonly arguments: readonly LaunchArgument[];
   readonly scratchBytes: number;

@@ -431,6 +431,7 @@ function addBias(output: number, bias: number, columns: number): Epilogue {
     },
   };
   return {
+    name: "test bias",
     code,
     arguments: [
       { kind: "buffer", buffer: output },

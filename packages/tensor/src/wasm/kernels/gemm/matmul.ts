@@ -37,6 +37,7 @@ function rowEpilogue(step: NativeStep, loop: LoopStep): Epilogue | null {
   return code === null
     ? null
     : {
+        name: loop.name,
         code,
         arguments: loopArguments(loop),
         scratchBytes: 0,
@@ -107,7 +108,7 @@ function zeroLaunch(problem: Problem): Launch {
 function epilogueLaunch(problem: Problem, epilogue: Epilogue): Launch {
   const { m, batch, output } = problem;
   return {
-    name: `gemm epilogue ${epilogue.code.key}`,
+    name: `gemm epilogue, ${epilogue.name}`,
     code: epilogue.code,
     arguments: epilogue.arguments,
     items: batch * m,
