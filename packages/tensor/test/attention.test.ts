@@ -194,7 +194,7 @@ const cases = Object.keys(devices).flatMap((name) =>
 
 test.each(cases)(
   "$runs times $kind on $name",
-  { timeout: 300_000 },
+  { timeout: 900_000 },
   async ({ name, kind, runs }) => {
     const device = await devices[name]!();
     setDevice(device);

@@ -48,7 +48,7 @@ function describeTally(name: string, { compared, left }: Tally): string {
   return `${name}: seed ${seed}, ${compared} elements compared, ${share} % left out as ill conditioned`;
 }
 
-const slow = 300_000;
+const slow = 900_000;
 
 test.each(Object.keys(devices))("random programs on %s", { timeout: slow }, async (name) => {
   const device = await devices[name]!();
