@@ -15,6 +15,9 @@ import {
   zeros,
 } from "@x/tensor";
 import { expectLikeReference, numbers } from "../../../test/like-reference.js";
+import { Stubborn } from "../../../test/stubborn.js";
+import { requestGpu } from "../../adapter/request.js";
+import { deviceOf } from "../../device.js";
 import { webgpu } from "../../index.js";
 
 interface Case {
@@ -138,6 +141,22 @@ describe("attention is like its definition", () => {
         return attend([q, k, k.mul(2)], {});
       }),
     );
+  });
+});
+
+describe("every tile of attention", () => {
+  it.for([0, 1, 2, 3])("number %i", async (number) => {
+    const tuner = new Stubborn(number);
+    await expectLikeReference(
+      deviceOf(await requestGpu(), tuner),
+      () => {
+        const inputs = [1, 2, 3].map((seed) => numbers(seed, [1, 2, 70, 12]));
+        return attend(inputs, { isCausal: true });
+      },
+      rounding,
+    );
+    // Forward, and twice backward.
+    expect(tuner.taken.length).toBeGreaterThanOrEqual(3);
   });
 });
 

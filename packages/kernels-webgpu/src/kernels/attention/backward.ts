@@ -19,7 +19,7 @@ import { copyDraw, type Draw } from "./draw.js";
 import { acceptsView, type Problem, problemOf, supports } from "./problem.js";
 import { beginning, columnAt, declareMemory, parts, scores, Sums } from "./product.js";
 import { keyRows, placeOf, queryRows, RowAccess, type Rows } from "./rows.js";
-import { tilesFor } from "./tile.js";
+import { tileFor } from "./tile.js";
 import { type Own, Pairs } from "./visibility.js";
 import { declareWeighing } from "./weigh.js";
 
@@ -125,7 +125,8 @@ function gradients(
     depths: [keySize, valueSize],
     results,
   };
-  const tile = tilesFor(tileProblem, context)[0]!;
+  const kernel = `attention backward, ${own} ${problem.left} ${problem.right}`;
+  const tile = tileFor(kernel, batch * keyHeads, tileProblem, context);
   const { rows, columns, across, invocations } = tile;
   const shader = context.shader();
   declareMemory(shader, tile);

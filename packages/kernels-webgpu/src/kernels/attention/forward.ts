@@ -17,7 +17,7 @@ import { joinParts, partTarget, type Target, wholeTarget } from "./parts.js";
 import { acceptsView, type Problem, problemOf, supports } from "./problem.js";
 import { beginning, declareMemory, parts, scores, Sums } from "./product.js";
 import { keyRows, placeOf, queryRows, RowAccess, type Rows } from "./rows.js";
-import { partLength, type Tile, tilesFor } from "./tile.js";
+import { partLength, type Tile, tileFor } from "./tile.js";
 import { Pairs } from "./visibility.js";
 
 /** The kernel of `scaledDotProductAttention`. */
@@ -27,11 +27,11 @@ export const scaledDotProductAttentionKernel: NativeKernel = {
   acceptsView,
   lower: (step, context) => {
     const problem = problemOf(step);
-    const { batch, keyHeads, keySize, valueSize, keys } = problem;
+    const { batch, keyHeads, keySize, valueSize, keys, left, right } = problem;
     const { count: rows } = queryRows(problem);
     if (batch * rows === 0) return [];
     const tileProblem = { rows, columns: keys, depths: [keySize], results: [valueSize] };
-    const tile = tilesFor(tileProblem, context)[0]!;
+    const tile = tileFor(`attention ${left} ${right}`, batch * keyHeads, tileProblem, context);
     const length = partLength(keys, batch * keyHeads * Math.ceil(rows / tile.rows), tile);
     const [y, lse] = step.outputs as [number | null, number | null];
     const whole = wholeTarget(problem, y, lse);

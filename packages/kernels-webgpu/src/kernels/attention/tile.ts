@@ -5,7 +5,7 @@
  * All sizes of blocks are decided here.
  */
 
-import type { LoweringContext } from "../../native.js";
+import type { Candidate, LoweringContext } from "../../native.js";
 
 /** Rows of a workgroup, and columns of a block. */
 type TileSize = readonly [rows: number, columns: number];
@@ -52,7 +52,9 @@ export interface ResultLayout {
 }
 
 /** A tile and what follows from it. */
-export class Tile {
+export class Tile implements Candidate {
+  /** For the tuner. */
+  readonly name: string;
   /** Rows of a workgroup. */
   readonly rows: number;
   /** Columns of a block. */
@@ -69,6 +71,7 @@ export class Tile {
   readonly bytes: number;
 
   constructor([rows, columns]: TileSize, { depths, results }: TileProblem) {
+    this.name = `${rows}x${columns}`;
     this.rows = rows;
     this.columns = columns;
     this.across = columns / 4;
@@ -118,13 +121,27 @@ export function strideOf(depth: number): number {
 /** The tiles that a device can use for a problem, at least one, the most promising first. */
 export function tilesFor(
   problem: TileProblem,
-  { workgroupBytes, workgroupSize }: LoweringContext,
-): readonly Tile[] {
-  return sizes
+  { workgroupBytes, workgroupSize }: Pick<LoweringContext, "workgroupBytes" | "workgroupSize">,
+): [Tile, ...Tile[]] {
+  const fitting = sizes
     .map((size) => new Tile(size, problem))
     .filter(({ bytes, invocations }) => bytes <= workgroupBytes && invocations <= workgroupSize)
     .sort((a, b) => a.cost(problem) - b.cost(problem))
     .slice(0, 4);
+  // The smallest has room on every device.
+  return fitting as [Tile, ...Tile[]];
+}
+
+/** The tile for a problem of so many heads; `kernel` says what else the best one depends on. */
+export function tileFor(
+  kernel: string,
+  heads: number,
+  problem: TileProblem,
+  context: LoweringContext,
+): Tile {
+  const { rows, columns, depths, results } = problem;
+  const key = `${kernel} ${heads}x${rows}x${columns} ${depths.join("+")} ${results.join("+")}`;
+  return context.choose(key, tilesFor(problem, context));
 }
 
 /** Workgroups that fill a device. */

@@ -13,6 +13,9 @@ import {
 } from "@x/tensor";
 import { expectClose, randomNumbers } from "@x/tensor/testing";
 import { expectLikeReference, numbers } from "../../../test/like-reference.js";
+import { Stubborn } from "../../../test/stubborn.js";
+import { requestGpu } from "../../adapter/request.js";
+import { deviceOf } from "../../device.js";
 import { webgpu } from "../../index.js";
 
 const close = { relative: 1e-5, absolute: 1e-5, relativeTo: "largest" } as const;
@@ -100,6 +103,13 @@ describe("cumulative linear attention", { timeout: 120_000 }, () => {
     it(`is what its definition says, with gradients: ${JSON.stringify(c)}`, async () => {
       await expectLikeReference(device, () => program(c, i + 1), close);
     });
+  });
+
+  it("has the same results with shorter chunks", async () => {
+    const tuner = new Stubborn(1);
+    const forced = deviceOf(await requestGpu(), tuner);
+    await expectLikeReference(forced, () => program({ mode: "causal", n: 75, d: 12 }, 1), close);
+    expect(new Set(tuner.taken)).toEqual(new Set(["chunks of 16"]));
   });
 
   it("reads parts of one tensor", async () => {

@@ -9,7 +9,7 @@ import { scanLaunch } from "./scan.js";
 import { startsLaunch } from "./starts.js";
 import { isStep, stepLaunch } from "./step.js";
 import type { Scan, Sizes } from "./steps.js";
-import { hasTile, segmentsFor, type Segments, type Tile, tilesFor } from "./tile.js";
+import { chunksUpTo, hasTile, segmentsFor, type Segments, type Tile, tilesFor } from "./tile.js";
 
 /** The operands of a step by name. */
 interface Operands {
@@ -82,7 +82,11 @@ function readProblem(
   // Gradients take keys as values too.
   const stateSizes = [[q.shape[3]!, v.shape[3]!] as const];
   if (dy !== null) stateSizes.push([v.shape[3]!, q.shape[3]!]);
-  const chunk = Math.min(...stateSizes.map((of) => tilesOf(sizes, context, ...of)[0]!.chunk));
+  const most = Math.min(...stateSizes.map((of) => tilesOf(sizes, context, ...of)[0]!.chunk));
+  const { batch, keyHeads, group } = sizes;
+  const [name, ...lengths] = [step.name, batch, keyHeads, group, sizes.queries, sizes.keys];
+  const key = `${name} ${mode} ${[...lengths, ...stateSizes[0]!].join("x")}`;
+  const { chunk } = context.choose(key, chunksUpTo(most));
   const common = { context, sizes, scale, chunk };
   const { queries, keys } = sizes;
   if (mask === null) return { problem: { ...common, visible: mode }, order: [] };

@@ -1,11 +1,18 @@
 /** How linear attention is cut into work for workgroups. */
 
+import type { Candidate } from "../../native.js";
+
 /** What a workgroup works on at once. */
 export interface Tile {
   /** Keys, or queries, of a chunk: the work on scores grows with it, that on states does not. */
   readonly chunk: number;
   /** Columns of the values, and so of the state, that belong to a workgroup. */
   readonly slice: number;
+}
+
+/** A length of chunks that is offered to the tuner. */
+interface ChunkChoice extends Candidate {
+  readonly chunk: number;
 }
 
 /** Workgroup memory that every device has; what fits there can be done everywhere. */
@@ -49,6 +56,13 @@ export function tilesFor(
   return fitting.filter(
     ({ chunk, slice }) => chunk <= ceilPower(length, 16) && slice <= ceilPower(valueSize, 16),
   );
+}
+
+/** Chunks to choose from: those of `most`, and shorter ones that fit as well. */
+export function chunksUpTo(most: number): [ChunkChoice, ...ChunkChoice[]] {
+  const shorter = candidates.map(({ chunk }) => chunk).filter((chunk) => chunk < most);
+  const choiceOf = (chunk: number): ChunkChoice => ({ name: `chunks of ${chunk}`, chunk });
+  return [choiceOf(most), ...[...new Set(shorter)].map(choiceOf)];
 }
 
 /** Whether some tile fits on every device. */

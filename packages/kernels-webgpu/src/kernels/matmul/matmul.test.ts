@@ -3,11 +3,11 @@ import { profile, realize, type Device, type DType, type Shape, type Tensor } fr
 import type { NativeStep, Operand } from "@x/tensor/device";
 import { validateShader } from "../../../test/null-backend.js";
 import { expectLikeReference, numbers } from "../../../test/like-reference.js";
+import { Stubborn } from "../../../test/stubborn.js";
 import { requestGpu } from "../../adapter/request.js";
 import { deviceOf } from "../../device.js";
 import { webgpu } from "../../index.js";
-import type { Candidate, LoweringContext } from "../../native.js";
-import { Tuner } from "../../runtime/tuner.js";
+import type { LoweringContext } from "../../native.js";
 import { ShaderBuilder } from "../../wgsl/shader.js";
 import { matmulKernel } from "./index.js";
 import { tilingsFor } from "./tiling.js";
@@ -236,23 +236,6 @@ describe("matmul of few results with long sums", () => {
     );
   });
 });
-
-/** Always takes the candidate of this number. */
-class Stubborn extends Tuner {
-  readonly taken: string[] = [];
-  readonly #number: number;
-
-  constructor(number: number) {
-    super("", { load: () => Promise.resolve(null), save: () => Promise.resolve() });
-    this.#number = number;
-  }
-
-  override find<T extends Candidate>(_key: string, candidates: readonly T[]): T | undefined {
-    const taken = candidates[this.#number];
-    if (taken !== undefined) this.taken.push(taken.name);
-    return taken ?? candidates[0];
-  }
-}
 
 describe("every tiling of matmul", () => {
   const sizes = { m: 250, n: 140, k: 36 };
