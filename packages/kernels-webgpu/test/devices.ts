@@ -15,9 +15,15 @@ export async function nullDevice(): Promise<GPUDevice> {
   return requestPlain(gpu);
 }
 
+/** The WebGPU of the runtime itself: that of pages. */
+export function ownGpu(): GPU | undefined {
+  const { navigator } = globalThis as { navigator?: { gpu?: GPU } };
+  return navigator?.gpu;
+}
+
 /** A device of the GPU of the tests with the features and limits that every implementation has. */
 export async function plainDevice(): Promise<GPUDevice> {
-  return requestPlain(await loadGpu());
+  return requestPlain(ownGpu() ?? (await loadGpu()));
 }
 
 async function requestPlain(gpu: GPU): Promise<GPUDevice> {
