@@ -28,7 +28,7 @@ const facts = [
 const tensorLayers = {
   // current.ts names the built-in device, index.ts what devices are built with; the interface
   // itself knows only graphs.
-  device: [...facts, "graph", "plan", "wasm/device.ts"],
+  device: [...facts, "graph", "ops", "plan", "wasm/device.ts"],
   graph: [...facts, "device/device.ts"],
   ops: [...facts, "graph", "device/device.ts"],
   autograd: [...facts, "graph", "ops"],

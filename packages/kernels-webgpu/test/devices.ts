@@ -6,10 +6,11 @@ import { createGpu, loadGpu } from "../src/adapter/gpu.node.js";
 const entries: GPU[] = [];
 
 /**
- * A device that validates everything and computes nothing, whose memory ends at 512 MiB: errors can
- * be forced and commands counted on it at no cost.
+ * A new device that validates everything and computes nothing, with the features and limits that
+ * every implementation has and memory that ends at 512 MiB: errors can be forced and commands
+ * counted on it at no cost.
  */
-export async function nullDevice(): Promise<GPUDevice> {
+export async function plainNullDevice(): Promise<GPUDevice> {
   const gpu = await createGpu(["backend=null"]);
   entries.push(gpu);
   return requestPlain(gpu);

@@ -89,6 +89,7 @@ describe("requestGpu", () => {
   });
 
   test("says when an adapter gives no device", async () => {
+    // An adapter with no more than what is asked of it.
     const adapter = {
       features: new Set(),
       limits: {},

@@ -14,6 +14,7 @@ interface NodeProcess {
 }
 
 function node(): { readonly process: NodeProcess; readonly files: Files; readonly folder: string } {
+  // Libraries compile without the types of Node.
   const { process } = globalThis as unknown as { process: NodeProcess };
   const files = process.getBuiltinModule("node:fs/promises") as Files;
   const os = process.getBuiltinModule("node:os") as { homedir(): string };

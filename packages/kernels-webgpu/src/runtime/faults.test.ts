@@ -17,7 +17,7 @@ import { Linear } from "@x/tensor/nn";
 import { AdamW, packOptimizerState, unpackOptimizerState } from "@x/tensor/optim";
 import { loadSafetensors, saveSafetensors } from "@x/tensor/safetensors";
 import { requestGpu } from "../adapter/request.js";
-import { nullDevice } from "../../test/devices.js";
+import { plainNullDevice } from "../../test/devices.js";
 import { webgpu } from "../index.js";
 
 const before = getDevice();
@@ -89,7 +89,7 @@ test("a kernel that WebGPU refuses is named", async () => {
 });
 
 test("where memory runs out, what needs it fails, and the rest goes on", async () => {
-  const raw = await nullDevice();
+  const raw = await plainNullDevice();
   setDevice(await webgpu({ device: raw }));
   const size = 30 * 2 ** 20;
   const kept: Tensor[] = [];

@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from "vitest";
 import { getDevice, profile, randn, setDevice, tensor, zeros, type Tensor } from "@x/tensor";
-import { nullDevice } from "../../test/devices.js";
+import { plainNullDevice } from "../../test/devices.js";
 import { webgpu } from "../index.js";
 import { slice } from "./plan.js";
 
@@ -15,7 +15,7 @@ function chain(x: Tensor, length: number): Tensor {
 }
 
 test("long plans are submitted in slices, short ones at once", async () => {
-  const raw = await nullDevice();
+  const raw = await plainNullDevice();
   setDevice(await webgpu({ device: raw }));
   const submit = raw.queue.submit.bind(raw.queue);
   let submits = 0;

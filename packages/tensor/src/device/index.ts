@@ -22,6 +22,8 @@ export type {
   ScalarFunction,
   UnaryFunction,
 } from "../graph/scalar-function.js";
+export { linearAttentionInputs, type LinearAttentionInputs } from "../ops/linear-attention.js";
+export { dropThreshold } from "../ops/random.js";
 export { Gaps, layOut, type ArenaLayout, type Life } from "../plan/arena.js";
 export { expandPrimitives } from "../plan/expand.js";
 export type {

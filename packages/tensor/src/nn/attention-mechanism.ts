@@ -100,5 +100,6 @@ export function forkState<State extends AttentionState>(state: State): State {
     if (length !== undefined) rememberLength(copy, length);
     return [name, copy] as const;
   });
+  // The entries have the names of the state they were made from.
   return Object.fromEntries(entries) as unknown as State;
 }

@@ -359,6 +359,7 @@ describe.each(Object.entries(devices))("on %s", (_, makeDevice) => {
       const expected = await decode(rest, [4], state).data();
       const others = rest.map((x) => x.mul(2)) as typeof all;
       await decode(others, [1, 4], fork).data();
+      // The file holds the state that was saved above.
       const saved = Object.fromEntries(await loadSafetensors(file)) as unknown as SoftmaxState;
       await expectClose(decode(rest, [2, 4], saved), expected, tolerance);
       expect(await saved.length.item()).toBe(9);

@@ -53,6 +53,7 @@ function named(inputs: readonly Value[], attributes: Attributes): AttentionInput
   const mask = attributes.hasMask === true ? others.shift()! : null;
   const bias = attributes.hasBias === true ? others.shift()! : null;
   const hasDraw = (attributes.dropout as number) > 0;
+  // A draw is three scalars; the type of `splice` does not count.
   const draw = hasDraw ? (others.splice(-3) as unknown as DrawScalars) : null;
   return { q, k, v, mask, bias, rest: others, draw };
 }

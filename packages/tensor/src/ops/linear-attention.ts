@@ -54,19 +54,40 @@ export function linearAttentionSizes(
   return { batch, keyHeads, group, queries, keys, keySize, valueSize: v.shape[3]! };
 }
 
-/** The inputs of a node by name; which are there depends on the attributes. */
-interface Inputs {
-  readonly q: Value;
-  readonly k: Value;
-  readonly v: Value;
-  readonly mask: Value | null;
-  readonly state: Value | null;
+/** What a node is given, by name; which of it is there depends on the attributes. */
+export interface LinearAttentionInputs<T> {
+  /** Queries [b, h, n, d]. */
+  readonly q: T;
+  /** Keys [b, hk, m, d]. */
+  readonly k: T;
+  /** Values [b, hk, m, e]. */
+  readonly v: T;
+  /** The last visible key of each query, int32 [n]; in mode `"mask"`. */
+  readonly mask: T | null;
+  /** What every sum starts from, [b, hk, d, e]. */
+  readonly state: T | null;
+  /** Backward: the cotangent of the output. */
+  readonly dy: T | null;
+  /** Backward: the cotangent of the final state. */
+  readonly dfinal: T | null;
 }
 
-function readInputs(inputs: readonly Value[], { mode, state }: Attributes): Inputs {
-  const [q, k, v, ...rest] = inputs as [Value, Value, Value, ...Value[]];
-  const mask = mode === "mask" ? rest.shift()! : null;
-  return { q, k, v, mask, state: state === true ? rest.shift()! : null };
+/** Names the inputs of a node, forward or backward: values here, operands on a device. */
+export function linearAttentionInputs<T>(
+  inputs: readonly T[],
+  { mode, state, final }: Attributes,
+): LinearAttentionInputs<T> {
+  const [q, k, v, ...rest] = inputs as [T, T, T, ...T[]];
+  const next = (present: boolean): T | null => (present ? rest.shift()! : null);
+  return {
+    q,
+    k,
+    v,
+    mask: next(mode === "mask"),
+    state: next(state === true),
+    dy: next(final !== undefined),
+    dfinal: next(final === true),
+  };
 }
 
 /** Whether query i sees key j, as bool [n, m]; `null` where every query sees every key. */
@@ -98,7 +119,7 @@ function hide(scores: Value, visible: Value | null, sizes: LinearAttentionSizes)
 }
 
 /** The sum of all key-value products, and the given state. */
-function finalState({ k, v, state }: Inputs): Value {
+function finalState({ k, v, state }: LinearAttentionInputs<Value>): Value {
   const products = matmul(transposeLast(k), v);
   return state === null ? products : add(products, state);
 }
@@ -124,7 +145,7 @@ export const cumulativeLinearAttentionOp: Op = makeOp({
     ];
   },
   compose: (values, attributes) => {
-    const inputs = readInputs(values, attributes);
+    const inputs = linearAttentionInputs(values, attributes);
     const { q, k, v, mask, state } = inputs;
     const sizes = linearAttentionSizes(q, k, v);
     const rows = scaled(joinGroup(q, sizes), attributes.scale as number);
@@ -140,7 +161,7 @@ export const cumulativeLinearAttentionOp: Op = makeOp({
     return [reshape(result, [...q.shape.slice(0, 3), v.shape[3]!]), store];
   },
   gradient: ((node, [outputCotangent, stateCotangent], needed) => {
-    const { q, k, v, mask, state } = readInputs(node.inputs, node.attributes);
+    const { q, k, v, mask, state } = linearAttentionInputs(node.inputs, node.attributes);
     const dy = outputCotangent ?? full(node.outputs[0]!.shape, 0, "float32");
     const dfinal = stateCotangent ?? null;
     const cotangents = apply(
@@ -169,13 +190,11 @@ export const cumulativeLinearAttentionBackwardOp: Op = makeOp({
     return shapes.map((shape) => ({ shape, dtype: "float32" }));
   },
   compose: (values, attributes) => {
-    const count = attributes.final === true ? 2 : 1;
-    const inputs = readInputs(values.slice(0, values.length - count), attributes);
-    const { q, k, v, mask, state } = inputs;
-    const [outputCotangent, dfinal] = values.slice(values.length - count);
+    const inputs = linearAttentionInputs(values, attributes);
+    const { q, k, v, mask, state, dfinal } = inputs;
     const sizes = linearAttentionSizes(q, k, v);
     const rows = joinGroup(q, sizes);
-    const dy = scaled(joinGroup(outputCotangent!, sizes), attributes.scale as number);
+    const dy = scaled(joinGroup(inputs.dy!, sizes), attributes.scale as number);
     const visible = visibleKeys(sizes, attributes.mode as LinearAttentionMode, mask);
     const queryProducts = matmul(transposeLast(rows), dy);
     let dq: Value;
@@ -194,7 +213,7 @@ export const cumulativeLinearAttentionBackwardOp: Op = makeOp({
       dv = matmul(transposeLast(scores), dy);
     }
     let dstate = queryProducts;
-    if (dfinal !== undefined) {
+    if (dfinal !== null) {
       dk = add(dk, matmul(v, transposeLast(dfinal)));
       dv = add(dv, matmul(k, dfinal));
       dstate = add(dstate, dfinal);

@@ -315,6 +315,7 @@ describe.each(Object.entries(devices))("on %s", (_, makeDevice) => {
       const optimizer = new Adam([parameter]);
       const groups = optimizer.stateDict().param_groups;
       const load = (state: object, param_groups: object[] = [...groups]): string =>
+        // What the types forbid, a file can still hold.
         messageOf(() => optimizer.loadStateDict({ state, param_groups } as never));
       expect(load({}, [])).toContain(
         "checkpoint | Adam: the state must fit the optimizer, got 0 par",

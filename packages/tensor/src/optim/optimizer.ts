@@ -83,7 +83,8 @@ export abstract class Optimizer<Options extends object = object> {
     );
     const isPlain = given.every((part) => part instanceof Tensor);
     const groups = isPlain
-      ? [{ params: given } as unknown as ParameterGroupInput<Options>]
+      ? // A group without options takes the defaults, which the type cannot say of every `Options`.
+        [{ params: given } as unknown as ParameterGroupInput<Options>]
       : (given as ParameterGroupInput<Options>[]);
     for (const group of groups) this.addParamGroup(group);
   }

@@ -285,6 +285,7 @@ describe("writeSafetensors refuses", () => {
     ],
     [
       "elements in place of bytes",
+      // What the types forbid, JavaScript can still pass.
       [{ ...a, bytes: new Float32Array(1) as unknown as Uint8Array }],
       undefined,
       "argument",

@@ -47,6 +47,7 @@ export function checkpoint<A extends readonly Tensor[], R extends Tensor | reado
     }
     const again = withGradient(true, () =>
       replayDraws(draws, () =>
+        // As many tensors as were given; the type of `map` does not count.
         fn(...(inputs.map(({ value }) => new Tensor(renewed.get(value)!)) as unknown as A)),
       ),
     );
@@ -62,6 +63,7 @@ export function checkpoint<A extends readonly Tensor[], R extends Tensor | reado
     return wanted.map((value) => found.get(value) ?? null);
   });
   const tensors = outputs.map((value) => new Tensor(value));
+  // One tensor or as many as `fn` returned, which is what `R` says.
   return (result instanceof Tensor ? tensors[0] : tensors) as unknown as R;
 }
 

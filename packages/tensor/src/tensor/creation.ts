@@ -57,6 +57,7 @@ function stored(op: string, elements: ArrayLike<number | boolean>, dtype: DType)
   const data = viewAs(dtype, new ArrayBuffer(length * bytesPerElement(dtype)));
   const range = ranges[dtype];
   if (dtype === "float32" && ArrayBuffer.isView(elements)) {
+    // A view that is not a DataView is an array of numbers.
     data.set(elements as unknown as ArrayLike<number>);
   } else if (range !== undefined) {
     const [low, high] = range;

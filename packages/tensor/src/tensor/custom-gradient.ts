@@ -49,6 +49,7 @@ export function customGradient<A extends readonly Tensor[], R extends Tensor | r
       },
     );
     const tensors = outputs.map((output) => new Tensor(output));
+    // One tensor or as many as `forward` returned, which is what `R` says.
     return (value instanceof Tensor ? tensors[0] : tensors) as unknown as R;
   };
 }

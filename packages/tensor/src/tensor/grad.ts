@@ -111,6 +111,7 @@ function differentiate<A extends readonly unknown[]>(
     return value;
   });
 
+  // Replaced one by one: as many tensors, in the same places.
   const result: unknown = withGradient(true, () => f(...(replaced as unknown as A)));
   if (!(result instanceof Tensor)) {
     throw new XError(

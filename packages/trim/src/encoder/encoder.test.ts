@@ -134,6 +134,7 @@ test("wrong configurations and inputs are refused", () => {
   );
   expect(make({ layerNormEps: 0 })).toThrow("got 0");
   expect(make({ activation: "cube" as ActivationName })).toThrow('got "cube"');
+  // What the types forbid, JavaScript can still pass.
   expect(make({ posEmb: 3 as unknown as LearnedPositionalEncoding })).toThrow(
     "posEmb must be a module",
   );
@@ -141,6 +142,7 @@ test("wrong configurations and inputs are refused", () => {
   expect(() => new CumulativeTransformerEncoderKV(layer(), { numLayers: 0 })).toThrow(
     "CumulativeTransformerEncoderKV: numLayers must be a whole number of at least 1, got 0. Correct it.",
   );
+  // What the types forbid, JavaScript can still pass.
   const norm = 1 as unknown as LayerNorm;
   expect(() => new CumulativeTransformerEncoderKV(layer(), { numLayers: 1, norm })).toThrow(
     "norm must be",

@@ -229,6 +229,7 @@ describe("errors", () => {
     expect(make(8, 4, { scale: NaN })).toThrow("scale must be a finite number, got NaN");
     expect(make(8, 4, { dropout: NaN })).toThrow("dropout must lie between 0 and 1, got NaN");
     expect(make(8, 4, { compat: "yes" as "reference" })).toThrow('compat must be "reference"');
+    // What the types forbid, JavaScript can still pass.
     const norm = "layer" as unknown as LayerNorm;
     expect(make(8, 4, { normQ: norm })).toThrow("normQ must be a module with forward()");
     expect(codeOf(make(10, 4))).toBe("argument");

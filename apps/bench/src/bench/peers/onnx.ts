@@ -53,6 +53,7 @@ export async function onnxWeb(threads: number): Promise<Peer> {
 
 /** onnxruntime-node on `threads` threads: native code. */
 export async function onnxNode(threads: number): Promise<Peer> {
+  // Both packages have the same interface; their types only know their own tensors.
   const runtime = (await import("onnxruntime-node")) as unknown as Runtime;
   return peer("onnxruntime-node", `native, ${threads} threads`, runtime, {
     intraOpNumThreads: threads,

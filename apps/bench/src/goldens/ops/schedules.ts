@@ -40,6 +40,7 @@ function makeSchedule(optimizer: ScheduledOptimizer, settings: Settings): Learni
   if (name === undefined) return makeWarmup(optimizer, settings);
   const make = classes[name];
   if (make === undefined) throw new Error(`the schedule "${name}" is unknown`);
+  // The options come from a file; the schedule checks them.
   return make(optimizer, settings.toOptions(["cls", "base_lr", "steps"]) as never);
 }
 

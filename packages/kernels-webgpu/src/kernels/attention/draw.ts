@@ -38,8 +38,3 @@ export function joinDraw(
   const launch = shader.perItem("attention draw", 1, copyDraw(shader, problem, draw));
   return { launches: [launch], draw };
 }
-
-/** Words below this drop a weight: the rule of the operation's definition, on every device. */
-export function dropThreshold(p: number): number {
-  return Math.min(Math.floor(p * 2 ** 32), 0xffffffff);
-}

@@ -42,6 +42,7 @@ function launchesOf(kernel: NativeKernel, size: number, queries: number): readon
   ];
   const attributes = { hasBias: true, causal: true, window: [500, 3], scale: 0.1, dropout: 0.3 };
   const step = { inputs, outputs: [60, 61, 62], node: { attributes } };
+  // A step with no more than the kernel reads.
   return kernel.lower(step as unknown as NativeStep, smallDevice());
 }
 

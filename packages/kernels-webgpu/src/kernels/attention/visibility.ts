@@ -3,11 +3,11 @@
  * and whether its weight is dropped. An invocation keeps that of its 4 × 4 pairs as bits.
  */
 
-import type { Operand } from "@x/tensor/device";
+import { dropThreshold, type Operand } from "@x/tensor/device";
 import { constantCode } from "../../wgsl/functions.js";
 import type { ShaderBuilder, Slot } from "../../wgsl/shader.js";
 import { indexIn } from "../view.js";
-import { type Draw, dropThreshold } from "./draw.js";
+import type { Draw } from "./draw.js";
 import type { Problem } from "./problem.js";
 import { columnAt, parts } from "./product.js";
 import { keyRows, placeOf, queryRows, type Rows } from "./rows.js";

@@ -1,6 +1,12 @@
 /** The native kernels of cumulative linear attention, forward and backward. */
 
-import type { NativeStep, Node, Operand } from "@x/tensor/device";
+import {
+  linearAttentionInputs,
+  type LinearAttentionInputs,
+  type NativeStep,
+  type Node,
+  type Operand,
+} from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
 import { denseView, product } from "../view.js";
@@ -11,33 +17,7 @@ import { isStep, stepLaunch } from "./step.js";
 import type { Scan, Sizes } from "./steps.js";
 import { chunksUpTo, hasTile, segmentsFor, type Segments, type Tile, tilesFor } from "./tile.js";
 
-/** The operands of a step by name. */
-interface Operands {
-  readonly q: Operand;
-  readonly k: Operand;
-  readonly v: Operand;
-  readonly mask: Operand | null;
-  readonly state: Operand | null;
-  readonly dy: Operand | null;
-  readonly dfinal: Operand | null;
-}
-
-function readOperands(step: NativeStep): Operands {
-  const { mode, state, final } = step.node.attributes;
-  const [q, k, v, ...rest] = step.inputs as [Operand, Operand, Operand, ...Operand[]];
-  const next = (present: boolean): Operand | null => (present ? rest.shift()! : null);
-  return {
-    q,
-    k,
-    v,
-    mask: next(mode === "mask"),
-    state: next(state === true),
-    dy: next(final !== undefined),
-    dfinal: next(final === true),
-  };
-}
-
-function sizesOf({ q, k }: Operands): Sizes {
+function sizesOf({ q, k }: LinearAttentionInputs<Operand>): Sizes {
   const [batch, heads, queries] = q.shape as [number, number, number];
   const [, keyHeads, keys] = k.shape as [number, number, number];
   return { batch, keyHeads, group: heads / keyHeads, queries, keys };
@@ -75,7 +55,7 @@ function readProblem(
   step: NativeStep,
   context: LoweringContext,
 ): { readonly problem: Problem; readonly order: readonly Launch[] } {
-  const operands = readOperands(step);
+  const operands = linearAttentionInputs(step.inputs, step.node.attributes);
   const sizes = sizesOf(operands);
   const { q, v, mask, dy } = operands;
   const { mode, scale } = step.node.attributes as { mode: "full" | "causal"; scale: number };
@@ -234,7 +214,7 @@ export const cumulativeLinearAttentionKernel: NativeKernel = {
   supports,
   acceptsView,
   lower: (step, context) => {
-    const { q, k, v, state, mask } = readOperands(step);
+    const { q, k, v, state, mask } = linearAttentionInputs(step.inputs, step.node.attributes);
     const [output = null, final = null] = step.outputs;
     const { problem, order } = readProblem(step, context);
     const { sizes, scale, visible } = problem;
@@ -255,7 +235,10 @@ export const cumulativeLinearAttentionBackwardKernel: NativeKernel = {
   supports,
   acceptsView,
   lower: (step, context) => {
-    const { q, k, v, state, dfinal, ...others } = readOperands(step);
+    const { q, k, v, state, dfinal, ...others } = linearAttentionInputs(
+      step.inputs,
+      step.node.attributes,
+    );
     const dy = others.dy!;
     const [dq = null, dk = null, dv = null, dstate = null] = step.outputs;
     const { problem, order } = readProblem(step, context);

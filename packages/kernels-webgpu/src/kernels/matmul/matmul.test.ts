@@ -148,6 +148,7 @@ describe("matmul of narrower numbers", () => {
         [1, k],
       ] as const) {
         const inputs = [operand(0, [rows, k], [k, 1]), operand(1, [k, n], strides)];
+        // A step with no more than the kernel reads.
         const step = { inputs, outputs: [2], epilogue: null } as unknown as NativeStep;
         const [launch] = matmulKernel.lower(step, context);
         expect(launch!.shader).toContain("vec4<f16>");

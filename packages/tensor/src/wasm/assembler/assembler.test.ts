@@ -23,6 +23,7 @@ type Exports = Record<string, (...args: number[]) => number>;
 function instantiate(module: ModuleBuilder, memory?: WebAssembly.Memory): Exports {
   const compiled = new WebAssembly.Module(module.toBytes());
   const imports = { env: { memory: memory ?? new WebAssembly.Memory({ initial: 1 }) } };
+  // The test knows what it exports.
   return new WebAssembly.Instance(compiled, imports).exports as unknown as Exports;
 }
 

@@ -192,6 +192,7 @@ function floatLanes(
   relaxed: number,
   rounding: Instructions<V128>,
 ): FloatLanes {
+  // Instructions are named by text; the interface says what they take.
   return {
     ...vectorInstructions(
       "abs negate - sqrt add subtract multiply divide minimum maximum pseudoMinimum pseudoMaximum",
@@ -231,6 +232,7 @@ const i8x16Shuffle = (a: V128, b: V128, lanes: readonly number[]): V128 =>
 
 /** Four 32-bit lanes. */
 export const i32x4: I32x4 = {
+  // Instructions are named by text; the interface says what they take.
   ...(vectorInstructions(
     "abs negate - - - - - extendLow - extendLowUnsigned - shiftLeft shiftRight shiftRightUnsigned add - - subtract - - - multiply minimum minimumUnsigned maximum maximumUnsigned",
     160,

@@ -71,6 +71,7 @@ function valueType<T extends Expression>(id: number): TypeWithMethods<T> {
   const type: TypeWithMethods<T> = {
     id,
     of: (code) => new Typed(code) as Expression as T,
+    // Methods are added by name; the interfaces declare them.
     methods: Typed.prototype as unknown as Record<string, unknown>,
   };
   return type;

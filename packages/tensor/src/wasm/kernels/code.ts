@@ -53,6 +53,7 @@ export function routine(
   body: (f: FunctionBuilder, ...parameters: Repeat<Local<I32>, 9>) => I32 | undefined,
 ): Routine {
   const known = module.get(key);
+  // The key names the signature.
   if (known !== undefined) return known as unknown as Routine;
   const parameters = Array.from({ length: body.length - 1 }, () => i32);
   return module.function<readonly ValueType<I32>[], I32>(

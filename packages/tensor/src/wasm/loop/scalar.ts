@@ -96,6 +96,7 @@ const functions: Record<Lanes, Table> = {
 // The instruction of a name, of the unsigned kind where there are two.
 function instructionOf(lanes: Lanes, name: ScalarFunction): Instruction | undefined {
   if (lanes === "bool") return undefined;
+  // Not every shape of lanes has every instruction: looked up by name, it may be absent.
   const shape = (lanes === "float" ? f32x4 : i32x4) as unknown as Partial<
     Record<string, Instruction>
   >;
@@ -189,6 +190,7 @@ export function applyScalar(
   if (name === "where") return v128.bitselect(values[1], values[2], values[0]);
   const lanes = lanesOf(a.dtype);
   if (name === "shiftLeft" || name === "shiftRight") {
+    // Shifts take a scalar where the others take lanes.
     const shift = instructionOf(lanes, name) as unknown as (typeof i32x4)["shiftLeft"];
     return b.constant === undefined
       ? shiftByLane(c, a.value, b.value, shift)

@@ -34,6 +34,7 @@ export class CodeCache {
     // The driver is needed before anything can be awaited; it is small.
     const bytes = driverModule(this.#memoryImport());
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.#imports());
+    // The module is emitted here, with these exports.
     this.driver = instance.exports as unknown as Driver;
     this.#announce(bytes);
   }

@@ -118,6 +118,7 @@ export class Pool {
       });
       return worker;
     }
+    // Libraries compile without the types of the DOM.
     const { Worker } = globalThis as unknown as {
       Worker?: new (url: string) => PoolWorker & {
         postMessage(data: unknown): void;

@@ -47,6 +47,7 @@ export function layOut<Part extends string>(
       return [part, [offset, rowBytes]] as const;
     },
   );
+  // There is an entry for every part.
   return { places: Object.fromEntries(entries) as unknown as Layout<Part>["places"], bytes };
 }
 
@@ -59,6 +60,7 @@ export function matricesOf<Part extends string>(
   const entries = Object.entries<readonly [number, number]>(places).map(
     ([part, [offset, rowBytes]]) => [part, [f.let<I32>(scratch.add(offset)), rowBytes]] as const,
   );
+  // There is an entry for every part.
   return Object.fromEntries(entries) as unknown as Record<Part, Matrix>;
 }
 

@@ -187,6 +187,7 @@ export function multiply(
   const lists = [lows, highs, factors].map((list) => list?.[0] ?? 0);
   const addresses = matrices.map(([address]) => address);
   const operands = [...addresses, rows, columns, depth, ...lists].map(word);
+  // There are three matrices; the type of `map` does not count.
   const rowBytes = matrices.map(([, bytes]) => bytes) as unknown as RowBytes;
   const fast = (): void => {
     f.call(productFunction(module, spec, rowBytes), ...operands);

@@ -79,6 +79,7 @@ class Bench {
       return { launch, scratch, args: this.allocate(launch.arguments.length) };
     });
     const compiled = new WebAssembly.Module(module.toBytes());
+    // The test knows what it exports.
     const exports = new WebAssembly.Instance(compiled, { env: { memory: this.memory } })
       .exports as unknown as Record<string, (...args: number[]) => void>;
     for (const { launch, scratch, args } of prepared) {

@@ -53,6 +53,7 @@ type PackFunction = FunctionReference<typeof signature.parameters, null>;
 // The function that packs panels of a width, added to the module if it is not there yet.
 function packFunction(module: ModuleBuilder, width: number, order: PackOrder): PackFunction {
   const key = `gemm/pack ${width} ${order}`;
+  // The key names the signature.
   if (module.has(key)) return module.get(key) as unknown as PackFunction;
   const partial = order === "across" && width % 4 === 0 ? lanesFunction(module) : null;
   return module.function<typeof signature.parameters, null>(
@@ -134,6 +135,7 @@ function packAcross(
  */
 function lanesFunction(module: ModuleBuilder): PackFunction {
   const key = "gemm/pack lanes";
+  // The key names the signature.
   if (module.has(key)) return module.get(key) as unknown as PackFunction;
   return module.function<typeof signature.parameters, null>(
     key,
@@ -218,6 +220,7 @@ function transposeBlock(
     for (let i = 0; i < 4; i++) f.storeLane(64, to, pairs[i >> 1]!, i & 1, i * stride);
     return;
   }
+  // Four were loaded; the type of `map` does not count.
   const [a, b, c, d] = values as unknown as [V128, V128, V128, V128];
   const [ac0, ac1] = [f.let(low(a, c)), f.let(high(a, c))];
   const [bd0, bd1] = [f.let(low(b, d)), f.let(high(b, d))];

@@ -72,6 +72,7 @@ export function tileFunction(module: ModuleBuilder, spec: TileSpec): TileFunctio
   const { rows, vectors, unroll, left, right, accumulate } = spec;
   const mode = accumulate ? "add" : "set";
   const key = `gemm/tile ${rows}x${vectors * 4} ${left} ${right} ${mode} unroll ${unroll}`;
+  // The key names the signature.
   if (module.has(key)) return module.get(key) as unknown as TileFunction;
   return module.function<typeof signature.parameters, null>(
     key,

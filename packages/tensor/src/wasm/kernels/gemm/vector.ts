@@ -191,6 +191,7 @@ function dotColumns(
  */
 function dotFunction(module: ModuleBuilder, rows: number, count: number): DotFunction {
   const key = `gemm/dot ${rows}x${count}`;
+  // The key names the signature.
   if (module.has(key)) return module.get(key) as unknown as DotFunction;
   // With one row there are registers for two sums each, which hide the latency of the additions.
   const turns = rows === 1 ? 2 : 1;
@@ -315,6 +316,7 @@ function scaleColumns(
 /** Adds `count` scaled rows of the large matrix to each row of the output, one after the other. */
 function scaleFunction(module: ModuleBuilder, rows: number, count: number): ScaleFunction {
   const key = `gemm/scale ${rows}x${count}`;
+  // The key names the signature.
   if (module.has(key)) return module.get(key) as unknown as ScaleFunction;
   return module.function<typeof scaleSignature.parameters, null>(
     key,

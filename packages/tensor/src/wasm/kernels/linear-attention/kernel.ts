@@ -1,7 +1,9 @@
 /** The native kernels of cumulative linear attention, forward and backward. */
 
 import {
+  linearAttentionInputs,
   linearAttentionSizes,
+  type LinearAttentionInputs,
   type LinearAttentionMode,
   type LinearAttentionSizes,
 } from "../../../ops/linear-attention.js";
@@ -131,36 +133,10 @@ function decode(
   );
 }
 
-/** The operands of a step by name. */
-interface Operands {
-  readonly q: Operand;
-  readonly k: Operand;
-  readonly v: Operand;
-  readonly mask: Operand | null;
-  readonly state: Operand | null;
-  readonly dy: Operand | null;
-  readonly dfinal: Operand | null;
-}
-
-function readOperands(step: NativeStep): Operands {
-  const { mode, state, final } = step.node.attributes;
-  const [q, k, v, ...rest] = step.inputs as [Operand, Operand, Operand, ...Operand[]];
-  const next = (present: boolean): Operand | null => (present ? rest.shift()! : null);
-  return {
-    q,
-    k,
-    v,
-    mask: next(mode === "mask"),
-    state: next(state === true),
-    dy: next(final !== undefined),
-    dfinal: next(final === true),
-  };
-}
-
 /** The problem of a step, and the launches it starts with: the queries of a mask are sorted. */
 function readProblem(
   step: NativeStep,
-  { q, k, v, mask }: Operands,
+  { q, k, v, mask }: LinearAttentionInputs<Operand>,
   context: LoweringContext,
 ): { problem: Problem; launches: Launch[] } {
   const { mode, scale } = step.node.attributes;
@@ -192,7 +168,7 @@ export const cumulativeLinearAttentionKernel: NativeKernel = {
   supports: hasNumbers,
   acceptsView,
   lower: (step, context) => {
-    const operands = readOperands(step);
+    const operands = linearAttentionInputs(step.inputs, step.node.attributes);
     const { q, k, v, state } = operands;
     const { problem, launches } = readProblem(step, operands, context);
     const output = step.outputs[0] ?? context.workspace(outputBytes(q, v));
@@ -219,7 +195,7 @@ export const cumulativeLinearAttentionBackwardKernel: NativeKernel = {
   supports: hasNumbers,
   acceptsView,
   lower: (step, context) => {
-    const operands = readOperands(step);
+    const operands = linearAttentionInputs(step.inputs, step.node.attributes);
     const { q, k, v, state, dfinal } = operands;
     const dy = operands.dy!;
     const { problem, launches } = readProblem(step, operands, context);
