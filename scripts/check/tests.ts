@@ -28,7 +28,7 @@ export const suitesOfDevices: readonly string[] = [
 
 /** Runs the suites of devices on the GPU device, with fewer random programs than on the CPU. */
 export async function runTestsOnGpu({ node }: Context): Promise<Outcome> {
-  return runVitest(node, [...suitesOfDevices, "--testTimeout=600000"], {
+  return runVitest(node, [...suitesOfDevices, "--testTimeout=600000", "--maxWorkers=2"], {
     X_TEST_DEVICES: "webgpu",
     DIFFERENTIAL_PROGRAMS: "500",
     DIFFERENTIAL_ATTENTIONS: "200",

@@ -2,8 +2,11 @@
 
 import type { Device } from "@x/tensor";
 import type { GoldenFile } from "./golden-file.js";
+import { partsOfLinearAttn } from "./linear-attn/index.js";
 import { partsOfOps } from "./ops/index.js";
+import { partsOfSrf } from "./srf/index.js";
 import type { Runner, Subject } from "./subject.js";
+import { partsOfThinformer } from "./thinformer/index.js";
 import { partsOfTrim } from "./trim/index.js";
 
 /** What can be computed and compared by itself: a whole file or one operation of it. */
@@ -18,7 +21,10 @@ export interface Part {
 type Area = (file: GoldenFile, device: Device) => Part[];
 
 const areas: Readonly<Record<string, Area>> = {
+  "linear-attn": partsOfLinearAttn,
   ops: partsOfOps,
+  srf: partsOfSrf,
+  thinformer: partsOfThinformer,
   trim: partsOfTrim,
 };
 

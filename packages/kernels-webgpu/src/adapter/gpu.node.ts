@@ -34,3 +34,24 @@ export async function createGpu(options: string[]): Promise<GPU> {
   }
   return module.create(options);
 }
+
+/**
+ * Waits for pipelines. While the package has something to wait for it asks again and again, on the one
+ * thread that JavaScript has: resting in between leaves that processor to the threads that compile.
+ */
+export async function compiled<T>(pipelines: Promise<T>): Promise<T> {
+  const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => void };
+  const bell = new Int32Array(new SharedArrayBuffer(4));
+  let isWaiting = true;
+  const rest = (): void => {
+    if (!isWaiting) return;
+    Atomics.wait(bell, 0, 0, 1);
+    setImmediate?.(rest);
+  };
+  setImmediate?.(rest);
+  try {
+    return await pipelines;
+  } finally {
+    isWaiting = false;
+  }
+}

@@ -9,3 +9,8 @@ export async function loadGpu(): Promise<GPU> {
     "webgpu: WebGPU is needed, got a runtime without navigator.gpu. Use a newer browser and a page served over https or from localhost, or the device wasm().",
   );
 }
+
+/** Waits for pipelines. */
+export async function compiled<T>(pipelines: Promise<T>): Promise<T> {
+  return pipelines;
+}

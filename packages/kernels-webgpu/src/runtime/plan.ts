@@ -2,6 +2,7 @@
 
 import type { DType } from "@x/tensor";
 import type { Bindings, Executable, Graph, PlanBuffer, ProfileSink } from "@x/tensor/device";
+import { compiled } from "#gpu";
 import { bufferUsage } from "../adapter/constants.js";
 import type { Launch } from "../launch.js";
 import { alignedBytes, type Range } from "./buffers.js";
@@ -57,7 +58,9 @@ export interface PlanParts {
 export async function preparePlan(runtime: GpuRuntime, parts: PlanParts): Promise<Executable> {
   runtime.faults.check();
   const places = new Places(runtime, parts);
-  const pipelines = await Promise.all(parts.launches.map((launch) => runtime.pipeline(launch)));
+  const pipelines = await compiled(
+    Promise.all(parts.launches.map((launch) => runtime.pipeline(launch))),
+  );
   const offsets = new Map<string, number>();
   const words: { word: number; scalar: number }[] = [];
   let scalarBytes = 0;

@@ -77,3 +77,5 @@ export type {
   TransformerEncoderLayerCall,
 } from "./transformer-encoder.js";
 export type { TransformerLayerOptions, TransformerStackOptions } from "./transformer-layer.js";
+export { withUpdates } from "./updates.js";
+export type { Update } from "./updates.js";

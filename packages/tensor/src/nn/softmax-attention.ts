@@ -5,8 +5,9 @@ import { getDevice } from "../device/current.js";
 import { checkNumbers, count, finite } from "../tensor/arguments.js";
 import { scaledDotProductAttention } from "../tensor/attention.js";
 import { arange, fromData, ones, zeros } from "../tensor/creation.js";
-import { formatShape, formatShapes, sameShape } from "../tensor/shape.js";
+import { formatShape, sameShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { checkHeads, checkKeyMask } from "./attention-checks.js";
 import {
   knownLength,
   rememberLength,
@@ -68,10 +69,10 @@ export class SoftmaxAttention implements AttentionMechanism<SoftmaxState> {
   /** The attention of a whole sequence. A query that sees no key gets 0. */
   forward(query: Tensor, key: Tensor, value: Tensor, options: MechanismOptions = {}): Tensor {
     const { isCausal = false, keyMask = null, dropout = 0 } = options;
-    checkHeads(query, key, value);
+    checkHeads("SoftmaxAttention", query, key, value);
     let mask: Tensor | null = null;
     if (keyMask !== null) {
-      checkKeyMask(keyMask, [key.shape[0]!, key.shape[2]!]);
+      checkKeyMask("SoftmaxAttention", keyMask, [key.shape[0]!, key.shape[2]!]);
       mask = keyMask.unsqueeze(1).unsqueeze(1);
     }
     return this.attend(query, key, value, { mask, isCausal, dropoutP: dropout });
@@ -103,7 +104,7 @@ export class SoftmaxAttention implements AttentionMechanism<SoftmaxState> {
     state: SoftmaxState,
     options: StepOptions = {},
   ): Tensor {
-    checkHeads(query, key, value);
+    checkHeads("SoftmaxAttention", query, key, value);
     const [batch, , tokens] = key.shape as [number, number, number, number];
     const capacity = state.keys.shape[2]!;
     const fits = sameShape(key.shape.with(2, capacity), state.keys.shape);
@@ -154,7 +155,7 @@ export class SoftmaxAttention implements AttentionMechanism<SoftmaxState> {
     );
     if (mask === null) return null;
     const shape = [batch, tokens];
-    if (keyMask !== null) checkKeyMask(keyMask, shape);
+    if (keyMask !== null) checkKeyMask("SoftmaxAttention", keyMask, shape);
     const part = keyMask ?? ones(shape, { dtype: "bool" });
     return mask.assign(mask.dynamicUpdate(1, part, start));
   }
@@ -168,28 +169,4 @@ export class SoftmaxAttention implements AttentionMechanism<SoftmaxState> {
     const scale = this.scale === null ? {} : { scale: this.scale };
     return scaledDotProductAttention(query, key, value, { ...options, ...scale, enableGqa: true });
   }
-}
-
-function checkHeads(query: Tensor, key: Tensor, value: Tensor): void {
-  const fits =
-    [query, key, value].every(({ rank }) => rank === 4) &&
-    query.shape[0] === key.shape[0] &&
-    query.shape[1]! % key.shape[1]! === 0 &&
-    query.shape[3] === key.shape[3] &&
-    sameShape(key.shape.slice(0, 3), value.shape.slice(0, 3));
-  check(
-    fits,
-    "shape",
-    () =>
-      `SoftmaxAttention: queries, keys and values must have the axes [batch, heads, length, size] and fit each other, got ${formatShapes(query, key, value)}. Reshape them.`,
-  );
-}
-
-function checkKeyMask(mask: Tensor, shape: readonly number[]): void {
-  check(
-    mask.dtype === "bool" && sameShape(mask.shape, shape),
-    "shape",
-    () =>
-      `SoftmaxAttention: the key mask must be bool ${formatShape(shape)}, true where a key takes part, got ${mask.dtype} ${formatShape(mask.shape)}. Compare or reshape it.`,
-  );
 }

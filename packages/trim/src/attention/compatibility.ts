@@ -1,6 +1,6 @@
 /** Where this package departs from the system that it re-creates. */
 
-import { check } from "../error.js";
+import { check } from "@x/tensor/checks";
 
 /**
  * `"reference"` reproduces, for comparison with recorded results and for checkpoints trained that

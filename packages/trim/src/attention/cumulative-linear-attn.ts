@@ -1,7 +1,7 @@
 /** Cumulative linear attention as a function of queries, keys and values. */
 
 import { cumulativeLinearAttention, dropout, type DType, type Shape, type Tensor } from "@x/tensor";
-import { check, formatShape, sameShape } from "../error.js";
+import { check, formatShape, sameShape } from "@x/tensor/checks";
 import { isReference, type Compatibility } from "./compatibility.js";
 import { checkedMask, type CumulativeMask } from "./mask.js";
 import { keyValueStore, lastRow, type StoreInputs, type Visibility } from "./store.js";

@@ -1,7 +1,7 @@
 /** Cumulative masks: the last key that each query sees. */
 
 import { peek, tensor, Tensor } from "@x/tensor";
-import { check, formatShape, sameShape } from "../error.js";
+import { check, formatShape, sameShape } from "@x/tensor/checks";
 
 /**
  * The last key that each of n queries sees, counted from 0: integers m_i with 0 ≤ m_i < n_key, in

@@ -1,17 +1,15 @@
 /** The encoder: layers in a row. */
 
 import type { Tensor } from "@x/tensor";
-import { Module, ModuleList, type TensorModule } from "@x/tensor/nn";
+import { check, checkNumbers, count } from "@x/tensor/checks";
+import { Module, ModuleList, type TensorModule, type Update, withUpdates } from "@x/tensor/nn";
 import { checkedMask, type CumulativeMask } from "../attention/mask.js";
-import { checkSizes } from "../checks.js";
-import { check } from "../error.js";
 import type { CumulativeCall } from "../multihead/options.js";
 import {
   startPosition,
   type AttentionMemory,
   type CumulativeState,
 } from "../state/cumulative-state.js";
-import { withUpdates, type Update } from "../state/updates.js";
 import { CumulativeTransformerEncoderLayerKV } from "./layer.js";
 
 const owner = "CumulativeTransformerEncoderKV";
@@ -59,7 +57,7 @@ export class CumulativeTransformerEncoderKV extends Module {
   constructor(layer: CumulativeTransformerEncoderLayerKV, options: CumulativeEncoderOptions) {
     super();
     const { numLayers, norm = null } = options;
-    checkSizes(owner, { numLayers });
+    checkNumbers(owner, count, { numLayers });
     check(
       layer instanceof CumulativeTransformerEncoderLayerKV,
       "argument",

@@ -1,18 +1,26 @@
 /** A layer of the encoder: attention and a feed-forward part. */
 
 import type { Tensor } from "@x/tensor";
-import { activationByName, Dropout, LayerNorm, Linear, Module } from "@x/tensor/nn";
-import type { Activation, ActivationName, PositionOptions, TensorModule } from "@x/tensor/nn";
+import { check, checkNumbers, count, formatShape, positive, probability } from "@x/tensor/checks";
+import {
+  type Activation,
+  activationByName,
+  type ActivationName,
+  Dropout,
+  LayerNorm,
+  Linear,
+  Module,
+  type PositionOptions,
+  type TensorModule,
+  withUpdates,
+} from "@x/tensor/nn";
 import type { Compatibility } from "../attention/compatibility.js";
-import { checkNumber, checkProbability, checkSizes } from "../checks.js";
-import { check, formatShape } from "../error.js";
 import {
   CumulativeLinearMultiheadAttentionKV,
   type Advance,
 } from "../multihead/multihead-attention.js";
 import type { CumulativeCall, HeadNorm } from "../multihead/options.js";
 import type { AttentionMemory } from "../state/cumulative-state.js";
-import { withUpdates } from "../state/updates.js";
 
 const owner = "CumulativeTransformerEncoderLayerKV";
 
@@ -104,9 +112,9 @@ export class CumulativeTransformerEncoderLayerKV extends Module {
     super();
     const { dModel, nHead, dimFeedforward = 2048, dropout = 0.1, layerNormEps = 1e-5 } = options;
     const { bias = true, activation = "relu", posEmb = null, dropout: _, ...rest } = options;
-    checkSizes(owner, { dModel, nHead, dimFeedforward });
-    checkProbability(owner, "dropout", dropout);
-    checkNumber(owner, "layerNormEps", layerNormEps, true);
+    checkNumbers(owner, count, { dModel, nHead, dimFeedforward });
+    checkNumbers(owner, probability, { dropout });
+    checkNumbers(owner, positive, { layerNormEps });
     check(
       posEmb === null || (posEmb instanceof Module && typeof posEmb.forward === "function"),
       "argument",

@@ -1,12 +1,16 @@
 /** Cumulative linear attention for models that take any attention. */
 
 import { getDevice, type Tensor } from "@x/tensor";
-import type { AttentionMechanism, MechanismOptions, StateOptions, StepOptions } from "@x/tensor/nn";
+import { checkHeads, checkKeyMask, checkNumbers, count, finite } from "@x/tensor/checks";
+import {
+  type AttentionMechanism,
+  type MechanismOptions,
+  type StateOptions,
+  type StepOptions,
+  withUpdates,
+} from "@x/tensor/nn";
 import { cumulativeLinearAttn } from "../attention/cumulative-linear-attn.js";
-import { checkNumber, checkSizes } from "../checks.js";
-import { check, formatShape, sameShape } from "../error.js";
 import { checkMemory, emptyMemory, type AttentionMemory } from "../state/cumulative-state.js";
-import { withUpdates } from "../state/updates.js";
 
 const owner = "CumulativeLinearAttention";
 
@@ -41,14 +45,14 @@ export class CumulativeLinearAttention implements AttentionMechanism<AttentionMe
   /** @throws XError `argument` if the scale is not a finite number */
   constructor(options: CumulativeLinearAttentionMechanismOptions = {}) {
     const { scale = null } = options;
-    if (scale !== null) checkNumber(owner, "scale", scale);
+    if (scale !== null) checkNumbers(owner, finite, { scale });
     this.scale = scale;
   }
 
   /** The attention of a whole sequence; dropout falls on what is read. */
   forward(query: Tensor, key: Tensor, value: Tensor, options: MechanismOptions = {}): Tensor {
     const { isCausal = false, keyMask = null, dropout = 0 } = options;
-    checkHeads(query, key, value);
+    checkHeads(owner, query, key, value);
     const [k, v] = withoutMasked(key, value, keyMask);
     const { scale } = this;
     return cumulativeLinearAttn(query, k, v, {
@@ -62,7 +66,7 @@ export class CumulativeLinearAttention implements AttentionMechanism<AttentionMe
   /** The memory of nothing. It has room for any number of tokens, whatever the capacity. */
   initState(options: Omit<StateOptions, "capacity"> & { capacity?: number }): AttentionMemory {
     const { batch, heads, headDim, valueDim = headDim, device = getDevice() } = options;
-    checkSizes(owner, { batch, heads, headDim, valueDim });
+    checkNumbers(owner, count, { batch, heads, headDim, valueDim });
     return emptyMemory([batch, heads, headDim, valueDim], device);
   }
 
@@ -77,7 +81,7 @@ export class CumulativeLinearAttention implements AttentionMechanism<AttentionMe
     state: AttentionMemory,
     options: StepOptions = {},
   ): Tensor {
-    checkHeads(query, key, value);
+    checkHeads(owner, query, key, value);
     const [batch, heads, tokens, headDim] = key.shape as [number, number, number, number];
     const { store, position } = checkMemory(owner, state, [batch, heads, headDim, value.shape[3]!]);
     const [k, v] = withoutMasked(key, value, options.keyMask ?? null);
@@ -94,25 +98,10 @@ export class CumulativeLinearAttention implements AttentionMechanism<AttentionMe
   }
 }
 
-function checkHeads(...tensors: readonly Tensor[]): void {
-  check(
-    tensors.every(({ rank }) => rank === 4),
-    "shape",
-    () =>
-      `${owner}: queries, keys and values must have the axes [batch, heads, length, size], got ${tensors.map(({ shape }) => formatShape(shape)).join(", ")}. Reshape them.`,
-  );
-}
-
 /** Keys and values with 0 where the mask, true for keys that take part, is false. */
 function withoutMasked(key: Tensor, value: Tensor, mask: Tensor | null): [Tensor, Tensor] {
   if (mask === null) return [key, value];
-  const shape = [key.shape[0]!, key.shape[2]!];
-  check(
-    mask.dtype === "bool" && sameShape(mask.shape, shape),
-    "shape",
-    () =>
-      `${owner}: the key mask must be bool ${formatShape(shape)}, true where a key takes part, got ${mask.dtype} ${formatShape(mask.shape)}. Compare or reshape it.`,
-  );
+  checkKeyMask(owner, mask, [key.shape[0]!, key.shape[2]!]);
   const hidden = mask.logicalNot().unsqueeze(1).unsqueeze(-1);
   return [key.maskedFill(hidden, 0), value.maskedFill(hidden, 0)];
 }

@@ -1,19 +1,35 @@
 /** Cumulative linear attention with heads, projections and a cache. */
 
 import { getDevice, zeros, type Device, type Shape, type Tensor } from "@x/tensor";
-import { Buffer, Dropout, init, LayerNorm, Linear, Module, Parameter } from "@x/tensor/nn";
-import type { TensorModule } from "@x/tensor/nn";
+import {
+  check,
+  checkNumbers,
+  count,
+  finite,
+  formatShape,
+  probability,
+  sameShape,
+} from "@x/tensor/checks";
+import {
+  Buffer,
+  Dropout,
+  init,
+  LayerNorm,
+  Linear,
+  Module,
+  Parameter,
+  type TensorModule,
+  type Update,
+  withUpdates,
+} from "@x/tensor/nn";
 import { isReference, type Compatibility } from "../attention/compatibility.js";
 import { cumulativeLinearAttn } from "../attention/cumulative-linear-attn.js";
-import { checkNumber, checkProbability, checkSizes } from "../checks.js";
-import { check, formatShape, sameShape } from "../error.js";
 import {
   checkMemory,
   emptyMemory,
   startPosition,
   type AttentionMemory,
 } from "../state/cumulative-state.js";
-import { withUpdates, type Update } from "../state/updates.js";
 import { projectInputs, type ProjectionSizes } from "./input-projection.js";
 import type { CumulativeCall, CumulativeMultiheadOptions, HeadNorm } from "./options.js";
 
@@ -105,7 +121,7 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
     const { bias = true, addBiasKv = false, batchFirst = false, kvHeads = numHeads } = options;
     const kdim = options.kdim ?? embedDim;
     const vdim = options.vdim ?? embedDim;
-    checkSizes(owner, { embedDim, numHeads, kvHeads, kdim, vdim });
+    checkNumbers(owner, count, { embedDim, numHeads, kvHeads, kdim, vdim });
     check(
       embedDim % numHeads === 0,
       "argument",
@@ -119,8 +135,8 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
         `${owner}: kvHeads must divide the number of heads, got ${kvHeads} for ${numHeads}. Choose a divisor.`,
     );
     const { scale = null, dropout = 0 } = options;
-    checkProbability(owner, "dropout", dropout);
-    if (scale !== null) checkNumber(owner, "scale", scale);
+    checkNumbers(owner, probability, { dropout });
+    if (scale !== null) checkNumbers(owner, finite, { scale });
     this.embedDim = embedDim;
     this.numHeads = numHeads;
     this.kvHeads = kvHeads;
@@ -195,7 +211,7 @@ export class CumulativeLinearMultiheadAttentionKV extends Module {
 
   /** The memory of nothing, for `batch` sequences at once. */
   initState(batch: number = 1): AttentionMemory {
-    checkSizes(owner, { batch });
+    checkNumbers(owner, count, { batch });
     return emptyMemory(this.storeShape(batch), this.device);
   }
 

@@ -1,8 +1,8 @@
 /** What is remembered of the tokens so far. */
 
 import { fromData, zeros, type Device, type Shape, type Tensor } from "@x/tensor";
+import { check, formatShape, sameShape } from "@x/tensor/checks";
 import type { AttentionState } from "@x/tensor/nn";
-import { check, formatShape, sameShape } from "../error.js";
 
 /**
  * What a model remembers of the tokens so far, of the same size however many they are: a plain

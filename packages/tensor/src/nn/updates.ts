@@ -1,6 +1,7 @@
 /** Updates in place that happen with the computation that asks for them. */
 
-import { customGradient, type Tensor } from "@x/tensor";
+import { customGradient } from "../tensor/custom-gradient.js";
+import type { Tensor } from "../tensor/tensor.js";
 
 /** A tensor, and the numbers that it is to get. */
 export type Update = readonly [target: Tensor, source: Tensor];

@@ -1,0 +1,17 @@
+/** Area `linear-attn`. */
+
+import type { Device } from "@x/tensor";
+import type { Part } from "../areas.js";
+import type { GoldenFile } from "../golden-file.js";
+import { Subject, type Runner } from "../subject.js";
+
+function findRunner({ config }: GoldenFile): Runner {
+  const name = config.string("cls") ?? config.string("function") ?? "";
+  throw new Error(`the class or function "${name}" is unknown`);
+}
+
+/** A file of area `linear-attn` is one part. */
+export function partsOfLinearAttn(file: GoldenFile, device: Device): Part[] {
+  const subject = new Subject(device, file.config, file.tensors);
+  return [{ subject, runner: findRunner(file) }];
+}

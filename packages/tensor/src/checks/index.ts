@@ -1,0 +1,22 @@
+/**
+ * Checks of what users pass, with the sentences of their errors: for packages that build on tensors.
+ *
+ * @module
+ */
+
+export { check } from "../error.js";
+export { checkHeads, checkKeyMask } from "../nn/attention-checks.js";
+export { checkLastAxis } from "../nn/checks.js";
+export {
+  checkChoice,
+  checkNumbers,
+  count,
+  finite,
+  nonNegative,
+  positive,
+  probability,
+  type Rule,
+  whole,
+  wholeFrom,
+} from "../tensor/arguments.js";
+export { formatShape, formatShapes, sameShape } from "../tensor/shape.js";
