@@ -8,6 +8,8 @@ import { availablePeerNames, peerNames, type PeerName } from "./peers/open.js";
 import { gpuSuiteNames, runGpuBench, type GpuBenchOptions } from "./gpu/command.js";
 import { reportLaunches } from "./gpu/launches.js";
 import { deviceNames } from "../goldens/devices.js";
+import { runLearning, taskNames, type LearnOptions } from "../mechanisms/command.js";
+import { mechanisms } from "../mechanisms/table.js";
 import { formatSuite, type SuiteResult } from "./report.js";
 import { runSelfTest, type SelfTestCommandOptions } from "./self-test.js";
 import { soak, type SoakOptions } from "./soak.js";
@@ -159,6 +161,22 @@ program
   .action(async (options: SelfTestCommandOptions) => {
     const failed = await runSelfTest(options, (line) => console.log(line));
     if (failed > 0) process.exitCode = 1;
+  });
+
+program
+  .command("learn")
+  .description(
+    "Trains a small language model with every attention mechanism: copying, and text byte by byte. Exits with 1 if one does not learn what it must.",
+  )
+  .addOption(
+    new Option("--only <mechanism>", "one mechanism").choices(mechanisms.map(({ name }) => name)),
+  )
+  .addOption(new Option("--task <name>", "one task").choices(taskNames))
+  .option("--seed <number>", "other random numbers", wholeNumber(0), 1)
+  .option(...threads)
+  .action(async (options: LearnOptions) => {
+    const missed = await runLearning(options, (line) => console.log(line));
+    if (missed > 0) process.exitCode = 1;
   });
 
 program
