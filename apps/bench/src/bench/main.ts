@@ -13,6 +13,7 @@ import { mechanisms } from "../mechanisms/table.js";
 import { formatSuite, type SuiteResult } from "./report.js";
 import { runSelfTest, type SelfTestCommandOptions } from "./self-test.js";
 import { soak, type SoakOptions } from "./soak.js";
+import { approximation } from "./suites/approximation.js";
 import { attention } from "./suites/attention.js";
 import { decode } from "./suites/decode.js";
 import { elementwise } from "./suites/elementwise.js";
@@ -27,6 +28,7 @@ const suites: Record<string, (options: SuiteOptions) => Promise<SuiteResult>> = 
   attention,
   train,
   decode,
+  approximation,
   overhead,
 };
 

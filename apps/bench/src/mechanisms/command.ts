@@ -9,6 +9,8 @@ import { copyTask, textTask } from "./tasks.js";
 /** The names of the tasks. */
 export const taskNames = ["copy", "text"] as const;
 
+const textLength = 64;
+
 /** What to learn, and with what. */
 export interface LearnOptions {
   readonly only?: string;
@@ -23,7 +25,7 @@ export async function runLearning(
   print: (line: string) => void,
 ): Promise<number> {
   setThreads(threads);
-  const tasks = [copyTask, textTask(await readCorpus(undefined, 64))];
+  const tasks = [copyTask, textTask(await readCorpus(undefined, textLength), textLength)];
   let missed = 0;
   for (const task of tasks.filter(({ name }) => chosen === undefined || chosen === name)) {
     for (const entry of mechanisms.filter(({ name }) => only === undefined || only === name)) {

@@ -49,8 +49,7 @@ export const copyTask: LearningTask = {
 };
 
 /** Bytes of text. */
-export function textTask({ training, heldOut }: Corpus): LearningTask {
-  const length = 64;
+export function textTask({ training, heldOut }: Corpus, length: number): LearningTask {
   return {
     name: "text",
     vocabulary: 256,
