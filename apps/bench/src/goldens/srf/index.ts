@@ -1,13 +1,35 @@
-/** Area `srf`. */
+/** Area `srf`: simplex random features and the attention made of them. */
 
 import type { Device } from "@x/tensor";
+import { lowMemAttn } from "@x/srf";
 import type { Part } from "../areas.js";
 import type { GoldenFile } from "../golden-file.js";
 import { Subject, type Runner } from "../subject.js";
+import { runKernel, runMatrix, runPieces } from "./features.js";
+
+const runLowMem: Runner = (subject) => {
+  const { settings } = subject;
+  const y = lowMemAttn(subject.input("q"), subject.input("k"), subject.input("v"), {
+    causal: settings.boolean("causal") ?? true,
+    smScale: settings.number("sm_scale") ?? null,
+  });
+  return { outputs: { y } };
+};
+
+const runners: Readonly<Record<string, Runner>> = {
+  simplex_random_matrix: runMatrix,
+  "orthogonal_matrix_chunk_hadamard, compute_simplex_dir": runPieces,
+  softmax_kernel_bhld: runKernel,
+  softmax_kernel_blhd: runKernel,
+  low_mem_attn: runLowMem,
+};
 
 function findRunner({ config }: GoldenFile): Runner {
-  const name = config.string("cls") ?? config.string("function") ?? "";
-  throw new Error(`the class or function "${name}" is unknown`);
+  const name =
+    config.string("cls") ?? config.string("function") ?? config.string("functions") ?? "";
+  const runner = runners[name];
+  if (runner === undefined) throw new Error(`the class or function "${name}" is unknown`);
+  return runner;
 }
 
 /** A file of area `srf` is one part. */
