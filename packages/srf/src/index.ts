@@ -5,9 +5,12 @@
  */
 
 export {
+  drawFeatures,
+  featureKinds,
   independentRandomMatrix,
   orthogonalRandomMatrix,
   simplexRandomMatrix,
+  type FeatureKind,
   type RandomMatrixOptions,
   type SimplexDraws,
   type SimplexRandomMatrixOptions,
@@ -21,3 +24,16 @@ export {
   type SoftmaxKernelResult,
 } from "./kernel/softmax-kernel.js";
 export { lowMemAttn, type LowMemAttnOptions } from "./attention/low-mem-attn.js";
+export type { Compatibility } from "./attention/compatibility.js";
+export {
+  FastAttention,
+  type AttnFn,
+  type FastAttentionCall,
+  type FastAttentionOptions,
+  type PrefillForm,
+  type PrefillOptions,
+  type SrfPrefill,
+} from "./attention/fast-attention.js";
+export { Attention, type AttentionModuleOptions } from "./attention/attention.js";
+export type { SrfState } from "./state/srf-state.js";
+export { srfAttention, type SrfAttentionOptions } from "./mechanism/srf-attention.js";

@@ -110,6 +110,24 @@ export function independentRandomMatrix(options: RandomMatrixOptions): Tensor {
   return scaled(randn([rows, features], generator && { generator }), options);
 }
 
+/** How the vectors of a random matrix are coupled. */
+export type FeatureKind = "simplex" | "orthogonal" | "independent";
+
+/** The kinds of random matrices. */
+export const featureKinds: readonly FeatureKind[] = ["simplex", "orthogonal", "independent"];
+
+/** A random matrix of the given kind. */
+export function drawFeatures(kind: FeatureKind, options: RandomMatrixOptions): Tensor {
+  switch (kind) {
+    case "simplex":
+      return simplexRandomMatrix(options);
+    case "orthogonal":
+      return orthogonalRandomMatrix(options);
+    case "independent":
+      return independentRandomMatrix(options);
+  }
+}
+
 function inBlocks(
   op: string,
   options: RandomMatrixOptions,

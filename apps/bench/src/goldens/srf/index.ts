@@ -1,20 +1,11 @@
 /** Area `srf`: simplex random features and the attention made of them. */
 
 import type { Device } from "@x/tensor";
-import { lowMemAttn } from "@x/srf";
 import type { Part } from "../areas.js";
 import type { GoldenFile } from "../golden-file.js";
 import { Subject, type Runner } from "../subject.js";
+import { runAttention, runLowMem, runRecurrent } from "./attention.js";
 import { runKernel, runMatrix, runPieces } from "./features.js";
-
-const runLowMem: Runner = (subject) => {
-  const { settings } = subject;
-  const y = lowMemAttn(subject.input("q"), subject.input("k"), subject.input("v"), {
-    causal: settings.boolean("causal") ?? true,
-    smScale: settings.number("sm_scale") ?? null,
-  });
-  return { outputs: { y } };
-};
 
 const runners: Readonly<Record<string, Runner>> = {
   simplex_random_matrix: runMatrix,
@@ -22,9 +13,11 @@ const runners: Readonly<Record<string, Runner>> = {
   softmax_kernel_bhld: runKernel,
   softmax_kernel_blhd: runKernel,
   low_mem_attn: runLowMem,
+  Attention: runAttention,
 };
 
 function findRunner({ config }: GoldenFile): Runner {
+  if (config.has("prefill")) return runRecurrent;
   const name =
     config.string("cls") ?? config.string("function") ?? config.string("functions") ?? "";
   const runner = runners[name];
