@@ -140,7 +140,7 @@ const stateParts = ["keyValues", "keys", "maximum", "values", "count"] as const;
  * const x = tensor([[[[0], [0], [0]]]]);
  * const value = tensor([[[[1], [3], [8]]]]);
  * const { output, state } = featureAttention(x, x, value, { features: "exponential", causal: true });
- * console.log(await output.reshape(3).toArray()); // → [ 1, 2, 4 ]
+ * console.log(await output.reshape([3]).toArray()); // → [ 1, 2, 4 ]
  * console.log(await state.count.toArray()); // → [ [ 3 ] ]
  *
  * const next = featureAttention(tensor([[[[0]]]]), tensor([[[[0]]]]), tensor([[[[0]]]]), {
