@@ -23,11 +23,12 @@ import {
 } from "@x/tensor/nn";
 import type { Generator } from "@x/tensor/random";
 import { drawFeatures, featureKinds, type FeatureKind } from "../features/random-matrix.js";
-import { projectionsOf } from "../kernel/projections.js";
-import { checkState, emptyState, lowest, type SrfState } from "../state/srf-state.js";
+import { lowest, projectionsOf } from "../kernel/projections.js";
+import { checkState, type SrfState } from "../state/srf-state.js";
 import { isReference, type Compatibility } from "./compatibility.js";
+import { fusedAttention } from "./fused.js";
 import { plainAttention } from "./plain.js";
-import { stateSizes, type SrfProblem, type SrfResult } from "./problem.js";
+import { emptyState, startOf, type SrfProblem, type SrfResult } from "./problem.js";
 
 /** Options of {@link FastAttention}. */
 export interface FastAttentionOptions {
@@ -193,7 +194,9 @@ export class FastAttention extends Module implements AttentionMechanism<SrfState
     const kept = p === 0 ? value : value.mul(dropout(ones(value.shape.with(3, 1)), { p }));
     const problem = this.problem(query, key, kept, isCausal, keyMask, null);
     const start = this.isReference && isCausal ? withGlobalMaximum(problem) : problem;
-    return attend(start, attnFn, chunkSize).output;
+    return attnFn === "plain"
+      ? plainAttention(start, chunkSize).output
+      : fusedAttention(start).output;
   }
 
   /** The state before the first token. It has room for any number of tokens. */
@@ -203,7 +206,10 @@ export class FastAttention extends Module implements AttentionMechanism<SrfState
     const { batch, heads, headDim = this.headDim, valueDim = headDim } = options;
     const { device = getDevice() } = options;
     checkNumbers(owner, count, { batch, heads, valueDim });
-    return emptyState({ batch, heads, features: this.nbFeatures, valueDim }, device);
+    return emptyState(
+      { batch, keyHeads: heads, features: this.nbFeatures, valueSize: valueDim },
+      device,
+    );
   }
 
   /**
@@ -269,7 +275,7 @@ export class FastAttention extends Module implements AttentionMechanism<SrfState
       () =>
         `${owner}: a step needs a query for each key, got ${formatShapes(query, key)}. Pass as many queries as keys.`,
     );
-    return attend(problem, "fused", 32);
+    return fusedAttention(problem);
   }
 
   private problem(
@@ -296,9 +302,8 @@ export class FastAttention extends Module implements AttentionMechanism<SrfState
     );
     if (keyMask !== null) checkKeyMask(owner, keyMask, [key.shape[0]!, key.shape[2]!]);
     const scale = headDim ** -0.25;
-    const problem = { query, key, value, projection, scale, epsilon, causal, keyMask, state };
-    if (state !== null) checkState(owner, state, stateSizes(problem));
-    return problem;
+    if (state !== null) checkState(owner, state);
+    return { query, key, value, projection, scale, epsilon, causal, keyMask, state };
   }
 
   private draw(): Tensor {
@@ -333,12 +338,7 @@ function updating(output: Tensor, state: SrfState, next: SrfState): Tensor {
 function withGlobalMaximum(problem: SrfProblem): SrfProblem {
   const { key, projection, scale, keyMask } = problem;
   const all = projectionsOf(key, projection, scale).maxima.squeeze(-1);
-  const empty = emptyState(stateSizes(problem));
   const isTaken = keyMask?.unsqueeze(1);
   const maximum = (isTaken ? where(isTaken, all, lowest) : all).amax(-1);
-  return { ...problem, state: { ...empty, maximum } };
-}
-
-function attend(problem: SrfProblem, attnFn: AttnFn, chunkSize: number): SrfResult {
-  return plainAttention(problem, chunkSize);
+  return { ...problem, state: { ...startOf(problem), maximum } };
 }

@@ -1,9 +1,9 @@
 /** SRF attention as a composition of ordinary operations, chunk by chunk. */
 
 import { arange, cat, where, zeros, type Tensor } from "@x/tensor";
-import { projectionsOf } from "../kernel/projections.js";
-import { emptyState, lowest, type SrfState } from "../state/srf-state.js";
-import { stateSizes, type SrfProblem, type SrfResult } from "./problem.js";
+import { lowest, projectionsOf } from "../kernel/projections.js";
+import type { SrfState } from "../state/srf-state.js";
+import { startOf, type SrfProblem, type SrfResult } from "./problem.js";
 
 /** Keys with their values. */
 interface Keys {
@@ -39,7 +39,7 @@ export function plainAttention(problem: SrfProblem, chunkSize: number): SrfResul
   const [queries, count] = [query.shape[2]!, key.shape[2]!];
   // What lies before the first query's own place is seen by all queries, as the state is.
   const early = causal ? count - queries : count;
-  let state = problem.state ?? emptyState(stateSizes(problem));
+  let state = problem.state ?? startOf(problem);
   for (const [start, length] of chunks(early, chunkSize)) {
     state = advance(state, part(keys, start, length));
   }

@@ -1,7 +1,7 @@
 /** What SRF attention is given, and what it gives, however it is computed. */
 
-import type { Tensor } from "@x/tensor";
-import type { SrfState, StateSizes } from "../state/srf-state.js";
+import { emptyFeatureAttentionState, type Device, type Tensor } from "@x/tensor";
+import type { SrfState } from "../state/srf-state.js";
 
 /** What SRF attention computes with. */
 export interface SrfProblem {
@@ -25,16 +25,29 @@ export interface SrfProblem {
   readonly state: SrfState | null;
 }
 
-/** The sizes of the state of a problem. */
-export function stateSizes({ key, value, projection }: SrfProblem): StateSizes {
-  const [batch, heads] = key.shape as [number, number];
-  return { batch, heads, features: projection.shape[0]!, valueDim: value.shape[3]! };
-}
-
 /** The results of SRF attention. */
 export interface SrfResult {
   /** [b, h, n, e] */
   readonly output: Tensor;
   /** After all keys. */
   readonly state: SrfState;
+}
+
+/** The state before the first key of a problem. */
+export function startOf({ key, value, projection }: SrfProblem): SrfState {
+  const [batch, keyHeads] = key.shape as [number, number];
+  return emptyState({
+    batch,
+    keyHeads,
+    features: projection.shape[0]!,
+    valueSize: value.shape[3]!,
+  });
+}
+
+/** A state without keys; in memory of a device, or else as constants. */
+export function emptyState(
+  sizes: Parameters<typeof emptyFeatureAttentionState>[0],
+  device?: Device,
+): SrfState {
+  return { ...emptyFeatureAttentionState(sizes, device && { device }) };
 }

@@ -10,6 +10,9 @@ export interface Projections {
   readonly maxima: Tensor;
 }
 
+/** The lowest number of float32: what stands for hidden keys, whose exponential is 0. */
+export const lowest = -3.4028234663852886e38;
+
 /**
  * The logarithms of the features of data [..., d] by the random vectors `matrix` [F, d].
  *

@@ -9,7 +9,7 @@ import {
   formatShape,
   nonNegative,
 } from "@x/tensor/checks";
-import { projectionsOf } from "./projections.js";
+import { lowest, projectionsOf } from "./projections.js";
 
 /** The order of the axes: `"bhld"` is [batch, heads, length, size], `"blhd"` [batch, length, heads, size]. */
 export type HeadLayout = "bhld" | "blhd";
@@ -40,7 +40,6 @@ export interface SoftmaxKernelResult {
 }
 
 const op = "softmaxKernel";
-const lowest = -3.4028234663852886e38;
 
 /**
  * Positive features of queries and keys: products of a query's and a key's features estimate

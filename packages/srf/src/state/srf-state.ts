@@ -1,7 +1,7 @@
 /** What SRF attention remembers of the tokens so far. */
 
-import { full, zeros, type Device, type Shape, type Tensor } from "@x/tensor";
-import { check, formatShape, sameShape } from "@x/tensor/checks";
+import type { FeatureAttentionState } from "@x/tensor";
+import { check } from "@x/tensor/checks";
 import type { AttentionState } from "@x/tensor/nn";
 
 /**
@@ -13,72 +13,19 @@ import type { AttentionState } from "@x/tensor/nn";
  * Save it as named tensors (`saveSafetensors`), go on from what `loadSafetensors` gives, as an
  * object; branch with `forkState` of `@x/tensor/nn`.
  */
-export interface SrfState extends AttentionState {
-  /** `Σ_j exp(b_j − M) v_jᵀ`, [batch, heads, F, e]. */
-  readonly keyValues: Tensor;
-  /** `Σ_j exp(b_j − M)`, the denominator, [batch, heads, F]. */
-  readonly keys: Tensor;
-  /** M, [batch, heads]; the lowest number before the first key. */
-  readonly maximum: Tensor;
-  /** `Σ_j v_j`, [batch, heads, e]. */
-  readonly values: Tensor;
-  /** How many keys there were, [batch, heads]. */
-  readonly count: Tensor;
-}
+export interface SrfState extends FeatureAttentionState, AttentionState {}
 
-/** The sizes of a state. */
-export interface StateSizes {
-  readonly batch: number;
-  readonly heads: number;
-  readonly features: number;
-  readonly valueDim: number;
-}
+const parts = ["keyValues", "keys", "maximum", "values", "count"];
 
-/** The lowest number of float32: the maximum of no keys, whose exponential is 0. */
-export const lowest = -3.4028234663852886e38;
-
-/** The state before the first key; in memory of a device, or else as constants. */
-export function emptyState(sizes: StateSizes, device?: Device): SrfState {
-  const { keyValues, keys, maximum, values, count } = shapesOf(sizes);
-  const options = device ? { device } : {};
-  return {
-    keyValues: zeros(keyValues, options),
-    keys: zeros(keys, options),
-    maximum: full(maximum, lowest, options),
-    values: zeros(values, options),
-    count: zeros(count, options),
-  };
-}
-
-/** Checks that a state, which may have come from a file, has what a call needs. */
-export function checkState(owner: string, state: AttentionState, sizes: StateSizes): SrfState {
-  for (const [name, shape] of Object.entries(shapesOf(sizes))) {
-    const found = state[name];
+/** Checks that a state, which may have come from a file, has its parts; shapes are checked in use. */
+export function checkState(owner: string, state: AttentionState): void {
+  for (const name of parts) {
+    const part = state[name];
     check(
-      found !== undefined,
+      part?.dtype === "float32",
       "argument",
       () =>
-        `${owner}: a state has the tensors ${Object.keys(shapesOf(sizes)).join(", ")}, got ${Object.keys(state).join(", ") || "none"}. Make it with initState().`,
-    );
-    check(
-      found.dtype === "float32" && sameShape(found.shape, shape),
-      "shape",
-      () =>
-        `${owner}: ${name} of the state must be float32 ${formatShape(shape)}, got ${found.dtype} ${formatShape(found.shape)}. Make the state for these sizes with initState().`,
+        `${owner}: a state has the float32 tensors ${parts.join(", ")}, got ${part ? `${part.dtype} ${name}` : `no ${name}`}. Make it with initState().`,
     );
   }
-  // It has all of them, as was checked.
-  return state as SrfState;
-}
-
-type Shapes = Readonly<Record<"keyValues" | "keys" | "maximum" | "values" | "count", Shape>>;
-
-function shapesOf({ batch, heads, features, valueDim }: StateSizes): Shapes {
-  return {
-    keyValues: [batch, heads, features, valueDim],
-    keys: [batch, heads, features],
-    maximum: [batch, heads],
-    values: [batch, heads, valueDim],
-    count: [batch, heads],
-  };
 }
