@@ -5,6 +5,7 @@ import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { availablePeerNames, peerNames, type PeerName } from "./peers/open.js";
+import { benchFeatures, type FeaturesOptions } from "./features.js";
 import { gpuSuiteNames, runGpuBench, type GpuBenchOptions } from "./gpu/command.js";
 import { reportLaunches } from "./gpu/launches.js";
 import { deviceNames } from "../goldens/devices.js";
@@ -58,6 +59,10 @@ function positive(text: string): number {
   const value = Number(text);
   if (!(value > 0)) throw new InvalidArgumentError("it must be a number above 0.");
   return value;
+}
+
+function parseNumbers(text: string): number[] {
+  return text.split(",").map(positive);
 }
 
 interface Options {
@@ -179,6 +184,19 @@ program
   .action(async (options: LearnOptions) => {
     const missed = await runLearning(options, (line) => console.log(line));
     if (missed > 0) process.exitCode = 1;
+  });
+
+program
+  .command("features")
+  .description(
+    "Measures how well simplex, orthogonal and independent random features estimate the kernel of softmax: mean error and mean square error by size and length of the vectors.",
+  )
+  .option("--dimensions <numbers>", "sizes of the vectors, with commas", parseNumbers, [12, 16, 64])
+  .option("--norms <numbers>", "lengths of the vectors, with commas", parseNumbers, [0.5, 1, 2])
+  .option("--draws <number>", "matrices for each figure", wholeNumber(2), 1000)
+  .option("--json <file>", "write everything that was measured to a file")
+  .action(async (options: FeaturesOptions) => {
+    await benchFeatures(options, (line) => console.log(line));
   });
 
 program
