@@ -8,7 +8,7 @@ import {
   ones,
   type Tensor,
 } from "@x/tensor";
-import { check, checkHeads, checkNumbers, count, formatShapes, positive } from "@x/tensor/checks";
+import { checkHeads, checkNumbers, count, positive } from "@x/tensor/checks";
 import { isReference, type Compatibility } from "../compatibility.js";
 import { hiddenKeys } from "./linear-attn.js";
 
@@ -36,11 +36,12 @@ const op = "causalLinearAttn";
  * `y_i = Σ_{j ≤ i} w_ij v_j / Σ_{j ≤ i} w_ij`,
  *
  * in time and memory that grow linearly with the length. Keys of any size are fine: exponentials are
- * taken below a running maximum. A query that sees no key gets 0.
+ * taken below a running maximum. A query that sees no key gets 0. Of unequally many queries and keys
+ * the last ones stand at the same place.
  *
  * @param q queries, [batch, heads, n, d]
- * @param k keys, [batch, keyHeads, n, d]; consecutive query heads share a key head
- * @param v values, [batch, keyHeads, n, e]
+ * @param k keys, [batch, keyHeads, m, d]; consecutive query heads share a key head
+ * @param v values, [batch, keyHeads, m, e]
  * @returns [batch, heads, n, e]
  * @throws XError `shape` if the tensors or the mask do not fit each other, `argument` if a number is
  * out of range
@@ -62,14 +63,8 @@ export function causalLinearAttn(
   checkHeads(op, q, k, v);
   checkNumbers(op, count, { bucketSize });
   checkNumbers(op, positive, { eps });
-  check(
-    q.shape[2] === k.shape[2],
-    "shape",
-    () =>
-      `${op}: there must be as many queries as keys, got ${formatShapes(q, k)}. Use linearAttn for a context.`,
-  );
   const visibility =
-    bucketSize === 1 ? { causal: true } : { mask: lastOfBuckets(q.shape[2]!, bucketSize) };
+    bucketSize === 1 ? { causal: true } : { mask: lastOfBuckets(q, k, bucketSize) };
   if (!isReference(op, options.compat)) {
     const keyMask = kvMask && { keyMask: kvMask };
     return featureAttention(q, k, v, { features: "exponential", ...visibility, ...keyMask }).output;
@@ -83,8 +78,10 @@ export function causalLinearAttn(
 }
 
 /** The last key of the bucket before that of each query; −1 for none. */
-function lastOfBuckets(length: number, bucketSize: number): Tensor {
-  return arange(length, { dtype: "int32" }).floorDivide(bucketSize).mul(bucketSize).sub(1);
+function lastOfBuckets(q: Tensor, k: Tensor, bucketSize: number): Tensor {
+  const [queries, keys] = [q.shape[2]!, k.shape[2]!];
+  const place = arange(queries, { dtype: "int32" }).add(keys - queries);
+  return place.floorDivide(bucketSize).mul(bucketSize).sub(1).maximum(-1);
 }
 
 /** exp(k) and v, 0 for keys that take no part. */
@@ -110,7 +107,7 @@ export function featurewiseCausalLinearAttn(
   { kvMask, bucketSize }: { kvMask: Tensor | null; bucketSize: number },
 ): Tensor {
   const { features, values } = plainFeatures(k, v, kvMask);
-  const mask = lastOfBuckets(q.shape[2]!, bucketSize);
+  const mask = lastOfBuckets(q, k, bucketSize);
   const sums = features.cumsum(-2).pad([0, 0, 1, 0]).indexSelect(-2, mask.add(1));
   const queries = q
     .softmax(-1)

@@ -1,4 +1,4 @@
-import { cat, randn, tensor, type Tensor } from "@x/tensor";
+import { cat, randn, tensor, zeros, type Tensor } from "@x/tensor";
 import { describe, expect, it } from "vitest";
 import { LocalAttention, type LocalAttentionOptions } from "./local-attention.js";
 
@@ -67,5 +67,57 @@ describe("LocalAttention", () => {
     }
     expect(await difference(cat(parts, 2), whole)).toBeLessThan(1e-5);
     expect(await state.position.item()).toBe(20);
+  });
+
+  it("sees its own key only if it sees no other, where queries are keys", async () => {
+    const attention = new LocalAttention({ windowSize: 2, causal: true, sharedQk: true });
+    const [q, , v] = heads(4) as [Tensor, Tensor, Tensor];
+    const y = attention.forward(q, q, v);
+    expect(
+      await difference(y.narrow(2, 0, 2), v.narrow(2, 0, 1).expand([2, 2, 2, 4])),
+    ).toBeLessThan(1e-6);
+  });
+
+  it("gives 0 where nothing is seen, and the mean of all with compat", async () => {
+    const options = { windowSize: 2, lookBackward: 0, lookForward: 0 };
+    const [q, k, v] = heads(2) as [Tensor, Tensor, Tensor];
+    const inputMask = zeros([2, 2], { dtype: "bool" });
+    const y = new LocalAttention(options).forward(q, k, v, { inputMask });
+    expect(await y.abs().max().item()).toBe(0);
+    const original = new LocalAttention({ ...options, compat: "reference" });
+    const mean = v.mean(2, { keepdim: true });
+    expect(
+      await difference(original.forward(q, k, v, { inputMask }), mean.expandAs(v)),
+    ).toBeLessThan(1e-6);
+  });
+
+  it("drops weights in training only", async () => {
+    const attention = new LocalAttention({ windowSize: 4, dropout: 0.5 });
+    const [q, k, v] = heads(8) as [Tensor, Tensor, Tensor];
+    const trained = attention.forward(q, k, v);
+    const y = attention.eval().forward(q, k, v);
+    expect(await difference(trained, y)).toBeGreaterThan(0.01);
+    expect(await difference(attention.forward(q, k, v), y)).toBe(0);
+  });
+
+  it("refuses what does not fit", () => {
+    const [q, k, v] = heads(6) as [Tensor, Tensor, Tensor];
+    expect(() => new LocalAttention({ windowSize: 2, causal: true, lookForward: 1 })).toThrow(
+      "LocalAttention: a causal query sees nothing ahead, got lookForward 1. Leave lookForward out.",
+    );
+    const attention = new LocalAttention({ windowSize: 4 });
+    expect(() => attention.forward(q, k, v)).toThrow(
+      "LocalAttention: the length must be a multiple of the window of 4, got [2, 2, 6, 4]. Set autopad, or pad the sequence.",
+    );
+    const state = attention.initState({ batch: 2, heads: 2, headDim: 4 });
+    expect(() => attention.step(q, k, v, state)).toThrow(
+      "only causal attention can be continued, got a module with causal false.",
+    );
+    const causal = new LocalAttention({ windowSize: 4, causal: true });
+    const inputMask = zeros([2, 6], { dtype: "bool" });
+    expect(() => causal.step(q, k, v, state, { inputMask })).toThrow(
+      "a mask needs a state that was made for masks",
+    );
+    expect(() => causal.step(q, k, v.narrow(2, 0, 5), state)).toThrow("fit each other");
   });
 });

@@ -48,8 +48,7 @@ export class LinearAttention implements AttentionMechanism<LinearAttentionState>
   /**
    * The attention of a whole sequence. A query that sees no key gets 0.
    *
-   * @throws XError `shape` if the tensors or the mask do not fit each other, or the causal form has
-   * not as many queries as keys
+   * @throws XError `shape` if the tensors or the mask do not fit each other
    */
   forward(query: Tensor, key: Tensor, value: Tensor, options: MechanismOptions = {}): Tensor {
     const { isCausal = false, keyMask: kvMask = null, dropout = 0 } = options;
