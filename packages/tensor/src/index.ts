@@ -34,6 +34,7 @@ export {
   type CumulativeLinearAttentionOptions,
   type CumulativeLinearAttentionResult,
 } from "./tensor/linear-attention.js";
+export { kernelHalving, type KernelHalvingOptions } from "./tensor/kernel-halving.js";
 export { peek } from "./tensor/peek.js";
 export { memory, realize } from "./tensor/realize.js";
 export { enableGrad, grad, noGrad, valueAndGrad, type ValueAndGrad } from "./tensor/grad.js";
