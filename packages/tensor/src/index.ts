@@ -42,6 +42,7 @@ export {
   type FeatureAttentionState,
   type RandomFeatures,
 } from "./tensor/feature-attention.js";
+export { kernelHalving, type KernelHalvingOptions } from "./tensor/kernel-halving.js";
 export { peek } from "./tensor/peek.js";
 export { memory, realize } from "./tensor/realize.js";
 export { enableGrad, grad, noGrad, valueAndGrad, type ValueAndGrad } from "./tensor/grad.js";

@@ -1,5 +1,7 @@
 /** Every attention mechanism of the project, for what is to be shown of all of them. */
 
+import { LinearAttention } from "@x/linear-attn";
+import { srfAttention } from "@x/srf";
 import { SoftmaxAttention, type AttentionMechanism } from "@x/tensor/nn";
 import { CumulativeLinearAttention } from "@x/trim";
 
@@ -35,5 +37,17 @@ export const mechanisms: readonly MechanismEntry[] = [
       new CumulativeLinearAttention({ scale: 1 / Math.sqrt(headDim * length) }),
     isConstant: true,
     needsNorm: true,
+  },
+  {
+    name: "srf",
+    make: ({ headDim }) => srfAttention({ headDim }),
+    isConstant: true,
+    needsNorm: false,
+  },
+  {
+    name: "linear",
+    make: () => new LinearAttention(),
+    isConstant: true,
+    needsNorm: false,
   },
 ];

@@ -5,6 +5,7 @@ import * as attention from "./attention/index.js";
 import { convolutionKernel } from "./convolution/index.js";
 import * as indexing from "./indexing/index.js";
 import { concatenateKernel } from "./join.js";
+import { kernelHalvingKernel } from "./kernel-halving/kernel.js";
 import * as linearAttention from "./linear-attention/kernel.js";
 import { matmulKernel } from "./matmul/index.js";
 import * as rows from "./rows/index.js";
@@ -19,6 +20,7 @@ export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
     concatenateKernel,
     convolutionKernel,
     ...Object.values(indexing),
+    kernelHalvingKernel,
     ...Object.values(linearAttention),
     matmulKernel,
     ...Object.values(rows),

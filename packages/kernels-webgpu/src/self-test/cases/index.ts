@@ -4,6 +4,7 @@ import type { SelfTestCase } from "../case.js";
 import { attentionCases } from "./attention.js";
 import { elementwiseCases } from "./elementwise.js";
 import { indexingCases } from "./indexing.js";
+import { halvingCases } from "./kernel-halving.js";
 import { linearAttentionCases } from "./linear-attention.js";
 import { orderedCases } from "./ordered.js";
 import { productCases } from "./products.js";
@@ -19,6 +20,7 @@ export const selfTestCases: readonly SelfTestCase[] = [
   ...rowCases,
   ...attentionCases,
   ...linearAttentionCases,
+  ...halvingCases,
   ...orderedCases,
   ...indexingCases,
   ...trainingCases,

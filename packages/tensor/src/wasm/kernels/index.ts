@@ -8,6 +8,7 @@ import {
 import { matmulKernel } from "./gemm/matmul.js";
 import { gatherKernel, takeKernel } from "./indexing/pick.js";
 import { indexAddKernel, scatterAddKernel, scatterKernel } from "./indexing/scatter.js";
+import { kernelHalvingKernel } from "./kernel-halving/kernel.js";
 import {
   cumulativeLinearAttentionBackwardKernel,
   cumulativeLinearAttentionKernel,
@@ -56,6 +57,7 @@ const kernels: readonly NativeKernel[] = [
   dynamicUpdateKernel,
   gatherKernel,
   indexAddKernel,
+  kernelHalvingKernel,
   layerNormBackwardKernel,
   layerNormKernel,
   logSoftmaxBackwardKernel,
