@@ -40,7 +40,7 @@ export const mechanisms: readonly MechanismEntry[] = [
   },
   {
     name: "srf",
-    make: ({ headDim }) => srfAttention({ headDim }),
+    make: ({ headDim }) => srfAttention({ headDim, epsilon: 1e-6 }),
     isConstant: true,
     needsNorm: false,
   },

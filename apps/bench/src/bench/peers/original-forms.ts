@@ -1,6 +1,6 @@
 /** Causal attention by the algorithms of the originals, in our own operations. */
 
-import { arange, cat, checkpoint, type Tensor } from "@x/tensor";
+import { arange, cat, checkpoint, rand, where, zeros, type Tensor } from "@x/tensor";
 
 /** Attention over [1, heads, length, dim]. */
 export type Attend = (q: Tensor, k: Tensor, v: Tensor) => Tensor;
@@ -62,4 +62,60 @@ export const linearOriginal: Attend = (q, k, v) => {
   const store = before(keys.transpose(-1, -2).matmul(values));
   const total = queries.matmul(sums).clamp(1e-3);
   return queries.matmul(store).div(total).flatten(2, 3);
+};
+
+const oversampling = 2;
+const failureProbability = 0.5;
+
+/**
+ * One halving of buckets [1, heads, buckets, size, dim]: of each pair of neighbours one is kept, pair
+ * after pair, such that the sums over the kernel stay as they are. Gives 0 or 1 for each pair.
+ */
+function halve(keys: Tensor, values: Tensor, probability: number): Tensor {
+  const size = keys.shape[3]!;
+  const shift = keys.square().sum(-1).amax([2, 3], { keepdim: true }).unsqueeze(-1);
+  const bound = values.abs().amax([2, 3, 4], { keepdim: true }).square();
+  const products = (x: Tensor): Tensor => x.matmul(x.transpose(-1, -2));
+  const kernel = products(keys).sub(shift).exp().mul(products(values).add(bound));
+  const rows = kernel.unflatten(3, [-1, 2]);
+  const columns = rows.select(4, 0).sub(rows.select(4, 1)).unflatten(4, [-1, 2]);
+  const pairs = columns.select(5, 0).sub(columns.select(5, 1));
+  const lengths = pairs.diagonal(0, -2, -1).clamp(0).sqrt();
+  const limits = lengths.mul(lengths.cummax(-1).values);
+  const width = 0.5 + Math.log((2 * size) / (probability * size ** 2));
+  const thresholds = rand(limits.shape).mul(2).sub(1).mul(width).mul(limits);
+  let sums = pairs.select(-2, 0);
+  const swaps: Tensor[] = [zeros(sums.select(-1, 0).shape, { dtype: "bool" })];
+  for (let i = 1; i < size / 2; i++) {
+    const swap = thresholds.select(-1, i).le(sums.select(-1, i));
+    const row = pairs.select(-2, i);
+    sums = sums.add(where(swap.unsqueeze(-1), row.neg(), row));
+    swaps.push(swap);
+  }
+  return cat(
+    swaps.map((swap) => swap.unsqueeze(-1)),
+    -1,
+  ).cast("int32");
+}
+
+/** thinformer: exact attention over √n · 4 keys that halving in growing buckets leaves; not causal. */
+export const thinformerOriginal: Attend = (q, k, v) => {
+  const [, heads, length, dim] = k.shape as [number, number, number, number];
+  const rounds = Math.round(Math.log2(length) / 2) - oversampling;
+  const keys = k.detach().mul(dim ** -0.25);
+  const values = v.detach();
+  let size = 4 ** (oversampling + 1);
+  const probability = failureProbability / (size * rounds * length);
+  let chosen = arange(length, { dtype: "int32" }).expand([1, heads, length]);
+  const take = (x: Tensor): Tensor =>
+    x.gather(2, chosen.unsqueeze(-1).expand([...chosen.shape, dim]));
+  for (let round = 0; round < rounds; round++) {
+    const [ownKeys, ownValues] = [keys, values].map((x) => take(x).unflatten(2, [-1, size]));
+    const swaps = halve(ownKeys!, ownValues!, probability);
+    const pairs = chosen.unflatten(2, [-1, size / 2, 2]);
+    chosen = pairs.gather(-1, swaps.unsqueeze(-1)).squeeze(-1).flatten(2, 3);
+    size *= 2;
+  }
+  const scores = q.matmul(take(k).transpose(-1, -2)).mul(dim ** -0.5);
+  return scores.softmax(-1).matmul(take(v));
 };

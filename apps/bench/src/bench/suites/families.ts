@@ -24,7 +24,30 @@ interface Family {
   ];
 }
 
-const families: readonly Family[] = [];
+const families: readonly Family[] = [
+  {
+    kind: "srf",
+    torch: "srf",
+    original: { kind: "srf original", longest: 4096 },
+    targets: [
+      [15, 25],
+      [15, 28],
+    ],
+  },
+  {
+    kind: "linear",
+    torch: "linear",
+    original: { kind: "linear original", longest: Infinity },
+    targets: [[2, 6], null],
+  },
+  {
+    kind: "thinformer",
+    torch: "thinformer",
+    original: { kind: "thinformer original", longest: 4096 },
+    isFull: true,
+    targets: [[1.5, 4], null],
+  },
+];
 
 const nameOf = ({ kind, isFull }: Family, length: number, backward: boolean): string =>
   `${kind}${isFull === true ? ", every key" : ""}, N=${length}${backward ? " with gradients" : ""}`;
