@@ -34,7 +34,7 @@ describe.each(devices)("on %s", (_, device) => {
 
   test("keeps the parameters and their names, and comes close to the softmax attention", async () => {
     const trained = new MultiheadAttention(8, 2, { dropout: 0.3 });
-    const attention = retrofit(trained, { nbFeatures: 512, epsilon: 0, features: "orthogonal" });
+    const attention = retrofit(trained, { nbFeatures: 512, epsilon: 0, features: "independent" });
     expect(attention.parameters()).toEqual(trained.parameters());
     expect(Object.keys(attention.stateDict()).sort()).toEqual(
       [...Object.keys(trained.stateDict()), "srf.projection_matrix"].sort(),
@@ -57,7 +57,7 @@ describe.each(devices)("on %s", (_, device) => {
 
   test("takes keys and values of other sizes", async () => {
     const trained = new MultiheadAttention(8, 2, { kdim: 5, vdim: 3, batchFirst: true }).eval();
-    const attention = retrofit(trained, { nbFeatures: 512, epsilon: 0, features: "orthogonal" });
+    const attention = retrofit(trained, { nbFeatures: 512, epsilon: 0, features: "independent" });
     const [q, k, v] = [randn([2, 3, 8]).mul(0.5), randn([2, 6, 5]).mul(0.5), randn([2, 6, 3])];
     const exact = trained.forward(q, k, v).output;
     const { output } = attention.eval().forward(q, k, v);
