@@ -9,9 +9,12 @@ import { benchFeatures, type FeaturesOptions } from "./features.js";
 import { gpuSuiteNames, runGpuBench, type GpuBenchOptions } from "./gpu/command.js";
 import { reportLaunches } from "./gpu/launches.js";
 import { deviceNames } from "../goldens/devices.js";
+import { runLearning, taskNames, type LearnOptions } from "../mechanisms/command.js";
+import { mechanisms } from "../mechanisms/table.js";
 import { formatSuite, type SuiteResult } from "./report.js";
 import { runSelfTest, type SelfTestCommandOptions } from "./self-test.js";
 import { soak, type SoakOptions } from "./soak.js";
+import { approximation } from "./suites/approximation.js";
 import { attention } from "./suites/attention.js";
 import { decode } from "./suites/decode.js";
 import { elementwise } from "./suites/elementwise.js";
@@ -26,6 +29,7 @@ const suites: Record<string, (options: SuiteOptions) => Promise<SuiteResult>> = 
   attention,
   train,
   decode,
+  approximation,
   overhead,
 };
 
@@ -177,6 +181,22 @@ program
   .option("--json <file>", "write everything that was measured to a file")
   .action(async (options: FeaturesOptions) => {
     await benchFeatures(options, (line) => console.log(line));
+  });
+
+program
+  .command("learn")
+  .description(
+    "Trains a small language model with every attention mechanism: copying, and text byte by byte. Exits with 1 if one does not learn what it must.",
+  )
+  .addOption(
+    new Option("--only <mechanism>", "one mechanism").choices(mechanisms.map(({ name }) => name)),
+  )
+  .addOption(new Option("--task <name>", "one task").choices(taskNames))
+  .option("--seed <number>", "other random numbers", wholeNumber(0), 1)
+  .option(...threads)
+  .action(async (options: LearnOptions) => {
+    const missed = await runLearning(options, (line) => console.log(line));
+    if (missed > 0) process.exitCode = 1;
   });
 
 program

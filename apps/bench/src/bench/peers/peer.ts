@@ -44,8 +44,8 @@ export interface AttentionTask {
 /** Decoding one token after the other from `position` on, each the input of the next. */
 export interface DecodeTask {
   readonly op: "decode";
-  /** `trim`: a state of constant size. `softmax`: a cache of all keys and values. */
-  readonly kind: "trim" | "softmax";
+  /** A mechanism in the encoder that takes any; `trim encoder`: the encoder of `@x/trim`. */
+  readonly kind: string;
   readonly position: number;
   readonly width: number;
   readonly layers: number;

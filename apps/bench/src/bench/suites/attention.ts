@@ -25,7 +25,12 @@ export async function attention(options: SuiteOptions): Promise<SuiteResult> {
   const torch =
     python === null
       ? TorchTimes.none()
-      : await TorchTimes.measure(python, { heads, dim, lengths }, options);
+      : await TorchTimes.measure(
+          python,
+          ["exact", "trim", "chunked"],
+          { heads, dim, lengths },
+          options,
+        );
   const notes = [
     `${heads} heads of ${dim}, batch 1, ${options.threads} threads; "µs" is per token and head, "MiB" the most that intermediates and results take at once`,
     '"difference" is the largest error against float64, relative to the largest element; with gradients, of that of q',

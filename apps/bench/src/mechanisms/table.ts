@@ -1,0 +1,46 @@
+/** Every attention mechanism of the project, for what is to be shown of all of them. */
+
+import { srfAttention } from "@x/srf";
+import { SoftmaxAttention, type AttentionMechanism } from "@x/tensor/nn";
+import { CumulativeLinearAttention } from "@x/trim";
+
+/** For what a mechanism is made. */
+export interface MechanismSizes {
+  readonly headDim: number;
+  /** The longest sequence. */
+  readonly length: number;
+}
+
+/** A mechanism, and what it promises. */
+export interface MechanismEntry {
+  readonly name: string;
+  /** One as its users would configure it; random ones draw from the default generator. */
+  readonly make: (sizes: MechanismSizes) => AttentionMechanism;
+  /** Whether its decode state has the same size for sequences of any length. */
+  readonly isConstant: boolean;
+  /** Whether its scores need a norm of queries and keys, since it has no softmax that would bound them. */
+  readonly needsNorm: boolean;
+}
+
+/** The mechanisms; the first is the exact one that others are compared with. */
+export const mechanisms: readonly MechanismEntry[] = [
+  {
+    name: "softmax",
+    make: () => new SoftmaxAttention(),
+    isConstant: false,
+    needsNorm: false,
+  },
+  {
+    name: "trim",
+    make: ({ headDim, length }) =>
+      new CumulativeLinearAttention({ scale: 1 / Math.sqrt(headDim * length) }),
+    isConstant: true,
+    needsNorm: true,
+  },
+  {
+    name: "srf",
+    make: ({ headDim }) => srfAttention({ headDim, nbFeatures: 2 * headDim }),
+    isConstant: true,
+    needsNorm: false,
+  },
+];
