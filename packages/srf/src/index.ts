@@ -37,3 +37,9 @@ export {
 export { Attention, type AttentionModuleOptions } from "./attention/attention.js";
 export type { SrfState } from "./state/srf-state.js";
 export { srfAttention, type SrfAttentionOptions } from "./mechanism/srf-attention.js";
+export { retrofit, retrofitModel, type RetrofitModelOptions } from "./retrofit/retrofit.js";
+export {
+  RetrofittedAttention,
+  type RetrofitOptions,
+  type RetrofittedCall,
+} from "./retrofit/retrofitted-attention.js";

@@ -1,8 +1,16 @@
 /** `pnpm bench features`: how well random features estimate the kernel of softmax. */
 
 import Table from "cli-table3";
-import { manualSeed, randn, stack, type Tensor } from "@x/tensor";
-import { drawFeatures, featureKinds, type FeatureKind } from "@x/srf";
+import {
+  manualSeed,
+  noGrad,
+  randn,
+  realize,
+  scaledDotProductAttention,
+  stack,
+  type Tensor,
+} from "@x/tensor";
+import { drawFeatures, FastAttention, featureKinds, type FeatureKind } from "@x/srf";
 import { writeFile } from "node:fs/promises";
 
 /** What is measured. */
@@ -26,6 +34,18 @@ export interface FeatureError {
   /** The standard error of that mean. */
   readonly standardError: number;
   readonly meanSquare: number;
+}
+
+/** How far attention by random features is from exact attention. */
+export interface AttentionError {
+  /** The standard deviation of the scores q·k / √d. */
+  readonly deviation: number;
+  /** How many random features there are. */
+  readonly features: number;
+  /** Root mean square error by the root mean square of the exact result, of each kind. */
+  readonly errors: Readonly<Record<FeatureKind, number>>;
+  /** The same error if all keys had the same weight. */
+  readonly equalWeights: number;
 }
 
 /** Pairs of vectors for each matrix. */
@@ -68,15 +88,59 @@ function vectors(dimension: number, norm: number): Tensor {
 const average = (numbers: readonly number[]): number =>
   numbers.reduce((sum, x) => sum + x, 0) / numbers.length;
 
-/** Prints a table of errors, with the mean square of each kind as a share of that of orthogonal features. */
-export async function benchFeatures(
-  { dimensions, norms, draws, json }: FeaturesOptions,
+/** Sizes of the attention that is measured. */
+const attentionShape = [1, 4, 256, 64] as const;
+/** How many matrices its errors are averaged over. */
+const attentionDraws = 4;
+
+/** The errors of causal attention on normally distributed queries, keys and values. */
+export async function measureAttention(
+  deviation: number,
+  features: number,
+): Promise<AttentionError> {
+  manualSeed(1);
+  const [q, k, v] = [Math.sqrt(deviation), Math.sqrt(deviation), 1].map((size) =>
+    randn(attentionShape).mul(size),
+  ) as [Tensor, Tensor, Tensor];
+  await realize(q, k, v);
+  const exactly = (query: Tensor): Tensor =>
+    scaledDotProductAttention(query, k, v, { isCausal: true });
+  const exact = await exactly(q).realize();
+  const errorOf = (y: Tensor): Promise<number> =>
+    y.sub(exact).square().mean().div(exact.square().mean()).sqrt().item();
+  const errors = { simplex: 0, orthogonal: 0, independent: 0 };
+  for (const kind of featureKinds) {
+    for (let i = 0; i < attentionDraws; i++) {
+      const attention = new FastAttention({
+        headDim: attentionShape[3],
+        nbFeatures: features,
+        features: kind,
+        causal: true,
+      });
+      errors[kind] += (await errorOf(noGrad(() => attention.forward(q, k, v)))) / attentionDraws;
+    }
+  }
+  const equalWeights = await errorOf(exactly(q.mul(0)));
+  return { deviation, features, errors, equalWeights };
+}
+
+function tableOf(head: readonly string[]): Table.Table {
+  return new Table({ head: [...head], style: { head: [], border: [], compact: true } });
+}
+
+async function benchKernel(
+  { dimensions, norms, draws }: FeaturesOptions,
   print: (line: string) => void,
-): Promise<void> {
-  const table = new Table({
-    head: ["d", "norm", "features", "mean error", "standard error", "mean square", "of orthogonal"],
-    style: { head: [], border: [] },
-  });
+): Promise<FeatureError[]> {
+  const table = tableOf([
+    "d",
+    "norm",
+    "features",
+    "mean error",
+    "standard error",
+    "mean square",
+    "of orthogonal",
+  ]);
   const all: FeatureError[] = [];
   for (const dimension of dimensions) {
     for (const norm of norms) {
@@ -86,7 +150,6 @@ export async function benchFeatures(
       }
       const orthogonal = results.find(({ kind }) => kind === "orthogonal")!;
       for (const { kind, bias, standardError, meanSquare } of results) {
-        const share = meanSquare / orthogonal.meanSquare;
         table.push([
           dimension,
           norm,
@@ -94,18 +157,48 @@ export async function benchFeatures(
           bias.toExponential(1),
           standardError.toExponential(1),
           meanSquare.toExponential(2),
-          share.toFixed(3),
+          (meanSquare / orthogonal.meanSquare).toFixed(3),
         ]);
       }
       all.push(...results);
     }
   }
   print(
-    `Errors of Σ φ(x) φ(y) / d against exp(x·y), with d features, ${draws} matrices and ${pairs} pairs of random directions for each`,
+    `Errors of Σ φ(x) φ(y) / d against exp(x·y), with d features: ${draws} matrices, ${pairs} pairs of random directions for each`,
   );
   print(table.toString());
+  return all;
+}
+
+async function benchAttention(print: (line: string) => void): Promise<AttentionError[]> {
+  const table = tableOf(["deviation of scores", "features", ...featureKinds, "equal weights"]);
+  const all: AttentionError[] = [];
+  for (const deviation of [0.0625, 0.25, 1]) {
+    for (const features of [64, 256, 1024]) {
+      const result = await measureAttention(deviation, features);
+      const errors = featureKinds.map((kind) => result.errors[kind].toFixed(3));
+      table.push([deviation, features, ...errors, result.equalWeights.toFixed(3)]);
+      all.push(result);
+    }
+  }
+  const [, heads, length, size] = attentionShape;
+  print(
+    `Relative errors of causal attention, ${heads} heads of ${length} × ${size} normally distributed numbers, and the error of equal weights`,
+  );
+  print(table.toString());
+  return all;
+}
+
+/** Prints tables of errors: of the kernel, and of attention. */
+export async function benchFeatures(
+  options: FeaturesOptions,
+  print: (line: string) => void,
+): Promise<void> {
+  const kernel = await benchKernel(options, print);
+  const attention = await benchAttention(print);
+  const { json } = options;
   if (json !== undefined) {
-    await writeFile(json, `${JSON.stringify(all, null, 2)}\n`);
+    await writeFile(json, `${JSON.stringify({ kernel, attention }, null, 2)}\n`);
     print(`Written to ${json}.`);
   }
 }

@@ -173,6 +173,19 @@ program
   });
 
 program
+  .command("features")
+  .description(
+    "Measures how well simplex, orthogonal and independent random features estimate the kernel of softmax, and attention with them: mean and mean square errors, by size and length of the vectors.",
+  )
+  .option("--dimensions <numbers>", "sizes of the vectors, with commas", parseNumbers, [12, 16, 64])
+  .option("--norms <numbers>", "lengths of the vectors, with commas", parseNumbers, [0.25, 0.5, 1])
+  .option("--draws <number>", "matrices for each figure", wholeNumber(2), 2000)
+  .option("--json <file>", "write everything that was measured to a file")
+  .action(async (options: FeaturesOptions) => {
+    await benchFeatures(options, (line) => console.log(line));
+  });
+
+program
   .command("learn")
   .description(
     "Trains a small language model with every attention mechanism: copying, and text byte by byte. Exits with 1 if one does not learn what it must.",
@@ -186,19 +199,6 @@ program
   .action(async (options: LearnOptions) => {
     const missed = await runLearning(options, (line) => console.log(line));
     if (missed > 0) process.exitCode = 1;
-  });
-
-program
-  .command("features")
-  .description(
-    "Measures how well simplex, orthogonal and independent random features estimate the kernel of softmax: mean error and mean square error by size and length of the vectors.",
-  )
-  .option("--dimensions <numbers>", "sizes of the vectors, with commas", parseNumbers, [12, 16, 64])
-  .option("--norms <numbers>", "lengths of the vectors, with commas", parseNumbers, [0.5, 1, 2])
-  .option("--draws <number>", "matrices for each figure", wholeNumber(2), 1000)
-  .option("--json <file>", "write everything that was measured to a file")
-  .action(async (options: FeaturesOptions) => {
-    await benchFeatures(options, (line) => console.log(line));
   });
 
 program

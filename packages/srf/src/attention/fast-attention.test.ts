@@ -230,11 +230,14 @@ describe.each(devices)("on %s", (_, device) => {
 
   test("many features come close to softmax attention, also with other kinds of them", async () => {
     const [q, k, v] = (await inputs()).map((x) => x.mul(0.5)) as [Tensor, Tensor, Tensor];
-    const exact = scaledDotProductAttention(q, k, v, { isCausal: true, enableGqa: true });
+    const exactly = (query: Tensor): Tensor =>
+      scaledDotProductAttention(query, k, v, { isCausal: true, enableGqa: true });
+    const errorOf = (y: Tensor): Promise<number> => y.sub(exactly(q)).abs().mean().item();
+    const ofEqualWeights = await errorOf(exactly(q.mul(0)));
     for (const features of ["simplex", "orthogonal", "independent"] as const) {
-      const attention = new FastAttention({ headDim, nbFeatures: 500, features, epsilon: 0 });
-      const y = attention.forward(q, k, v, { isCausal: true });
-      expect(await y.sub(exact).abs().amax().item()).toBeLessThan(0.1);
+      const attention = new FastAttention({ headDim, nbFeatures: 300, features, epsilon: 0 });
+      const error = await errorOf(attention.forward(q, k, v, { isCausal: true }));
+      expect(error).toBeLessThan(0.3 * ofEqualWeights);
     }
   });
 

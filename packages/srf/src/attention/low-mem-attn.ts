@@ -28,7 +28,7 @@ export interface LowMemAttnOptions {
  * ```ts
  * const [q, k] = [tensor([[[[1, 1], [1, 1]]]]), tensor([[[[1, 0], [2, 1]]]])];
  * const v = tensor([[[[0], [4]]]]);
- * console.log(await lowMemAttn(q, k, v).toArray()); // → [ [ [ [ 0 ], [ 3 ] ] ] ]
+ * console.log(await lowMemAttn(q, k, v).flatten().toArray()); // → [ 0, 3 ]
  * ```
  */
 export function lowMemAttn(
