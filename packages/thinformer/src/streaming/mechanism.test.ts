@@ -40,7 +40,9 @@ async function stream(
   const outputs: Tensor[] = [];
   let start = 0;
   for (const length of parts) {
-    const [query, key, value] = [q, k, v].map((x) => x.narrow(2, start, length));
+    // As leaves: a part at another place of a tensor would be another plan.
+    const parts = [q, k, v].map((x) => x.narrow(2, start, length).realize());
+    const [query, key, value] = await Promise.all(parts);
     const options = { keyMask: keyMask && keyMask.narrow(1, start, length) };
     outputs.push(await attention.step(query!, key!, value!, state, options).realize());
     start += length;

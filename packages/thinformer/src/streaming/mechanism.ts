@@ -22,9 +22,11 @@ import type {
 import { attendToCoreset } from "../attention/attend.js";
 import { checkDelta, log4LargestPowerOfFour, thinningOf } from "../compression/thinning.js";
 import type { HalvingDraws } from "../halving/draws.js";
-import { emptyState, levelsOf, stepTokens, type ThinformerState } from "./state.js";
+import { startWith } from "./start.js";
+import { emptyState, levelsOf, type ThinformerState } from "./state.js";
+import { stepTokens } from "./step.js";
 import { Tower } from "./tower.js";
-import { attendWhole } from "./whole.js";
+import { attendWhole, compressWhole } from "./whole.js";
 
 const owner = "ThinformerMechanism";
 
@@ -142,7 +144,8 @@ export class ThinformerMechanism implements AttentionMechanism<ThinformerState> 
     // The last query stands at the last key.
     const q = missing === 0 ? query.mul(root) : query.mul(root).pad([0, 0, missing, 0]);
     const inputs = { query: q, key: k, value: v, takesPart, dropout, generator: null };
-    return attendWhole(this.tower, inputs).narrow(2, missing, query.shape[2]!);
+    const output = attendWhole(this.tower, inputs, compressWhole(this.tower, inputs));
+    return output.narrow(2, missing, query.shape[2]!);
   }
 
   /** The state before the first token, for up to `capacity` tokens. */
@@ -181,18 +184,21 @@ export class ThinformerMechanism implements AttentionMechanism<ThinformerState> 
         `${owner}: a step needs a query for each key, and keys that fit the state ${formatShape(state.keys.shape)}, got queries ${formatShape(query.shape)} and keys ${formatShape(key.shape)}. Make the state for these sizes.`,
     );
     const capacity = 4 ** levels.length * this.tower.options.blockSize;
-    const known = peek(state.length)?.[0] ?? 0;
+    const known = peek(state.length)?.[0] ?? null;
     check(
-      known + tokens <= capacity,
+      (known ?? 0) + tokens <= capacity,
       "argument",
       () =>
-        `${owner}: the state has room for ${capacity} tokens, got ${known + tokens}. Make it with a larger capacity.`,
+        `${owner}: the state has room for ${capacity} tokens, got ${(known ?? 0) + tokens}. Make it with a larger capacity.`,
     );
     if (keyMask !== null) checkKeyMask(owner, keyMask, [batch, tokens]);
     const root = Math.sqrt(this.scaleOf(query));
     const [k, v] = withoutMasked(key.mul(root), value, keyMask);
     const takesPart = keyMask === null ? ones([batch, tokens]) : keyMask.cast("float32");
-    return stepTokens(this.tower, levels, { query: query.mul(root), key: k, value: v, takesPart }, state);
+    const given = { query: query.mul(root), key: k, value: v, takesPart };
+    // All tokens from the first on: the whole form, and the state that it leads to.
+    if (known === 0 && tokens > 1) return startWith(this.tower, levels, given, state);
+    return stepTokens(this.tower, levels, given, state);
   }
 
   private scaleOf(query: Tensor): number {

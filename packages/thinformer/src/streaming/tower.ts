@@ -8,7 +8,7 @@
  * which the next has not been made yet: the digits of the number of complete blocks, to base four.
  */
 
-import { arange, fromData, type Tensor } from "@x/tensor";
+import { arange, type Tensor } from "@x/tensor";
 import { uniformAt } from "@x/tensor/random";
 
 /** What shapes the tower of coresets. */
@@ -94,32 +94,41 @@ export class Tower {
   }
 }
 
-/** Where the coresets that a block sees lie among those of all levels. */
-export interface PastTable {
-  /** Entries of each block. */
-  readonly width: number;
-  /** Places among the entries of all levels, [blocks · width]; 0 where there is none. */
-  readonly places: Tensor;
-  /** Tokens that an entry stands for, [blocks, width]; 0 where there is none. */
+/** Entries of the coresets of every level, where `blocks` are complete: one list after the other. */
+export function listSizes(levels: readonly Level[], blocks: number): number[] {
+  return levels.map(({ size, blocks: span }) => Math.floor(blocks / span) * size);
+}
+
+/** Entries of coresets: where they lie among those of all levels, and what they stand for. */
+export interface Places {
+  /** Places in the lists of all levels; 0 where there is none. */
+  readonly places: Int32Array;
+  /** Tokens that an entry stands for; 0 where there is none. */
   readonly masses: Float32Array;
 }
 
-/** The table of all of `blocks` blocks; entries of levels lie one level after the other. */
-export function pastTable(tower: Tower, levels: readonly Level[], blocks: number): PastTable {
-  const width = levels.reduce((sum, { size }) => sum + 3 * size, 0);
-  const places = new Int32Array(blocks * width);
-  const masses = new Float32Array(blocks * width);
-  for (let block = 0; block < blocks; block++) {
-    let [to, start] = [block * width, 0];
-    for (const { size, blocks: span, round } of levels) {
-      const complete = Math.floor(block / span);
-      const count = (complete % 4) * size;
-      const first = start + (complete - (complete % 4)) * size;
-      for (let i = 0; i < count; i++) places[to + i] = first + i;
-      masses.fill(2 ** (round + 1), to, to + count);
-      to += 3 * size;
-      start += Math.floor((blocks - 1) / span) * size;
-    }
-  }
-  return { width, places: fromData(places, [places.length]), masses };
+/**
+ * The coresets that a block sees, with room for so many of every level, in the lists of all levels,
+ * which are those of `blocks` complete blocks.
+ */
+export function placesOf(
+  levels: readonly Level[],
+  block: number,
+  slots: number,
+  blocks: number,
+): Places {
+  const width = levels.reduce((sum, { size }) => sum + slots * size, 0);
+  const [places, masses] = [new Int32Array(width), new Float32Array(width)];
+  const sizes = listSizes(levels, blocks);
+  let [to, start] = [0, 0];
+  levels.forEach(({ size, blocks: span, round }, i) => {
+    const complete = Math.floor(block / span);
+    const count = (complete % 4) * size;
+    const first = start + (complete - (complete % 4)) * size;
+    for (let j = 0; j < count; j++) places[to + j] = first + j;
+    masses.fill(2 ** (round + 1), to, to + count);
+    to += slots * size;
+    start += sizes[i]!;
+  });
+  return { places, masses };
 }

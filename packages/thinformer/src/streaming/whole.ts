@@ -5,11 +5,12 @@ import {
   fromData,
   kernelHalving,
   scaledDotProductAttention,
+  zeros,
   type Generator,
   type Tensor,
 } from "@x/tensor";
 import { rowsAt } from "../attention/attend.js";
-import { pastTable, type Level, type PastTable, type Tower } from "./tower.js";
+import { listSizes, placesOf, type Level, type Tower } from "./tower.js";
 
 /** What the whole form takes; queries and keys are scaled by the root of the attention's scale. */
 export interface WholeInputs {
@@ -25,13 +26,26 @@ export interface WholeInputs {
   readonly generator: Generator | null;
 }
 
-/** The positions of the coresets of all levels, one level after the other: [batch, heads, entries]. */
-function coresets(
+/** The coresets of all complete blocks but those that nothing follows. */
+export interface Past {
+  readonly levels: readonly Level[];
+  /** How many blocks they are of. */
+  readonly blocks: number;
+  /**
+   * The positions that are kept, int32 [batch, heads, entries], one level after the other; `null`
+   * where there are no levels.
+   */
+  readonly kept: Tensor | null;
+}
+
+/** The coresets of a whole sequence. */
+export function compressWhole(
   tower: Tower,
-  levels: readonly Level[],
-  blocks: number,
-  { key, value, takesPart }: WholeInputs,
-): Tensor {
+  { key, value, takesPart }: Pick<WholeInputs, "key" | "value" | "takesPart">,
+): Past {
+  const blocks = Math.floor((key.shape[2]! - 1) / tower.options.blockSize);
+  const levels = tower.levels(blocks);
+  if (levels.length === 0) return { levels, blocks, kept: null };
   const [batch, heads] = key.shape as [number, number];
   const { bucket, blockRounds } = tower;
   const length = blocks * tower.options.blockSize;
@@ -61,7 +75,36 @@ function coresets(
     draws: cat(draws, 2),
     weights: takesPart && takesPart.narrow(1, 0, length),
   });
-  return kept.narrow(2, skipped, kept.shape[2]! - skipped);
+  return { levels, blocks, kept: kept.narrow(2, skipped, kept.shape[2]! - skipped) };
+}
+
+/** Tokens that take part of those that each entry of all levels stands for: [batch, entries]. */
+export function massesOf({ levels, blocks }: Past, takesPart: Tensor): Tensor {
+  const batch = takesPart.shape[0]!;
+  // Halving keeps one of two neighbours, so an entry stands for a run of tokens.
+  const lists = listSizes(levels, blocks).map((size, i) => {
+    const tokens = 2 ** (levels[i]!.round + 1);
+    return takesPart.narrow(1, 0, size * tokens).reshape([batch, size, tokens]).sum(2);
+  });
+  return cat(lists, 1);
+}
+
+/** What every block sees of the past. */
+interface Table {
+  /** Entries of each block. */
+  readonly width: number;
+  /** Places in the lists of all levels, [blocks · width]. */
+  readonly places: Tensor;
+  /** Tokens that each entry stands for, block by block. */
+  readonly masses: Float32Array;
+}
+
+function tableOf({ levels, blocks }: Past): Table {
+  const rows = Array.from({ length: blocks + 1 }, (_, b) => placesOf(levels, b, 3, blocks));
+  const width = rows[0]!.places.length;
+  const places = Int32Array.from(rows.flatMap((row) => [...row.places]));
+  const masses = Float32Array.from(rows.flatMap((row) => [...row.masses]));
+  return { width, places: fromData(places, [places.length]), masses };
 }
 
 /**
@@ -69,36 +112,25 @@ function coresets(
  * of tokens that an entry stands for, −∞ where there is none.
  */
 function biasOf(
-  tower: Tower,
-  levels: readonly Level[],
-  blocks: number,
-  { width, places, masses }: PastTable,
+  past: Past,
+  { width, places, masses }: Table,
+  blockSize: number,
   takesPart: Tensor | null,
 ): Tensor {
-  const { blockSize } = tower.options;
-  const columns = width + blockSize;
+  const blocks = past.blocks + 1;
   if (takesPart === null) {
-    const logarithms = new Float32Array(blocks * columns);
-    for (let block = 0; block < blocks; block++) {
-      const own = masses.subarray(block * width, (block + 1) * width);
-      logarithms.set(own.map(Math.log), block * columns);
-    }
-    return fromData(logarithms, [1, blocks, 1, columns]);
+    const logarithms = fromData(masses.map(Math.log), [1, blocks, width]);
+    return cat([logarithms, zeros([1, blocks, blockSize])], 2).unsqueeze(2);
   }
   const batch = takesPart.shape[0]!;
-  // Halving keeps one of two neighbours, so an entry stands for a run of tokens.
-  const own = levels.map(({ size, blocks: span, round }) => {
-    const count = Math.floor((blocks - 1) / span) * size;
-    const tokens = 2 ** (round + 1);
-    return takesPart.narrow(1, 0, count * tokens).reshape([batch, count, tokens]).sum(2);
-  });
   const isThere = fromData(masses, [blocks, width]).gt(0).cast("float32");
-  const past = cat(own, 1).indexSelect(1, places).reshape([batch, blocks, width]).mul(isThere);
-  return cat([past, takesPart.reshape([batch, blocks, blockSize])], 2).log().unsqueeze(2);
+  const own = massesOf(past, takesPart).indexSelect(1, places).reshape([batch, blocks, width]);
+  const weights = cat([own.mul(isThere), takesPart.reshape([batch, blocks, blockSize])], 2);
+  return weights.log().unsqueeze(2);
 }
 
 /** Attention of every query to its block, up to its own place, and to the coresets of the past. */
-export function attendWhole(tower: Tower, inputs: WholeInputs): Tensor {
+export function attendWhole(tower: Tower, inputs: WholeInputs, past: Past): Tensor {
   const { query, dropout, generator } = inputs;
   const [batch, heads, length, size] = query.shape as [number, number, number, number];
   const keyHeads = inputs.key.shape[1]!;
@@ -114,17 +146,16 @@ export function attendWhole(tower: Tower, inputs: WholeInputs): Tensor {
   let bias: Tensor | null = null;
   const takesPart =
     inputs.takesPart && (fill === 0 ? inputs.takesPart : inputs.takesPart.pad([0, fill]));
-  const levels = tower.levels(blocks - 1);
-  if (levels.length > 0) {
-    const table = pastTable(tower, levels, blocks);
-    const kept = coresets(tower, levels, blocks - 1, inputs).indexSelect(2, table.places);
+  if (past.kept !== null) {
+    const table = tableOf(past);
+    const kept = past.kept.indexSelect(2, table.places);
     const withPast = (x: Tensor, own: Tensor): Tensor =>
       cat(
         [rowsAt(x, kept).reshape([batch * keyHeads, blocks, table.width, x.shape[3]!]), own],
         2,
       );
     [key, value] = [withPast(inputs.key, key), withPast(inputs.value, value)];
-    bias = biasOf(tower, levels, blocks, table, takesPart);
+    bias = biasOf(past, table, blockSize, takesPart);
   } else if (takesPart !== null) {
     bias = takesPart.reshape([batch, blocks, 1, blockSize]).log();
   }
