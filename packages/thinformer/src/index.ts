@@ -19,3 +19,9 @@ export {
   type ThinformerCall,
   type ThinformerResult,
 } from "./attention/thinformer-attention.js";
+export {
+  thinformerAttention,
+  ThinformerMechanism,
+  type ThinformerMechanismOptions,
+} from "./streaming/mechanism.js";
+export type { ThinformerState } from "./streaming/state.js";
