@@ -8,7 +8,7 @@ import { checkSequence, headSize } from "../linformer/linformer-self-attention.j
 import { LocalAttention } from "../local/local-attention.js";
 import { causalLinearAttn, featurewiseCausalLinearAttn } from "./causal-linear-attn.js";
 import { linearAttn } from "./linear-attn.js";
-import { applyRotaryPosEmb } from "./rotary.js";
+import { applyRotoryPosEmb } from "../embedding/rotary.js";
 
 /** Options of {@link SelfAttention}. */
 export interface SelfAttentionOptions {
@@ -45,7 +45,7 @@ export interface SelfAttentionCall {
   readonly context?: Tensor | null;
   /** Bool [batch, keys]: the mask of the context. */
   readonly contextMask?: Tensor | null;
-  /** Sines and cosines, [1, length, dimHead], by which queries and keys are rotated. */
+  /** Sines and cosines, [1, length, dimHead] or one table a sequence, by which queries and keys are rotated. */
   readonly posEmb?: Tensor | null;
 }
 
@@ -176,7 +176,7 @@ export class SelfAttention extends Module {
     let q = this.toHeads(this.toQ.forward(x));
     let k = this.toHeads(this.toK.forward(source));
     const v = this.toHeads(this.toV.forward(source));
-    if (posEmb !== null && context === null) [q, k] = applyRotaryPosEmb(q, k, posEmb);
+    if (posEmb !== null && context === null) [q, k] = applyRotoryPosEmb(q, k, posEmb);
     const { localAttnHeads, localKeyHeads } = this;
     const parts: Tensor[] = [];
     if (localAttnHeads > 0) {

@@ -52,8 +52,7 @@ export class FoldAxially extends Module {
     const folded = this.fn.forward(this.fold(x), {
       ...rest,
       inputMask: inputMask && this.fold(inputMask),
-      posEmb:
-        axialPosEmb && this.fold(axialPosEmb.expand([batch, length, axialPosEmb.shape[2]!])),
+      posEmb: axialPosEmb && this.fold(axialPosEmb.expand([batch, length, axialPosEmb.shape[2]!])),
     });
     return folded.unflatten(0, [batch, axialDim]).transpose(1, 2).flatten(1, 2);
   }

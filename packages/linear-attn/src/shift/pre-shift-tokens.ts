@@ -1,7 +1,15 @@
 /** Token shift: parts of each vector come from neighbouring positions. */
 
 import { cat, zeros, type Tensor } from "@x/tensor";
-import { check, checkKeyMask, checkNumbers, count, formatShape, sameShape, whole } from "@x/tensor/checks";
+import {
+  check,
+  checkKeyMask,
+  checkNumbers,
+  count,
+  formatShape,
+  sameShape,
+  whole,
+} from "@x/tensor/checks";
 import { type AttentionState, Module, type Update, withUpdates } from "@x/tensor/nn";
 import { isReference, type Compatibility } from "../compatibility.js";
 import type { Layer, LayerCall, LayerStateOptions } from "../stack/layer.js";

@@ -54,7 +54,7 @@ export interface ProjectInOutOptions {
  * console.log(layer.forward(ones([2, 5, 4])).shape); // → [ 2, 5, 4 ]
  * ```
  */
-export class ProjectInOut<Inner extends Layer = Layer> extends Module {
+export class ProjectInOut<Inner extends Module & Pick<Layer, "forward"> = Layer> extends Module {
   /** What is applied in between. */
   readonly fn: Inner;
   /** From `dimIn` to `dimOut`. */
