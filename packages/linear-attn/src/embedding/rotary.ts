@@ -30,7 +30,7 @@ export function applyRotoryPosEmb(
   const [tables, length, dim] = sinuPos.shape;
   const fits = [query, key].every(
     ({ rank, shape }) =>
-      rank === 4 && shape[2] === length && shape[3] === dim && [1, shape[0]].includes(tables!),
+      rank === 4 && shape[2] === length && shape[3] === dim && [1, shape[0]].includes(tables),
   );
   check(
     sinuPos.rank === 3 && fits,

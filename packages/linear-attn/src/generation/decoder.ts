@@ -40,7 +40,7 @@ export class Decoder {
     this.#start = this.#cut({ tokens: start, mask: inputMask });
     const { tokens, mask } = this.#start;
     const masked = mask !== null;
-    this.#state = model.inner.canStream ? model.initState(tokens.shape[0]!, { masked }) : null;
+    this.#state = model.inner.canStream ? model.initState(tokens.shape[0], { masked }) : null;
     if (this.#state === null) this.#window = this.#start;
     this.logits = lastOf(net.forward(tokens, { ...context, inputMask: mask, state: this.#state }));
   }
