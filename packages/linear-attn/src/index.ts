@@ -12,11 +12,14 @@ export {
   SelfAttention,
   type SelfAttentionCall,
   type SelfAttentionOptions,
+  type SelfAttentionStateOptions,
 } from "./attention/self-attention.js";
+export type { SelfAttentionState } from "./attention/self-attention-state.js";
 export {
   LocalAttention,
   type LocalAttentionCall,
   type LocalAttentionOptions,
+  type LocalState,
 } from "./local/local-attention.js";
 export { Chunk, type ChunkedModule, type ChunkOptions } from "./feedforward/chunk.js";
 export { FeedForward, type FeedForwardOptions } from "./feedforward/feed-forward.js";
@@ -31,6 +34,7 @@ export {
   type ImageLinearAttentionCall,
   type ImageLinearAttentionOptions,
 } from "./image/image-linear-attention.js";
+export { LinearAttention, type LinearAttentionState } from "./mechanism/linear-attention.js";
 export { AbsolutePositionalEmbedding } from "./embedding/absolute.js";
 export {
   AxialPositionalEmbedding,

@@ -1,6 +1,13 @@
 /** Causal linear attention. */
 
-import { arange, cat, cumulativeLinearAttention, ones, type Tensor } from "@x/tensor";
+import {
+  arange,
+  cat,
+  cumulativeLinearAttention,
+  featureAttention,
+  ones,
+  type Tensor,
+} from "@x/tensor";
 import { check, checkHeads, checkNumbers, count, formatShapes, positive } from "@x/tensor/checks";
 import { isReference, type Compatibility } from "../compatibility.js";
 import { hiddenKeys } from "./linear-attn.js";
@@ -61,19 +68,22 @@ export function causalLinearAttn(
     () =>
       `${op}: there must be as many queries as keys, got ${formatShapes(q, k)}. Use linearAttn for a context.`,
   );
-  isReference(op, options.compat);
+  const visibility =
+    bucketSize === 1 ? { causal: true } : { mask: lastOfBuckets(q.shape[2]!, bucketSize) };
+  if (!isReference(op, options.compat)) {
+    const keyMask = kvMask && { keyMask: kvMask };
+    return featureAttention(q, k, v, { features: "exponential", ...visibility, ...keyMask }).output;
+  }
   const { features, values } = plainFeatures(k, v, kvMask);
   const withOnes = cat([values, ones([...v.shape.slice(0, 3), 1])], -1);
   const queries = q.softmax(-1).mul(q.shape[3]! ** -0.5);
-  const visibility =
-    bucketSize === 1 ? { causal: true } : { mask: lastOfBuckets(q.shape[2]!, bucketSize) };
   const sums = cumulativeLinearAttention(queries, features, withOnes, visibility).output;
   const size = v.shape[3]!;
   return sums.narrow(-1, 0, size).div(sums.narrow(-1, size, 1).clamp(eps));
 }
 
 /** The last key of the bucket before that of each query; −1 for none. */
-export function lastOfBuckets(length: number, bucketSize: number): Tensor {
+function lastOfBuckets(length: number, bucketSize: number): Tensor {
   return arange(length, { dtype: "int32" }).floorDivide(bucketSize).mul(bucketSize).sub(1);
 }
 

@@ -1,14 +1,24 @@
 /** Attention with global linear heads and local heads. */
 
-import { cat, type Tensor } from "@x/tensor";
+import { cat, getDevice, ones, type Device, type Tensor } from "@x/tensor";
 import { check, checkKeyMask, checkNumbers, count, wholeFrom } from "@x/tensor/checks";
-import { Dropout, Linear, Module } from "@x/tensor/nn";
+import { Dropout, Linear, Module, withUpdates } from "@x/tensor/nn";
 import { isReference, type Compatibility } from "../compatibility.js";
 import { checkSequence, headSize } from "../linformer/linformer-self-attention.js";
 import { LocalAttention } from "../local/local-attention.js";
+import type { RingAdvance } from "../local/ring.js";
 import { causalLinearAttn, featurewiseCausalLinearAttn } from "./causal-linear-attn.js";
 import { linearAttn } from "./linear-attn.js";
 import { applyRotoryPosEmb } from "../embedding/rotary.js";
+import { advanceMemory, type LinearAdvance } from "./linear-memory.js";
+import {
+  checkState,
+  emptyState,
+  linearMemory,
+  localRing,
+  type SelfAttentionState,
+  type StateSizes,
+} from "./self-attention-state.js";
 
 /** Options of {@link SelfAttention}. */
 export interface SelfAttentionOptions {
@@ -45,8 +55,23 @@ export interface SelfAttentionCall {
   readonly context?: Tensor | null;
   /** Bool [batch, keys]: the mask of the context. */
   readonly contextMask?: Tensor | null;
-  /** Sines and cosines, [1, length, dimHead] or one table a sequence, by which queries and keys are rotated. */
+  /** Sines and cosines, [1 or batch, length, dimHead], by which queries and keys are rotated. */
   readonly posEmb?: Tensor | null;
+  /**
+   * What comes before the input, as a value: made by `initState`, updated in place by the call. Any
+   * number of tokens may follow it.
+   */
+  readonly state?: SelfAttentionState | null;
+}
+
+/** For what a state is made. */
+export interface SelfAttentionStateOptions {
+  /** How many sequences are continued at once. */
+  readonly batch: number;
+  /** Whether calls may come with an input mask. Default false. */
+  readonly masked?: boolean;
+  /** Where the state lives. Default: where the parameters do. */
+  readonly device?: Device;
 }
 
 const owner = "SelfAttention";
@@ -130,6 +155,8 @@ export class SelfAttention extends Module {
       causal,
       dropout: options.attnDropout ?? 0,
       compat: this.compat,
+      // The original leaves that to a wrapper.
+      autopad: this.compat === null,
     });
     const keySize = (this.localKeyHeads + this.globalKeyHeads) * dimHead;
     this.toQ = new Linear(dim, dimHead * heads, { bias: false });
@@ -157,8 +184,8 @@ export class SelfAttention extends Module {
   /**
    * From [batch, length, dim] to the same shape.
    *
-   * @throws XError `shape` if a tensor or mask does not fit, or the length is no multiple of the
-   * window of local heads; `argument` if a context is missing or not expected
+   * @throws XError `shape` if a tensor or mask does not fit; `argument` if a context is missing or
+   * not expected, or a state comes to a module that cannot be continued
    */
   forward(x: Tensor, options: SelfAttentionCall = {}): Tensor {
     const { inputMask = null, context = null, contextMask = null, posEmb = null } = options;
@@ -177,23 +204,87 @@ export class SelfAttention extends Module {
     let k = this.toHeads(this.toK.forward(source));
     const v = this.toHeads(this.toV.forward(source));
     if (posEmb !== null && context === null) [q, k] = applyRotoryPosEmb(q, k, posEmb);
-    const { localAttnHeads, localKeyHeads } = this;
+    const { state = null } = options;
+    if (state !== null) return this.advance([q, k, v], state, inputMask);
     const parts: Tensor[] = [];
-    if (localAttnHeads > 0) {
-      const heads = split([q, k, v], 0, localAttnHeads, 0, localKeyHeads);
-      parts.push(this.attendLocally(heads, inputMask));
-    }
-    if (this.globalAttnHeads > 0) {
-      const heads = split(
-        [q, k, v],
-        localAttnHeads,
-        this.globalAttnHeads,
-        localKeyHeads,
-        this.globalKeyHeads,
-      );
-      parts.push(this.attendGlobally(heads, context === null ? inputMask : contextMask));
-    }
-    const joined = cat(parts, 1).transpose(1, 2).flatten(-2);
+    const { local, global } = this.split([q, k, v]);
+    if (local) parts.push(this.attendLocally(local, inputMask));
+    if (global) parts.push(this.attendGlobally(global, context === null ? inputMask : contextMask));
+    return this.joinHeads(parts);
+  }
+
+  /**
+   * The memory of nothing, for `batch` sequences at once: with `state` in the options of the calls,
+   * calls on the parts of a sequence give what one call on the whole gives.
+   *
+   * @throws XError `argument` if the module is not causal, receives a context or reproduces the
+   * original
+   */
+  initState(options: SelfAttentionStateOptions): SelfAttentionState {
+    const { batch, masked = false } = options;
+    checkNumbers(owner, count, { batch });
+    this.checkContinues();
+    const device = options.device ?? this.toQ.weight.device ?? getDevice();
+    return emptyState(this.stateSizes(batch, masked), device);
+  }
+
+  private stateSizes(batch: number, masked: boolean): StateSizes {
+    const { dimHead, globalKeyHeads, localKeyHeads, blindspotSize } = this;
+    const { lookBackward, windowSize } = this.localAttn;
+    const places = (lookBackward + 1) * windowSize;
+    return { batch, dimHead, globalKeyHeads, localKeyHeads, blindspotSize, places, masked };
+  }
+
+  private checkContinues(): void {
+    check(
+      this.causal && !this.receivesContext && this.compat === null,
+      "argument",
+      () =>
+        `${owner}: only causal attention without a context can be continued, got causal ${this.causal}, receivesContext ${this.receivesContext} and compat ${String(this.compat)}. Make the module for generation.`,
+    );
+  }
+
+  private advance(heads: Heads, state: SelfAttentionState, inputMask: Tensor | null): Tensor {
+    this.checkContinues();
+    const [batch, , tokens] = heads[0].shape as [number, number, number];
+    checkState(owner, state, this.stateSizes(batch, inputMask !== null));
+    const ring = localRing(state);
+    const memory = linearMemory(state);
+    const isMasked = ring.mask ?? memory.bucket?.mask ?? inputMask;
+    const mask = isMasked && (inputMask ?? ones([batch, tokens], { dtype: "bool" }));
+    const { local, global } = this.split(heads);
+    const parts: (RingAdvance | LinearAdvance)[] = [];
+    if (local) parts.push(this.localAttn.advance(...local, ring, mask));
+    if (global) parts.push(advanceMemory(...global, memory, mask));
+    const { position } = state;
+    return withUpdates(this.joinHeads(parts.map(({ output }) => output)), [
+      ...parts.flatMap(({ updates }) => updates),
+      [position, position.add(tokens)],
+    ]);
+  }
+
+  /** The heads that are local, and those that are global; `null` where there are none. */
+  private split([q, k, v]: Heads): { local: Heads | null; global: Heads | null } {
+    const { localAttnHeads, globalAttnHeads, localKeyHeads, globalKeyHeads } = this;
+    const part = (start: number, heads: number, keyStart: number, keyHeads: number): Heads => [
+      q.narrow(1, start, heads),
+      k.narrow(1, keyStart, keyHeads),
+      v.narrow(1, keyStart, keyHeads),
+    ];
+    return {
+      local: localAttnHeads > 0 ? part(0, localAttnHeads, 0, localKeyHeads) : null,
+      global:
+        globalAttnHeads > 0
+          ? part(localAttnHeads, globalAttnHeads, localKeyHeads, globalKeyHeads)
+          : null,
+    };
+  }
+
+  /** The results of all heads, projected. */
+  private joinHeads(parts: readonly Tensor[]): Tensor {
+    const joined = cat([...parts], 1)
+      .transpose(1, 2)
+      .flatten(-2);
     return this.dropout.forward(this.toOut.forward(joined));
   }
 
@@ -215,19 +306,4 @@ export class SelfAttention extends Module {
   private toHeads(x: Tensor): Tensor {
     return x.unflatten(-1, [-1, this.dimHead]).transpose(1, 2);
   }
-}
-
-/** Some of the heads. */
-function split(
-  [q, k, v]: Heads,
-  start: number,
-  heads: number,
-  keyStart: number,
-  keyHeads: number,
-): Heads {
-  return [
-    q.narrow(1, start, heads),
-    k.narrow(1, keyStart, keyHeads),
-    v.narrow(1, keyStart, keyHeads),
-  ];
 }

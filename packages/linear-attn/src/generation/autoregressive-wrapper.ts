@@ -132,7 +132,7 @@ export class AutoregressiveWrapper extends Module {
    *
    * As long as the sequence fits into `maxSeqLen`, each token takes constant time and memory, and none
    * after the first compiles anything. Beyond, and in models without a decode state (those that are
-   * not causal or attend axially), the model sees the last `maxSeqLen` tokens, all of which are
+   * not causal, attend axially or reproduce the original), the model sees the last `maxSeqLen` tokens, all of which are
    * computed again for each new one, as in the original.
    *
    * The model is switched to inference meanwhile.

@@ -1,8 +1,9 @@
 /** Attention within windows. */
 
-import { arange, normalize, type Tensor } from "@x/tensor";
+import { arange, fromData, getDevice, normalize, ones, zeros, type Tensor } from "@x/tensor";
 import {
   check,
+  checkHeads,
   checkKeyMask,
   checkNumbers,
   count,
@@ -11,8 +12,9 @@ import {
   sameShape,
   wholeFrom,
 } from "@x/tensor/checks";
-import { Dropout, Module } from "@x/tensor/nn";
+import { Dropout, Module, withUpdates, type AttentionState, type StateOptions } from "@x/tensor/nn";
 import { isReference, type Compatibility } from "../compatibility.js";
+import { advanceRing, type Ring, type RingAdvance } from "./ring.js";
 import { SinusoidalEmbeddings } from "./sinusoidal-embeddings.js";
 import { attendWindows, type WindowRules } from "./windows.js";
 
@@ -44,6 +46,16 @@ export interface LocalAttentionOptions {
   readonly dim?: number | null;
   /** Reproduces the original where it contradicts itself; see {@link Compatibility}. */
   readonly compat?: Compatibility | null;
+}
+
+/** What causal local attention remembers of the tokens so far, however many they are. */
+export interface LocalState extends AttentionState {
+  /** The keys of the last windows, [batch, heads, places, headDim]. */
+  readonly keys: Tensor;
+  /** Their values, [batch, heads, places, valueDim]. */
+  readonly values: Tensor;
+  /** How many tokens were seen; int32 []. */
+  readonly position: Tensor;
 }
 
 /** Options of a call. */
@@ -166,6 +178,79 @@ export class LocalAttention extends Module {
       this.rules,
     );
     return output.narrow(2, 0, length).reshape([...q.shape.slice(0, -1), v.shape.at(-1)!]);
+  }
+
+  /**
+   * The memory of nothing. It has room for any number of tokens; with `masked` it has a tensor `mask`
+   * too.
+   */
+  initState(options: Omit<StateOptions, "capacity">): LocalState {
+    const { batch, heads, headDim, valueDim = headDim, device = getDevice() } = options;
+    checkNumbers(owner, count, { batch, heads, headDim, valueDim });
+    const places = (this.lookBackward + 1) * this.windowSize;
+    const state = {
+      keys: zeros([batch, heads, places, headDim], { device }),
+      values: zeros([batch, heads, places, valueDim], { device }),
+      position: fromData(new Int32Array(1), [], { device }),
+    };
+    const mask = (): Tensor => zeros([batch, places], { dtype: "bool", device });
+    return options.masked === true ? { ...state, mask: mask() } : state;
+  }
+
+  /**
+   * The attention of the next tokens, one or more, as `forward` over the whole sequence gives it;
+   * `autopad` is implied. The state changes when the result, or anything that depends on it, is
+   * computed.
+   *
+   * @param q queries, [batch, heads, tokens, d]
+   * @param k keys, [batch, keyHeads, tokens, d]; consecutive query heads share a key head
+   * @param v values, [batch, keyHeads, tokens, e]
+   * @throws XError `shape` if a tensor does not fit; `argument` if the module is not causal or
+   * reproduces the original, or a mask comes with a state that was made without
+   */
+  step(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    state: LocalState,
+    options: LocalAttentionCall = {},
+  ): Tensor {
+    checkHeads(owner, q, k, v);
+    const { keys, values, position } = state;
+    const mask = (state as AttentionState).mask ?? null;
+    const tokens = k.shape[2]!;
+    check(
+      q.shape[2] === tokens &&
+        sameShape(k.shape.with(2, keys.shape[2]!), keys.shape) &&
+        sameShape(v.shape.with(2, values.shape[2]!), values.shape),
+      "shape",
+      () =>
+        `${owner}: a step needs a query for each key, and keys and values that fit the state ${formatShapes(keys, values)}, got ${formatShapes(q, k, v)}. Make the state for these sizes.`,
+    );
+    const inputMask = options.inputMask ?? null;
+    const { output, updates } = this.advance(q, k, v, { keys, values, mask, position }, inputMask);
+    return withUpdates(output, [...updates, [position, position.add(tokens)]]);
+  }
+
+  /** @internal What `step` gives, with the updates still to be made, that of the position apart. */
+  advance(q: Tensor, k: Tensor, v: Tensor, ring: Ring, inputMask: Tensor | null): RingAdvance {
+    check(
+      this.causal && this.compat === null,
+      "argument",
+      () =>
+        `${owner}: only causal attention can be continued, got a module with causal ${this.causal}${this.compat === null ? "" : ' and compat "reference"'}. Make it causal, without compat.`,
+    );
+    const shape = [q.shape[0]!, q.shape[2]!];
+    check(
+      inputMask === null || ring.mask !== null,
+      "argument",
+      () =>
+        `${owner}: a mask needs a state that was made for masks, got another. Pass masked: true to initState().`,
+    );
+    if (inputMask !== null) checkKeyMask(owner, inputMask, shape);
+    const mask = ring.mask && (inputMask ?? ones(shape, { dtype: "bool" }));
+    const [query, key] = this.prepare(q, k, ring.position);
+    return advanceRing({ q: query, k: key, v, mask }, ring, this.rules);
   }
 
   /** @internal What the windows are attended by. */

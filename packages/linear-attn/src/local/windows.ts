@@ -21,7 +21,7 @@ export interface WindowRules {
 }
 
 /** The score of a query's own key where queries are keys. */
-const ownScore = -5e4;
+export const ownScore = -5e4;
 
 /** How many windows a query looks at. */
 export function windowsAround({ lookBackward, lookForward }: WindowRules): number {
@@ -51,14 +51,17 @@ export function attendWindows(
   const [batch, heads, length] = q.shape as [number, number, number];
   const windows = length / windowSize;
   const seen = windowsAround(rules) * windowSize;
-  const split = (x: Tensor, size: number): Tensor =>
-    x.unfold(2, size, windowSize).transpose(-1, -2).expand([batch, heads, windows, size, -1]);
   // Each window is a head of its own: the mask differs from window to window.
-  const join = (x: Tensor): Tensor => x.flatten(1, 2);
+  const around = (x: Tensor): Tensor => {
+    const times = heads / x.shape[1]!;
+    const all = times === 1 ? x : x.repeatInterleave(times, 1);
+    return all.unfold(2, seen, windowSize).transpose(-1, -2).flatten(1, 2);
+  };
   let queries = q.reshape([batch, heads * windows, windowSize, -1]);
   const perWindow = (mask: Tensor): Tensor =>
     mask.unfold(-1, seen, windowSize).unsqueeze(1).unsqueeze(3);
-  const perHead = (x: Tensor): Tensor => join(x.expand([x.shape[0]!, heads, ...x.shape.slice(2)]));
+  const perHead = (x: Tensor): Tensor =>
+    x.expand([x.shape[0]!, heads, ...x.shape.slice(2)]).flatten(1, 2);
 
   let mask = visible === null ? null : perWindow(visible);
   let isCausal = causal;
@@ -82,7 +85,7 @@ export function attendWindows(
     isCausal = false;
     window = null;
   }
-  const output = scaledDotProductAttention(queries, join(split(k, seen)), join(split(v, seen)), {
+  const output = scaledDotProductAttention(queries, around(k), around(v), {
     mask: mask === null ? null : perHead(mask),
     isCausal,
     window,

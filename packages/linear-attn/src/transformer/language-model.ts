@@ -164,7 +164,8 @@ export class LinearAttentionTransformerLM extends Module {
    * tensors whose names begin with the layer, such as `layers.0.0.…`. Copy it with `forkState` of
    * `@x/tensor/nn` to go on in two ways.
    *
-   * @throws XError `argument` if the model has none: if it is not causal, or attends axially
+   * @throws XError `argument` if the model has none: if it is not causal, attends axially or reproduces
+   * the original
    */
   initState(batch: number = 1, options: TransformerStateOptions = {}): LanguageModelState {
     const { inner } = this;

@@ -120,7 +120,8 @@ export class LinearAttentionTransformer extends Module {
    * the layer, such as `layers.0.0.…`. Copy it with `forkState` of `@x/tensor/nn` to go on in two
    * ways.
    *
-   * @throws XError `argument` if the model has none: if it is not causal, or attends axially
+   * @throws XError `argument` if the model has none: if it is not causal, attends axially or reproduces
+   * the original
    */
   initState(batch: number = 1, options: TransformerStateOptions = {}): AttentionState {
     const { masked = false } = options;
@@ -129,7 +130,7 @@ export class LinearAttentionTransformer extends Module {
       this.canStream,
       "argument",
       () =>
-        `${owner}: only causal models that do not attend axially have a decode state, got one ${this.causal ? "with attendAxially" : "that is not causal"}. Compute the whole sequence instead.`,
+        `${owner}: only causal models have a decode state, without attendAxially and compat, got causal ${this.causal}, attendAxially ${this.attendAxially} and compat ${String(this.compat)}. Compute the whole sequence instead.`,
     );
     const { dim, device } = this;
     return joinStates([["layers", this.layers.initState({ batch, dim, masked, device })]]);
@@ -137,7 +138,7 @@ export class LinearAttentionTransformer extends Module {
 
   /** Whether there is a decode state. */
   get canStream(): boolean {
-    return this.causal && !this.attendAxially;
+    return this.causal && !this.attendAxially && this.compat === null;
   }
 
   /** @internal Where the parameters live. */

@@ -1,6 +1,6 @@
 /** Cases of attention, memory, feed-forward and image modules. */
 
-import { type Tensor } from "@x/tensor";
+import type { Tensor } from "@x/tensor";
 import {
   causalLinearAttn,
   Chunk,

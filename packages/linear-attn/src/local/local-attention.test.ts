@@ -1,0 +1,71 @@
+import { cat, randn, tensor, type Tensor } from "@x/tensor";
+import { describe, expect, it } from "vitest";
+import { LocalAttention, type LocalAttentionOptions } from "./local-attention.js";
+
+const difference = (a: Tensor, b: Tensor): Promise<number> => a.sub(b).abs().max().item();
+
+/** What the windows mean, with all scores at once. */
+function plain(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  sees: (query: number, key: number) => boolean,
+): Tensor {
+  const n = q.shape[2]!;
+  const rows = Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => sees(i, j)));
+  const scores = q.matmul(k.transpose(-1, -2)).mul(q.shape[3]! ** -0.5);
+  return scores.where(tensor(rows), -1e30).softmax(-1).matmul(v);
+}
+
+const heads = (length: number): Tensor[] =>
+  Array.from({ length: 3 }, () => randn([2, 2, length, 4]));
+
+describe("LocalAttention", () => {
+  const kinds: readonly [string, LocalAttentionOptions, (i: number, j: number) => boolean][] = [
+    ["full", { windowSize: 3 }, (i, j) => Math.abs(Math.floor(i / 3) - Math.floor(j / 3)) <= 1],
+    [
+      "causal",
+      { windowSize: 3, causal: true, lookBackward: 2 },
+      (i, j) => j <= i && Math.floor(i / 3) - Math.floor(j / 3) <= 2,
+    ],
+    [
+      "of exact size",
+      { windowSize: 3, causal: true, exactWindowsize: true },
+      (i, j) => j <= i && i - j <= 3,
+    ],
+  ];
+  it.each(kinds)("sees the keys of its windows: %s", async (_, options, sees) => {
+    const [q, k, v] = heads(8) as [Tensor, Tensor, Tensor];
+    const y = new LocalAttention({ ...options, autopad: true }).forward(q, k, v);
+    expect(await difference(y, plain(q, k, v, sees))).toBeLessThan(1e-5);
+  });
+
+  const streams: readonly [string, LocalAttentionOptions][] = [
+    ["plain", { windowSize: 4 }],
+    ["rotated, of exact size", { windowSize: 3, dim: 4, exactWindowsize: true, lookBackward: 2 }],
+    ["shared", { windowSize: 4, sharedQk: true }],
+  ];
+  it.each(streams)("gives in parts what it gives at once: %s", async (_, options) => {
+    const attention = new LocalAttention({ ...options, causal: true, autopad: true });
+    const [q, k, v] = heads(20) as [Tensor, Tensor, Tensor];
+    const inputMask = tensor([
+      Array.from({ length: 20 }, (_, i) => i % 7 !== 2),
+      Array.from({ length: 20 }, (_, i) => i > 3),
+    ]);
+    const whole = attention.forward(q, k, v, { inputMask });
+    const state = attention.initState({ batch: 2, heads: 2, headDim: 4, masked: true });
+    const parts: Tensor[] = [];
+    let start = 0;
+    for (const length of [1, 2, 9, 1, 1, 1, 5]) {
+      const part = (x: Tensor, axis: number): Tensor => x.narrow(axis, start, length);
+      parts.push(
+        await attention
+          .step(part(q, 2), part(k, 2), part(v, 2), state, { inputMask: part(inputMask, 1) })
+          .realize(),
+      );
+      start += length;
+    }
+    expect(await difference(cat(parts, 2), whole)).toBeLessThan(1e-5);
+    expect(await state.position.item()).toBe(20);
+  });
+});
