@@ -46,7 +46,8 @@ export function routeCalls(
         route[pair]![place] && call[name] ? [[name, call[name]]] : [],
       ),
     ),
-    ...(state !== null && { state: partOf(state, stateName(pair, place)) }),
+    ...(state !== null &&
+      !readsContext(argsRoute, pair, place) && { state: partOf(state, stateName(pair, place)) }),
   });
   return Array.from({ length: depth }, (_, pair) => [callOf(pair, 0), callOf(pair, 1)]);
 }
@@ -60,12 +61,17 @@ export function initStates(
   return joinStates(
     pairs.flatMap((layers, pair) =>
       layers.map((layer, place) => {
-        const readsContext = argsRoute.context?.[pair]?.[place] === true;
-        const state = readsContext ? {} : (layer.initState?.(options) ?? {});
+        const isStateless = readsContext(argsRoute, pair, place);
+        const state = isStateless ? {} : (layer.initState?.(options) ?? {});
         return [stateName(pair, place), state] as const;
       }),
     ),
   );
+}
+
+/** Whether a layer reads a context: it sees all of it every time, and remembers nothing. */
+function readsContext(argsRoute: ArgsRoute, pair: number, place: number): boolean {
+  return argsRoute.context?.[pair]?.[place] === true;
 }
 
 function stateName(pair: number, place: number): string {
