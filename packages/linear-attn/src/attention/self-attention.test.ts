@@ -81,7 +81,7 @@ describe("SelfAttention", () => {
     const context = (await randn([1, 5, 16]).realize()).setRequiresGrad();
     const contextMask = tensor([[true, true, false, true, false]]);
     const y = across.forward(local.forward(randn([1, 8, 16])), { context, contextMask });
-    await y.square().sum().backward();
+    y.square().sum().backward();
     for (const parameter of [...local.parameters(), ...across.parameters()]) {
       expect(await parameter.grad!.abs().max().item()).toBeGreaterThan(0);
     }
