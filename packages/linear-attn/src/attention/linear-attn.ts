@@ -29,7 +29,7 @@ export function hiddenKeys(op: string, key: Tensor, kvMask: Tensor): Tensor {
  * @example
  * ```ts
  * const [q, k, v] = [zeros([1, 1, 2, 4]), zeros([1, 1, 3, 4]), ones([1, 1, 3, 1])];
- * console.log(await linearAttn(q, k, v).toArray()); // → [ [ [ [ 0.5 ], [ 0.5 ] ] ] ]
+ * console.log(await linearAttn(q, k, v).squeeze().toArray()); // → [ 0.5, 0.5 ]
  * ```
  *
  * @see Shen et al.: Efficient Attention: Attention with Linear Complexities (2018)

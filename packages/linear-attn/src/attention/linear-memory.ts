@@ -38,7 +38,7 @@ export interface LinearAdvance {
 }
 
 /** The names of the sums, in the order in which a state lists them. */
-export const sumNames = ["keyValues", "keys", "maximum", "values", "count"] as const;
+const sumNames = ["keyValues", "keys", "maximum", "values", "count"] as const;
 
 /** The sums over no keys. */
 export function emptySums(

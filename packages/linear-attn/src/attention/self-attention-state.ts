@@ -1,10 +1,10 @@
 /** What self-attention remembers of the tokens so far. */
 
-import { fromData, zeros, type Device, type Shape, type Tensor } from "@x/tensor";
-import { check, formatShape, sameShape } from "@x/tensor/checks";
+import { zeros, type Device, type Tensor } from "@x/tensor";
 import type { AttentionState } from "@x/tensor/nn";
 import type { Ring } from "../local/ring.js";
-import { emptySums, sumNames, type LinearMemory } from "./linear-memory.js";
+import { startPosition } from "../state.js";
+import { emptySums, type LinearMemory } from "./linear-memory.js";
 
 /**
  * What self-attention remembers of the tokens so far, of the same size however many they are: a
@@ -36,55 +36,18 @@ export interface StateSizes {
 
 /** The state before the first token. */
 export function emptyState(sizes: StateSizes, device: Device): SelfAttentionState {
-  const { batch, dimHead, globalKeyHeads } = sizes;
-  const state: Record<string, Tensor> = {};
-  if (globalKeyHeads > 0)
-    Object.assign(state, emptySums(batch, globalKeyHeads, dimHead, dimHead, device));
-  for (const [name, shape, dtype] of keptTensors(sizes)) {
-    state[name] = zeros(shape, { dtype, device });
-  }
-  return { ...state, position: fromData(new Int32Array(1), [], { device }) };
-}
-
-/** The names, shapes and types of keys and values that are kept as they are. */
-function keptTensors(sizes: StateSizes): [string, Shape, "float32" | "bool"][] {
   const { batch, dimHead, globalKeyHeads, localKeyHeads, blindspotSize, places, masked } = sizes;
-  const tensors: [string, Shape, "float32" | "bool"][] = [];
-  const keep = (name: string, heads: number, length: number): void => {
-    for (const part of ["Keys", "Values"]) {
-      tensors.push([name + part, [batch, heads, length, dimHead], "float32"]);
-    }
-    if (masked) tensors.push([`${name}Mask`, [batch, length], "bool"]);
+  const kept = (name: string, heads: number, length: number): Record<string, Tensor> => ({
+    [`${name}Keys`]: zeros([batch, heads, length, dimHead], { device }),
+    [`${name}Values`]: zeros([batch, heads, length, dimHead], { device }),
+    ...(masked && { [`${name}Mask`]: zeros([batch, length], { dtype: "bool", device }) }),
+  });
+  return {
+    position: startPosition(device),
+    ...(globalKeyHeads > 0 && emptySums(batch, globalKeyHeads, dimHead, dimHead, device)),
+    ...(globalKeyHeads > 0 && blindspotSize > 1 && kept("bucket", globalKeyHeads, blindspotSize)),
+    ...(localKeyHeads > 0 && kept("local", localKeyHeads, places)),
   };
-  if (globalKeyHeads > 0 && blindspotSize > 1) keep("bucket", globalKeyHeads, blindspotSize);
-  if (localKeyHeads > 0) keep("local", localKeyHeads, places);
-  return tensors;
-}
-
-/** Checks that a state, which may have come from a file, is what `emptyState` gives. */
-export function checkState(op: string, state: SelfAttentionState, sizes: StateSizes): void {
-  const { batch, dimHead, globalKeyHeads } = sizes;
-  const expected: [string, Shape, string][] = [["position", [], "int32"], ...keptTensors(sizes)];
-  if (globalKeyHeads > 0) {
-    const head = [batch, globalKeyHeads];
-    const shapes = [
-      [...head, dimHead, dimHead],
-      [...head, dimHead],
-      head,
-      [...head, dimHead],
-      head,
-    ];
-    sumNames.forEach((name, i) => expected.push([name, shapes[i]!, "float32"]));
-  }
-  for (const [name, shape, dtype] of expected) {
-    const tensor = (state as Readonly<Record<string, Tensor | undefined>>)[name];
-    check(
-      tensor !== undefined && sameShape(tensor.shape, shape) && tensor.dtype === dtype,
-      "shape",
-      () =>
-        `${op}: the state must have a tensor ${name}, ${dtype} ${formatShape(shape)}, got ${tensor === undefined ? "none" : `${tensor.dtype} ${formatShape(tensor.shape)}`}. Make it with initState() for this batch; pass masked: true if masks come with it.`,
-    );
-  }
 }
 
 /** The part of the global heads. */

@@ -81,7 +81,7 @@ describe("SelfAttention", () => {
     const context = (await randn([1, 5, 16]).realize()).setRequiresGrad();
     const contextMask = tensor([[true, true, false, true, false]]);
     const y = across.forward(local.forward(randn([1, 8, 16])), { context, contextMask });
-    await y.square().sum().backward();
+    y.square().sum().backward();
     for (const parameter of [...local.parameters(), ...across.parameters()]) {
       expect(await parameter.grad!.abs().max().item()).toBeGreaterThan(0);
     }
@@ -131,12 +131,12 @@ describe("SelfAttention", () => {
       "a context comes exactly where receivesContext is set, got one.",
     );
     expect(() => attention.forward(x, { state: attention.initState({ batch: 1 }) })).toThrow(
-      "the state must have a tensor localKeys, float32 [2, 1, 256, 4], got float32 [1, 1, 256, 4].",
+      "the state must have a tensor keyValues, float32 [2, 1, 4, 4], got float32 [1, 1, 4, 4].",
     );
     const inputMask = zeros([2, 3], { dtype: "bool" });
     const state = attention.initState({ batch: 2 });
     expect(() => attention.forward(x, { state, inputMask })).toThrow(
-      "the state must have a tensor localMask, bool [2, 256], got none. Make it with initState() for this batch; pass masked: true if masks come with it.",
+      "the state must have a tensor localMask, bool [2, 256], got none. Make it with initState() for these sizes, with masked: true if masks come with it.",
     );
     expect(() => new SelfAttention(8, 2).initState({ batch: 1 })).toThrow(
       "only causal attention without a context can be continued, got causal false",

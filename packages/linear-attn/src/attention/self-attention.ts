@@ -7,12 +7,12 @@ import { isReference, type Compatibility } from "../compatibility.js";
 import { checkSequence, headSize } from "../linformer/linformer-self-attention.js";
 import { LocalAttention } from "../local/local-attention.js";
 import type { RingAdvance } from "../local/ring.js";
+import { checkState } from "../state.js";
 import { causalLinearAttn, featurewiseCausalLinearAttn } from "./causal-linear-attn.js";
 import { linearAttn } from "./linear-attn.js";
 import { applyRotoryPosEmb } from "../embedding/rotary.js";
 import { advanceMemory, type LinearAdvance } from "./linear-memory.js";
 import {
-  checkState,
   emptyState,
   linearMemory,
   localRing,
@@ -247,7 +247,9 @@ export class SelfAttention extends Module {
   private advance(heads: Heads, state: SelfAttentionState, inputMask: Tensor | null): Tensor {
     this.checkContinues();
     const [batch, , tokens] = heads[0].shape as [number, number, number];
-    checkState(owner, state, this.stateSizes(batch, inputMask !== null));
+    const { position } = state;
+    const sizes = this.stateSizes(batch, inputMask !== null);
+    checkState(owner, state, emptyState(sizes, position.device ?? getDevice()));
     const ring = localRing(state);
     const memory = linearMemory(state);
     const isMasked = ring.mask ?? memory.bucket?.mask ?? inputMask;
@@ -256,7 +258,6 @@ export class SelfAttention extends Module {
     const parts: (RingAdvance | LinearAdvance)[] = [];
     if (local) parts.push(this.localAttn.advance(...local, ring, mask));
     if (global) parts.push(advanceMemory(...global, memory, mask));
-    const { position } = state;
     return withUpdates(this.joinHeads(parts.map(({ output }) => output)), [
       ...parts.flatMap(({ updates }) => updates),
       [position, position.add(tokens)],

@@ -5,9 +5,10 @@ import { checkNumbers, count, whole } from "@x/tensor/checks";
 import { Module } from "@x/tensor/nn";
 
 /** A module that takes a tensor, and perhaps more. */
-export type ChunkedModule<Rest extends readonly unknown[]> = Module & {
+export interface ChunkedModule<Rest extends readonly unknown[]> extends Module {
+  /** What the module gives for a tensor. */
   forward(x: Tensor, ...rest: Rest): Tensor;
-};
+}
 
 /** Options of {@link Chunk}. */
 export interface ChunkOptions {

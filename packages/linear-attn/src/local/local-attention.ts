@@ -1,6 +1,6 @@
 /** Attention within windows. */
 
-import { arange, fromData, getDevice, normalize, ones, zeros, type Tensor } from "@x/tensor";
+import { arange, getDevice, normalize, ones, zeros, type Tensor } from "@x/tensor";
 import {
   check,
   checkHeads,
@@ -14,6 +14,7 @@ import {
 } from "@x/tensor/checks";
 import { Dropout, Module, withUpdates, type AttentionState, type StateOptions } from "@x/tensor/nn";
 import { isReference, type Compatibility } from "../compatibility.js";
+import { startPosition, checkState } from "../state.js";
 import { advanceRing, type Ring, type RingAdvance } from "./ring.js";
 import { SinusoidalEmbeddings } from "./sinusoidal-embeddings.js";
 import { attendWindows, type WindowRules } from "./windows.js";
@@ -191,7 +192,7 @@ export class LocalAttention extends Module {
     const state = {
       keys: zeros([batch, heads, places, headDim], { device }),
       values: zeros([batch, heads, places, valueDim], { device }),
-      position: fromData(new Int32Array(1), [], { device }),
+      position: startPosition(device),
     };
     const mask = (): Tensor => zeros([batch, places], { dtype: "bool", device });
     return options.masked === true ? { ...state, mask: mask() } : state;
@@ -216,17 +217,16 @@ export class LocalAttention extends Module {
     options: LocalAttentionCall = {},
   ): Tensor {
     checkHeads(owner, q, k, v);
+    const [batch, heads, tokens, headDim] = k.shape as [number, number, number, number];
+    check(
+      q.shape[2] === tokens,
+      "shape",
+      () => `${owner}: a step needs a query for each key, got ${formatShapes(q, k)}. Reshape them.`,
+    );
+    const valueDim = v.shape[3]!;
+    checkState(owner, state, this.initState({ batch, heads, headDim, valueDim }));
     const { keys, values, position } = state;
     const mask = (state as AttentionState).mask ?? null;
-    const tokens = k.shape[2]!;
-    check(
-      q.shape[2] === tokens &&
-        sameShape(k.shape.with(2, keys.shape[2]!), keys.shape) &&
-        sameShape(v.shape.with(2, values.shape[2]!), values.shape),
-      "shape",
-      () =>
-        `${owner}: a step needs a query for each key, and keys and values that fit the state ${formatShapes(keys, values)}, got ${formatShapes(q, k, v)}. Make the state for these sizes.`,
-    );
     const inputMask = options.inputMask ?? null;
     const { output, updates } = this.advance(q, k, v, { keys, values, mask, position }, inputMask);
     return withUpdates(output, [...updates, [position, position.add(tokens)]]);

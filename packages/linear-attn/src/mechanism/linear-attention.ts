@@ -17,6 +17,7 @@ import {
   type StateOptions,
   type StepOptions,
 } from "@x/tensor/nn";
+import { checkState } from "../state.js";
 import { causalLinearAttn } from "../attention/causal-linear-attn.js";
 import { linearAttn } from "../attention/linear-attn.js";
 import { advanceSums, emptySums } from "../attention/linear-memory.js";
@@ -85,6 +86,8 @@ export class LinearAttention implements AttentionMechanism<LinearAttentionState>
     );
     const { keyMask = null } = options;
     if (keyMask !== null) checkKeyMask(owner, keyMask, [key.shape[0]!, key.shape[2]!]);
+    const [batch, heads, , headDim] = key.shape as [number, number, number, number];
+    checkState(owner, state, this.initState({ batch, heads, headDim, valueDim: value.shape[3]! }));
     const { output, updates } = advanceSums(query, key, value, state, keyMask);
     return withUpdates(output, updates);
   }

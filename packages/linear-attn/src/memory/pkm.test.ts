@@ -57,7 +57,7 @@ describe("PKM", () => {
 
   it("trains the keys, and only the slots that are read", async () => {
     const memory = new PKM(5, options);
-    await memory
+    memory
       .forward(randn([1, 2, 5]))
       .square()
       .sum()
