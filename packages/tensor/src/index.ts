@@ -34,6 +34,14 @@ export {
   type CumulativeLinearAttentionOptions,
   type CumulativeLinearAttentionResult,
 } from "./tensor/linear-attention.js";
+export {
+  emptyFeatureAttentionState,
+  featureAttention,
+  type FeatureAttentionOptions,
+  type FeatureAttentionResult,
+  type FeatureAttentionState,
+  type RandomFeatures,
+} from "./tensor/feature-attention.js";
 export { peek } from "./tensor/peek.js";
 export { memory, realize } from "./tensor/realize.js";
 export { enableGrad, grad, noGrad, valueAndGrad, type ValueAndGrad } from "./tensor/grad.js";
