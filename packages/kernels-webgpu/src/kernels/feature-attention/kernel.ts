@@ -3,6 +3,7 @@
 import {
   featureAttentionInputs,
   type FeatureAttentionInputs,
+  type FeatureAttentionSums,
   type NativeStep,
   type Node,
   type Operand,
@@ -11,12 +12,15 @@ import type { Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
 import { orderQueries } from "../linear-attention/order.js";
 import type { Sizes } from "../linear-attention/steps.js";
+import { denseView, product } from "../view.js";
 import { pullLaunch } from "./pull.js";
 import { makeFacts, type Problem } from "./problem.js";
 import {
   exchanged,
+  keyFeatures,
   keyCotangentRole,
   outputRole,
+  queryFeatures,
   queryCotangentRole,
   valueCotangentRole,
 } from "./roles.js";
@@ -81,6 +85,44 @@ function workOf(
   return { work: { problem, visible: order, chunk }, order: launches };
 }
 
+/** The parts of a state as scans name them. */
+function statesOf({ keyValues, keys, values, count }: FeatureAttentionSums<Operand>): {
+  readonly matrix: Operand;
+  readonly column: Operand;
+  readonly row: Operand;
+  readonly corner: Operand;
+} {
+  return { matrix: keyValues, column: keys, row: values, corner: count };
+}
+
+/** Whether all of a state is wanted. */
+function isComplete(
+  final: FeatureAttentionSums<number | null>,
+): final is FeatureAttentionSums<number> {
+  return Object.values(final).every((buffer) => buffer !== null);
+}
+
+/** What is known about keys; `wanted` are buffers of the last maximum and of all. */
+function keyFacts(
+  problem: Problem,
+  state: FeatureAttentionSums<Operand> | null,
+  wanted: { readonly final: number | null; readonly all: number | null },
+): readonly Launch[] {
+  const { batch, keyHeads, keys } = problem.sizes;
+  const view = (buffer: number | null, shape: readonly number[]): Operand | null =>
+    buffer === null ? null : denseView(buffer, "float32", shape);
+  const heads = [batch, keyHeads];
+  return [
+    ...(keys > 0 ? [keyStatistics(problem)] : []),
+    runningMaxima(
+      problem,
+      state && state.maximum,
+      view(wanted.final, heads),
+      view(wanted.all, [...heads, keys]),
+    ),
+  ];
+}
+
 /** Any strides as long as the numbers of a row are neighbours; small inputs may lie anywhere. */
 const acceptsView: NativeKernel["acceptsView"] = (_node, input, { shape, strides }) =>
   input > 2 || shape[3] === 1 || strides[3] === 1;
@@ -105,19 +147,91 @@ function supports({ inputs, attributes }: Node): boolean {
 export const featureAttentionKernel: NativeKernel = {
   op: "featureAttention",
   supports,
+  omitsOutputs: true,
   acceptsView,
   lower: (step, context) => {
     const operands = featureAttentionInputs(step.inputs, step.node.attributes);
     const { mask, state } = operands;
-    const [y, matrix, column, maximum, row, corner, weights, maxima] = step.outputs.map(
-      (buffer) => buffer,
-    );
+    const buffers = step.outputs as readonly (number | null)[];
+    const [y = null, keyValues = null, keys = null, maximum = null, ...others] = buffers;
+    const [values = null, count = null, weights = null, maxima = null] = others;
     const problem = problemOf(step, operands, context);
-    const hasRows = (y ?? weights ?? null) !== null;
+    const final = { keyValues, keys, maximum, values, count };
+    if (state !== null && mask === null && y !== null && weights === null && maxima === null) {
+      if (isComplete(final)) {
+        const decoding = { problem, state, final, output: y };
+        if (isStep(decoding)) return [stepLaunch(decoding)];
+      }
+    }
     const { work, order } = workOf(step, problem, mask, false);
-    const final = { matrix, column, row, corner };
+    const hasRows = (y ?? weights) !== null && problem.sizes.queries > 0;
+    const outside: Outside = {
+      initial: state && statesOf(state),
+      final: { matrix: keyValues, column: keys, row: values, corner: count },
+    };
+    const role = outputRole(problem);
+    const start = begin(work, role, outside);
+    const output =
+      y ?? context.workspace(4 * product(problem.q.shape.with(3, problem.v.shape[3]!)));
     return [
       ...order,
+      ...keyFacts(problem, state, { final: maximum, all: maxima }),
+      ...(hasRows ? [queryStatistics(problem, null)] : []),
+      ...start.launches,
+      ...(hasRows ? finish(work, role, { output, finish: "quotients", weights }, start) : []),
     ];
+  },
+};
+
+/** `featureAttentionBackward`: three scans, see `scan.ts`; features have their own cotangents. */
+export const featureAttentionBackwardKernel: NativeKernel = {
+  op: "featureAttentionBackward",
+  supports,
+  omitsOutputs: true,
+  acceptsView,
+  lower: (step, context) => {
+    const operands = featureAttentionInputs(step.inputs, step.node.attributes);
+    const { mask, state } = operands;
+    const backward = operands.backward!;
+    const { dy } = backward;
+    const [dq = null, dk = null, dv = null] = step.outputs;
+    const problem = problemOf(step, operands, context);
+    const { work, order } = workOf(step, problem, mask, true);
+    const { features } = problem.map;
+    const hasRows = problem.sizes.queries > 0;
+    const launches = [...order, ...keyFacts(problem, state, { final: null, all: null })];
+    if (hasRows) launches.push(queryStatistics(problem, backward));
+    const scratch = ({ shape }: Operand): number =>
+      context.workspace(4 * product(shape.with(3, features)));
+    if (dq !== null && hasRows) {
+      const outside = { ...nothingOutside, initial: state && statesOf(state) };
+      const start = begin(work, outputRole(problem), outside);
+      const role = queryCotangentRole(problem, dy);
+      const output = scratch(problem.q);
+      const target = { output, finish: problem.map.epsilon, weights: null };
+      launches.push(
+        ...start.launches,
+        ...finish(work, role, target, {
+          ...start,
+          states: start.states && exchanged(start.states),
+        }),
+        pullLaunch(problem, queryFeatures(problem), output, dq),
+      );
+    }
+    if (problem.sizes.keys === 0) return launches;
+    const role = valueCotangentRole(problem, dy);
+    const start = begin(work, role, nothingOutside);
+    launches.push(...start.launches);
+    if (dk !== null) {
+      const output = scratch(problem.k);
+      const target = { output, finish: null, weights: null };
+      const states = start.states && exchanged(start.states);
+      launches.push(
+        ...finish(work, keyCotangentRole(problem, dy), target, { ...start, states }),
+        pullLaunch(problem, keyFeatures(problem), output, dk),
+      );
+    }
+    if (dv === null) return launches;
+    return [...launches, ...finish(work, role, { output: dv, finish: null, weights: null }, start)];
   },
 };

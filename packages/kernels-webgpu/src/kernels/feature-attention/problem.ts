@@ -42,10 +42,7 @@ export interface Problem {
  * - `corrections` [b, h, n], backward: − y · dy / Σ weights
  */
 export type Facts = Readonly<
-  Record<
-    "running" | "keyOffsets" | "queryOffsets" | "shares" | "inverses" | "corrections",
-    Operand
-  >
+  Record<"running" | "keyOffsets" | "queryOffsets" | "shares" | "inverses" | "corrections", Operand>
 >;
 
 /** Memory for what is known about rows. */

@@ -59,7 +59,11 @@ function makeStates({ problem }: Work, count: number, keySize: number, valueSize
   const heads = [count, sizes.batch, sizes.keyHeads];
   const shape = [...heads, keySize, valueSize];
   const matrix = denseView(context.workspace(4 * product(shape)), "float32", shape);
-  const vectors = { column: [...heads, keySize], row: [...heads, valueSize], corner: [...heads, 1] };
+  const vectors = {
+    column: [...heads, keySize],
+    row: [...heads, valueSize],
+    corner: [...heads, 1],
+  };
   return { matrix, ...layOut(vectors, context) };
 }
 
@@ -72,7 +76,10 @@ function mapStates(states: States, change: (x: Operand) => Operand): States {
 }
 
 /** The common part of a scan. */
-function scanOf(work: Work, role: Role): Omit<Scan, "tile" | "segments" | "rows" | "columns" | "initial" | "final"> {
+function scanOf(
+  work: Work,
+  role: Role,
+): Omit<Scan, "tile" | "segments" | "rows" | "columns" | "initial" | "final"> {
   const { sizes, map, facts, keyMask } = work.problem;
   const { direction, added, rowSum, columnSum, keys, values } = role;
   return {
@@ -89,7 +96,8 @@ export function begin(work: Work, role: Role, { initial, final }: Outside): Star
   const { problem, visible, chunk } = work;
   const { keys, values, direction } = role;
   const isFull = visible === "full";
-  const { tile, segments } = cut(work, keys.x.shape[2]!, keys.size, values.size);
+  const length = isFull ? keys.x.shape[2]! : problem.sizes.keys;
+  const { tile, segments } = cut(work, length, keys.size, values.size);
   const isWanted = initial !== null || names.some((name) => final[name] !== null);
   if (segments.count === 1 && !isFull && !isWanted) return { launches: [], states: null, segments };
   const sums = makeStates(work, segments.count + 1, keys.size, values.size);

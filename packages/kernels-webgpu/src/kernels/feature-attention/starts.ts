@@ -51,7 +51,11 @@ export function startsLaunches(
   return parts.map((part) => startsLaunch(problem, ends, [part]));
 }
 
-function startsLaunch({ context, facts, sizes }: Problem, ends: Ends, parts: readonly Part[]): Launch {
+function startsLaunch(
+  { context, facts, sizes }: Problem,
+  ends: Ends,
+  parts: readonly Part[],
+): Launch {
   const { direction, visible, chunk, segments } = ends;
   const shader = context.shader();
   declarePowers(shader);

@@ -52,9 +52,7 @@ var<workgroup> all_norms: array<vec4f, ${lanes}>;`);
   const merge = hasTotal
     ? `totals = totals * power(largest4 - next) + all_totals[lane + i] * power(all_largest[lane + i] - next);`
     : "";
-  const add = hasTotal
-    ? `totals = totals * power(largest4 - next) + power(logits[i] - next);`
-    : "";
+  const add = hasTotal ? `totals = totals * power(largest4 - next) + power(logits[i] - next);` : "";
   const norms =
     map.projection === null
       ? ""

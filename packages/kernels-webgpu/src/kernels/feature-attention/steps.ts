@@ -66,12 +66,12 @@ let far = vec4f(maximumBefore(keyMatrix, ${far}));`;
     const fade = isUpdated ? this.#fade() : "";
     const update = isUpdated ? this.#update() : "";
     if (this.#isForward) {
-      const terms = `${this.#begin()}
+      const terms = (): string => `${this.#begin()}
 ${this.#depth(hasState, columns !== null)}
 ${hasState ? this.#stateTerm() : ""}
 ${columns ? this.#chunkTerm() : ""}
 ${this.#store()}`;
-      const eachRow = rows ? this.#each("row", terms) : "";
+      const eachRow = rows ? this.#each("row", terms()) : "";
       if (columns === null) return eachRow;
       return this.#each("column", `${this.#fillColumns()}\n${eachRow}\n${fade}\n${update}`);
     }
@@ -365,13 +365,15 @@ ${corner}`;
       const view = denseView(weights, "float32", [batch, keyHeads * group, queries]);
       const place = typeof this.#scan.visible === "object" ? `placeOf(${row})` : row;
       const at = indexIn(view, ["at1", `at2 * ${group} + member`, place]);
-      const store = this.#shader.store(this.#shader.slot(weights, "float32"), at, `weights.${lane}`);
+      const store = this.#shader.store(
+        this.#shader.slot(weights, "float32"),
+        at,
+        `weights.${lane}`,
+      );
       return `if (slice + x == 0) { ${store} }`;
     };
     // Keys that take no part do not give anything to anyone.
-    const shown = this.#isForward
-      ? ""
-      : `let shown = presencesOf(keyMatrix, rowFirst + 4 * y);\n`;
+    const shown = this.#isForward ? "" : `let shown = presencesOf(keyMatrix, rowFirst + 4 * y);\n`;
     return `{
 ${shown}${lanes
       .map((lane, i) => {

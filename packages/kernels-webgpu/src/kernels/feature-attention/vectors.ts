@@ -28,7 +28,12 @@ export interface Vectors {
 export const four = [0, 1, 2, 3] as const;
 
 /** Rows of all matrices before those of `matrix`, an expression, and row `row` of it. */
-export function loadFact(shader: ShaderBuilder, fact: Operand, matrix: string, row: string): string {
+export function loadFact(
+  shader: ShaderBuilder,
+  fact: Operand,
+  matrix: string,
+  row: string,
+): string {
   const slot = shader.slot(fact.buffer, "float32");
   return shader.load(slot, `${fact.offset} + (${matrix}) * ${fact.shape.at(-1)} + ${row}`);
 }
@@ -101,12 +106,13 @@ if (offset > ${huge}) { return vec4f(); }
 y = select(power(y - offset)${epsilon}, vec4f(), vec4i(0, 1, 2, 3) + column >= vec4i(${size}));`,
     );
   } else if (offsets !== null) {
-    finish.push(`if (${loadFact(shader, offsets, "matrix", placed)} > ${huge}) { return vec4f(); }`);
+    finish.push(
+      `if (${loadFact(shader, offsets, "matrix", placed)} > ${huge}) { return vec4f(); }`,
+    );
   }
   if (factors) finish.push(`y *= ${loadFact(shader, factors, "matrix", placed)};`);
   const rows = four.map((i) => {
-    const numbers =
-      map === null ? `${name}Row(base, row + ${i}, end, column)` : `logits[${i}]`;
+    const numbers = map === null ? `${name}Row(base, row + ${i}, end, column)` : `logits[${i}]`;
     return finish.length === 0
       ? numbers
       : `${name}Finish(${numbers}, matrix, row + ${i}, end, column)`;
