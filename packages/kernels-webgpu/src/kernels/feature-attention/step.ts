@@ -125,7 +125,7 @@ var<workgroup> weights: array<vec2f, ${group * lanes}>;`);
   const logits =
     map.projection === null
       ? `for (var at = lane; at < ${features}; at += ${lanes}) {
-${eachVector((i) => `features[${i * features} + at] = ${row(i, "at")}.x;`)}
+${eachVector((i) => `features[${i * features} + at] = ${row(i, "(at & -4)")}[at & 3];`)}
 }`
       : `for (var at = lane; at < ${features}; at += ${lanes}) {
 ${eachVector((i) => `var logit${i} = 0.0;`)}

@@ -3,6 +3,7 @@
 import type { SelfTestCase } from "../case.js";
 import { attentionCases } from "./attention.js";
 import { elementwiseCases } from "./elementwise.js";
+import { featureAttentionCases } from "./feature-attention.js";
 import { indexingCases } from "./indexing.js";
 import { linearAttentionCases } from "./linear-attention.js";
 import { orderedCases } from "./ordered.js";
@@ -19,6 +20,7 @@ export const selfTestCases: readonly SelfTestCase[] = [
   ...rowCases,
   ...attentionCases,
   ...linearAttentionCases,
+  ...featureAttentionCases,
   ...orderedCases,
   ...indexingCases,
   ...trainingCases,
