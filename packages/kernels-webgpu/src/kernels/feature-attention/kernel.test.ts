@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import {
+  cat,
   emptyFeatureAttentionState,
   featureAttention,
   fromData,
@@ -13,6 +14,7 @@ import {
   type Tensor,
 } from "@x/tensor";
 import { expectClose, randomNumbers } from "@x/tensor/testing";
+import { plainDevice } from "../../../test/devices.js";
 import { expectLikeReference, numbers } from "../../../test/like-reference.js";
 import { webgpu } from "../../index.js";
 
@@ -50,8 +52,13 @@ const cases: readonly Case[] = [
   { mode: "causal", n: 12, m: 40, d: 8, features: 12, state: true, size: 4 },
   { mode: "full", n: 20, m: 300, d: 8, features: 12, state: true, keyMask: true },
   { mode: "full", n: 40, m: 20, d: 7, e: 5, batch: 2, group: 3 },
-  { mode: "mask", n: 50, m: 45, d: 8, features: 20, keyMask: true, size: 4 },
+  { mode: "mask", n: 50, m: 45, d: 8, keyMask: true, size: 4 },
 ];
+
+/** The parts of a state. */
+function partsOf({ keyValues, keys, maximum, values, count }: FeatureAttentionState): Tensor[] {
+  return [keyValues, keys, maximum, values, count];
+}
 
 function program(c: Case, seed: number): Tensor[] {
   const { mode, batch = 1, heads = 1, group = 1, n, m = n, d, e = d, split, size = 1 } = c;
@@ -103,11 +110,7 @@ function program(c: Case, seed: number): Tensor[] {
   };
   const given = inputs as [Tensor, Tensor, Tensor];
   const { output, state } = results(...given);
-  return [
-    output,
-    ...Object.values(state as object as Record<string, Tensor>),
-    ...grad(loss, [0, 1, 2])(...given),
-  ];
+  return [output, ...partsOf(state), ...grad(loss, [0, 1, 2])(...given)];
 }
 
 // Software compiles some of these shaders for a second each.
@@ -128,6 +131,30 @@ describe("feature attention", { timeout: 120_000 }, () => {
         await expectLikeReference(device, () => program(c, 1), close);
       }
     }
+  });
+
+  it("needs no more than every device has", async () => {
+    const plain = await plainDevice();
+    const c: Case = { mode: "mask", n: 20, m: 30, d: 6, e: 7, features: 20, state: true };
+    await expectLikeReference(await webgpu({ device: plain }), () => program(c, 1), close);
+    plain.destroy();
+  });
+
+  it("does not depend on later keys at all", async () => {
+    setDevice(device);
+    const [n, d, changed] = [40, 8, 21];
+    const output = async (factor: number): Promise<ArrayLike<number>> => {
+      const rows = (seed: number): Tensor => {
+        const x = numbers(seed, [1, 1, n, d]);
+        return cat([x.narrow(2, 0, changed), x.narrow(2, changed, n - changed).mul(factor)], 2);
+      };
+      const features = { projection: numbers(9, [12, d]) };
+      return featureAttention(rows(1), rows(2), rows(3), { features, causal: true }).output.data();
+    };
+    const [once, again] = [await output(1), await output(-30)];
+    const until = (x: ArrayLike<number>): number[] => Array.from(x).slice(0, changed * d);
+    expect(until(again)).toEqual(until(once));
+    expect(Array.from(again)).not.toEqual(Array.from(once));
   });
 
   for (const [group, features, parts] of [
@@ -155,7 +182,7 @@ describe("feature attention", { timeout: 120_000 }, () => {
       setDevice(device);
       const sizes = { batch, keyHeads: heads, features: features || d, valueSize: e };
       const state = emptyFeatureAttentionState(sizes);
-      await realize(...Object.values(state));
+      await realize(...partsOf(state));
       const [q, k, v] = vectors();
       const given = options();
       let start = 0;
@@ -166,10 +193,8 @@ describe("feature attention", { timeout: 120_000 }, () => {
             ...given,
             state,
           });
-          for (const name of Object.keys(state) as (keyof FeatureAttentionState)[]) {
-            state[name].assign(next[name]);
-          }
-          await realize(output, ...Object.values(state));
+          partsOf(state).forEach((part, i) => part.assign(partsOf(next)[i]!));
+          await realize(output, ...partsOf(state));
           return output;
         });
         const count = kernels.reduce((sum, { calls }) => sum + calls, 0);
@@ -177,8 +202,8 @@ describe("feature attention", { timeout: 120_000 }, () => {
         await expectClose(result, of(whole.output), close);
         start += part;
       }
-      for (const name of Object.keys(state) as (keyof FeatureAttentionState)[]) {
-        await expectClose(state[name], whole.state[name], close);
+      for (const [i, part] of partsOf(state).entries()) {
+        await expectClose(part, partsOf(whole.state)[i]!, close);
       }
     });
   }

@@ -10,11 +10,10 @@ import {
 } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
-import { orderQueries } from "../linear-attention/order.js";
 import type { Sizes } from "../linear-attention/steps.js";
 import { denseView, product } from "../view.js";
 import { pullLaunch } from "./pull.js";
-import { makeFacts, type Problem } from "./problem.js";
+import type { Attention, Problem } from "./problem.js";
 import {
   exchanged,
   keyFeatures,
@@ -24,10 +23,11 @@ import {
   queryCotangentRole,
   valueCotangentRole,
 } from "./roles.js";
-import { begin, finish, nothingOutside, type Outside, type Work } from "./scans.js";
+import { begin, finish, nothingOutside, type Outside } from "./scans.js";
 import { keyStatistics, queryStatistics, runningMaxima } from "./statistics.js";
 import { isStep, stepLaunch } from "./step.js";
-import { hasTile, tilesFor } from "./tile.js";
+import { hasTile } from "./tile.js";
+import { makeWork } from "./work.js";
 
 function sizesOf({ q, k }: FeatureAttentionInputs<Operand>): Sizes {
   const [batch, heads, queries] = q.shape as [number, number, number];
@@ -36,53 +36,16 @@ function sizesOf({ q, k }: FeatureAttentionInputs<Operand>): Sizes {
 }
 
 /** Names what a step is given. */
-function problemOf(
+function attentionOf(
   { node }: NativeStep,
   operands: FeatureAttentionInputs<Operand>,
   context: LoweringContext,
-): Problem {
-  const { q, k, v, projection, keyMask, backward } = operands;
+): Attention {
+  const { q, k, v, projection, keyMask } = operands;
   const { scale, epsilon } = node.attributes as { scale: number; epsilon: number };
-  const sizes = sizesOf(operands);
   const features = (projection ?? q).shape[projection ? 0 : 3]!;
   const map = { projection, scale, epsilon, features };
-  const facts = makeFacts(sizes, backward !== null, context);
-  return { context, sizes, map, q, k, v, keyMask, facts };
-}
-
-/** Chooses the length of chunks, and puts queries in order; `order` are launches to begin with. */
-function workOf(
-  { name, node }: NativeStep,
-  problem: Problem,
-  mask: Operand | null,
-  isBackward: boolean,
-): { readonly work: Work; readonly order: readonly Launch[] } {
-  const { context, sizes, map, q, v } = problem;
-  const { batch, keyHeads, group, queries, keys } = sizes;
-  const [inputSize, valueSize] = [q.shape[3]!, v.shape[3]!];
-  const tiles = (keySize: number, size: number, chunk: number | null) =>
-    tilesFor(
-      { length: Math.max(queries, keys), keySize, valueSize: size, inputSize },
-      context.workgroupBytes,
-      context.workgroupSize,
-      chunk,
-    );
-  const chunks = tiles(map.features, valueSize, null)
-    .map(({ chunk }) => chunk)
-    .filter((chunk) => !isBackward || tiles(valueSize, map.features, chunk).length > 0);
-  const [first, ...others] = [...new Set(chunks)].map((chunk) => ({
-    name: `chunks of ${chunk}`,
-    chunk,
-  }));
-  const { mode } = node.attributes as { mode: "full" | "causal" | "mask" };
-  const shape = [batch, keyHeads, group, queries, keys, inputSize, map.features, valueSize];
-  const { chunk } = context.choose(`${name} ${mode} ${shape.join("x")}`, [first!, ...others]);
-  if (mask === null) return { work: { problem, visible: mode as "full", chunk }, order: [] };
-  // Without queries there is no order, and nothing to see.
-  if (queries === 0) return { work: { problem, visible: "causal", chunk }, order: [] };
-  const count = Math.max(1, Math.ceil(keys / chunk));
-  const { order, launches } = orderQueries(mask, keys, chunk, count, context);
-  return { work: { problem, visible: order, chunk }, order: launches };
+  return { context, sizes: sizesOf(operands), map, q, k, v, keyMask };
 }
 
 /** The parts of a state as scans name them. */
@@ -152,34 +115,31 @@ export const featureAttentionKernel: NativeKernel = {
   lower: (step, context) => {
     const operands = featureAttentionInputs(step.inputs, step.node.attributes);
     const { mask, state } = operands;
-    const buffers = step.outputs as readonly (number | null)[];
+    const buffers = step.outputs;
     const [y = null, keyValues = null, keys = null, maximum = null, ...others] = buffers;
     const [values = null, count = null, weights = null, maxima = null] = others;
-    const problem = problemOf(step, operands, context);
+    const attention = attentionOf(step, operands, context);
     const final = { keyValues, keys, maximum, values, count };
     if (state !== null && mask === null && y !== null && weights === null && maxima === null) {
       if (isComplete(final)) {
-        const decoding = { problem, state, final, output: y };
+        const decoding = { attention, state, final, output: y };
         if (isStep(decoding)) return [stepLaunch(decoding)];
       }
     }
-    const { work, order } = workOf(step, problem, mask, false);
-    const hasRows = (y ?? weights) !== null && problem.sizes.queries > 0;
+    const { work, order } = makeWork(step, attention, mask, false);
+    const { problem } = work;
+    const { q, v, sizes } = problem;
     const outside: Outside = {
       initial: state && statesOf(state),
       final: { matrix: keyValues, column: keys, row: values, corner: count },
     };
     const role = outputRole(problem);
     const start = begin(work, role, outside);
-    const output =
-      y ?? context.workspace(4 * product(problem.q.shape.with(3, problem.v.shape[3]!)));
-    return [
-      ...order,
-      ...keyFacts(problem, state, { final: maximum, all: maxima }),
-      ...(hasRows ? [queryStatistics(problem, null)] : []),
-      ...start.launches,
-      ...(hasRows ? finish(work, role, { output, finish: "quotients", weights }, start) : []),
-    ];
+    const facts = [...order, ...keyFacts(problem, state, { final: maximum, all: maxima })];
+    if ((y ?? weights) === null || sizes.queries === 0) return [...facts, ...start.launches];
+    const output = y ?? context.workspace(4 * product(q.shape.with(3, v.shape[3]!)));
+    const finished = finish(work, role, { output, finish: "quotients" }, start, weights);
+    return [...facts, queryStatistics(problem, null), ...start.launches, ...finished];
   },
 };
 
@@ -195,8 +155,9 @@ export const featureAttentionBackwardKernel: NativeKernel = {
     const backward = operands.backward!;
     const { dy } = backward;
     const [dq = null, dk = null, dv = null] = step.outputs;
-    const problem = problemOf(step, operands, context);
-    const { work, order } = workOf(step, problem, mask, true);
+    const attention = attentionOf(step, operands, context);
+    const { work, order } = makeWork(step, attention, mask, true);
+    const { problem } = work;
     const { features } = problem.map;
     const hasRows = problem.sizes.queries > 0;
     const launches = [...order, ...keyFacts(problem, state, { final: null, all: null })];
@@ -208,7 +169,7 @@ export const featureAttentionBackwardKernel: NativeKernel = {
       const start = begin(work, outputRole(problem), outside);
       const role = queryCotangentRole(problem, dy);
       const output = scratch(problem.q);
-      const target = { output, finish: problem.map.epsilon, weights: null };
+      const target = { output, finish: problem.map.epsilon };
       launches.push(
         ...start.launches,
         ...finish(work, role, target, {
@@ -224,7 +185,7 @@ export const featureAttentionBackwardKernel: NativeKernel = {
     launches.push(...start.launches);
     if (dk !== null) {
       const output = scratch(problem.k);
-      const target = { output, finish: null, weights: null };
+      const target = { output, finish: null };
       const states = start.states && exchanged(start.states);
       launches.push(
         ...finish(work, keyCotangentRole(problem, dy), target, { ...start, states }),
@@ -232,6 +193,6 @@ export const featureAttentionBackwardKernel: NativeKernel = {
       );
     }
     if (dv === null) return launches;
-    return [...launches, ...finish(work, role, { output: dv, finish: null, weights: null }, start)];
+    return [...launches, ...finish(work, role, { output: dv, finish: null }, start)];
   },
 };

@@ -17,8 +17,8 @@ export interface FeatureMap {
   readonly features: number;
 }
 
-/** Queries, keys, values, and what is common to all launches. */
-export interface Problem {
+/** Queries, keys and values. */
+export interface Attention {
   readonly context: LoweringContext;
   readonly sizes: Sizes;
   readonly map: FeatureMap;
@@ -27,40 +27,65 @@ export interface Problem {
   readonly v: Operand;
   /** Which keys take part, bool [b, m]; `null`: all. */
   readonly keyMask: Operand | null;
+}
+
+/** What is common to all launches. */
+export interface Problem extends Attention {
+  /** Keys, or queries, of a chunk. */
+  readonly chunk: number;
   readonly facts: Facts;
 }
 
 /**
- * What is known about rows.
+ * What is known about rows, and small parts of states.
  *
  * - `running` [b, hk, m + 1]: the largest exponent of the keys before each key, and of all
  * - `keyOffsets` [b, hk, m]: what is taken from a key's products before they become exponents;
  *   `hugeOffset` where the key takes no part
  * - `queryOffsets` [b, h, n]: the same of queries
  * - `shares` [b, h, n]: ε Σ features, the weight of a key whose features are all ε
+ * - `weights` [b, h, n], forward: Σ weights
  * - `inverses` [b, h, n], backward: 1 / Σ weights
  * - `corrections` [b, h, n], backward: − y · dy / Σ weights
+ * - `columns`, `rows` and `corners` of states, [states, b, hk, …]
  */
 export type Facts = Readonly<
-  Record<"running" | "keyOffsets" | "queryOffsets" | "shares" | "inverses" | "corrections", Operand>
+  Record<
+    | "running"
+    | "keyOffsets"
+    | "queryOffsets"
+    | "shares"
+    | "weights"
+    | "inverses"
+    | "corrections"
+    | "columns"
+    | "rows"
+    | "corners",
+    Operand
+  >
 >;
 
-/** Memory for what is known about rows. */
+/** Memory for what is known about rows, and for so many states. */
 export function makeFacts(
-  { batch, keyHeads, group, queries, keys }: Sizes,
+  { sizes, map, v, context }: Attention,
   isBackward: boolean,
-  context: LoweringContext,
+  states: number,
 ): Facts {
+  const { batch, keyHeads, group, queries, keys } = sizes;
   const perQuery = [batch, keyHeads * group, queries];
-  const backward = isBackward ? perQuery : [0];
+  const [forward, backward] = isBackward ? [[0], perQuery] : [perQuery, [0]];
   return layOut(
     {
       running: [batch, keyHeads, keys + 1],
       keyOffsets: [batch, keyHeads, keys],
       queryOffsets: perQuery,
       shares: perQuery,
+      weights: forward,
       inverses: backward,
       corrections: backward,
+      columns: [states, batch, keyHeads, map.features],
+      rows: [states, batch, keyHeads, v.shape[3]!],
+      corners: [states, batch, keyHeads, 1],
     },
     context,
   );

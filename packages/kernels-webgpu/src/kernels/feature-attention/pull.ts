@@ -1,6 +1,5 @@
 /** From cotangents of features to those of queries, or of keys. */
 
-import type { Operand } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
 import { constantCode } from "../../wgsl/functions.js";
 import { RowAccess } from "../linear-attention/rows.js";

@@ -96,8 +96,8 @@ export interface Target {
    * - `null`: that sum is not needed
    */
   readonly finish: "quotients" | number | null;
-  /** Plan buffer, [b, h, n]. */
-  readonly weights: number | null;
+  /** [b, h, n]; `null`: nobody wants it. */
+  readonly weights: Operand | null;
 }
 
 /** The output of rows. */

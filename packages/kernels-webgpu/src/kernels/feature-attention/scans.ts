@@ -2,22 +2,14 @@
 
 import type { Operand } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
-import { segmentsFor, type Segments, type Tile } from "../linear-attention/tile.js";
+import type { LoweringContext } from "../../native.js";
+import type { Segments } from "../linear-attention/tile.js";
 import { denseView, product } from "../view.js";
-import { layOut } from "./numbers.js";
 import type { Problem } from "./problem.js";
 import type { Role } from "./roles.js";
 import { type Scan, scanLaunch, type States, type Target } from "./scan.js";
 import { type Part, startsLaunches } from "./starts.js";
-import { tilesFor } from "./tile.js";
-
-/** What all scans of a step share. */
-export interface Work {
-  readonly problem: Problem;
-  readonly visible: Scan["visible"];
-  /** Keys, or queries, of a chunk. */
-  readonly chunk: number;
-}
+import { cut, type Work } from "./work.js";
 
 /** What scans of one direction start from. */
 interface Start {
@@ -40,31 +32,18 @@ export const nothingOutside: Outside = {
   final: { matrix: null, column: null, row: null, corner: null },
 };
 
-function cut(
-  { problem, chunk }: Work,
-  length: number,
+/** Memory for states; their small parts lie where those of the other direction did. */
+function makeStates(
+  { context, sizes, facts }: Problem,
+  count: number,
   keySize: number,
   valueSize: number,
-): { readonly tile: Tile; readonly segments: Segments } {
-  const { context, sizes, q } = problem;
-  const scanSizes = { length, keySize, valueSize, inputSize: q.shape[3]! };
-  const { workgroupBytes, workgroupSize } = context;
-  const tile = tilesFor(scanSizes, workgroupBytes, workgroupSize, chunk)[0]!;
-  const workgroups = sizes.batch * sizes.keyHeads * Math.ceil(valueSize / tile.slice);
-  return { tile, segments: segmentsFor(Math.max(1, Math.ceil(length / chunk)), workgroups) };
-}
-
-function makeStates({ problem }: Work, count: number, keySize: number, valueSize: number): States {
-  const { context, sizes } = problem;
-  const heads = [count, sizes.batch, sizes.keyHeads];
-  const shape = [...heads, keySize, valueSize];
+): States {
+  const shape = [count, sizes.batch, sizes.keyHeads, keySize, valueSize];
   const matrix = denseView(context.workspace(4 * product(shape)), "float32", shape);
-  const vectors = {
-    column: [...heads, keySize],
-    row: [...heads, valueSize],
-    corner: [...heads, 1],
-  };
-  return { matrix, ...layOut(vectors, context) };
+  const first = (x: Operand): Operand => ({ ...x, shape: x.shape.with(0, count) });
+  const { columns, rows, corners } = facts;
+  return { matrix, column: first(columns), row: first(rows), corner: first(corners) };
 }
 
 const names = ["matrix", "column", "row", "corner"] as const;
@@ -93,14 +72,14 @@ function scanOf(
 
 /** The states that scans of one direction start from. */
 export function begin(work: Work, role: Role, { initial, final }: Outside): Start {
-  const { problem, visible, chunk } = work;
+  const { problem, visible } = work;
   const { keys, values, direction } = role;
   const isFull = visible === "full";
   const length = isFull ? keys.x.shape[2]! : problem.sizes.keys;
-  const { tile, segments } = cut(work, length, keys.size, values.size);
+  const { tile, segments } = cut(work.problem, length, keys.size, values.size);
   const isWanted = initial !== null || names.some((name) => final[name] !== null);
   if (segments.count === 1 && !isFull && !isWanted) return { launches: [], states: null, segments };
-  const sums = makeStates(work, segments.count + 1, keys.size, values.size);
+  const sums = makeStates(problem, segments.count + 1, keys.size, values.size);
   const sum = scanLaunch(
     {
       ...scanOf(work, role),
@@ -121,10 +100,7 @@ export function begin(work: Work, role: Role, { initial, final }: Outside): Star
     initial: initial && initial[name],
     final: final[name],
   }));
-  const launches = [
-    sum,
-    ...startsLaunches(problem, { direction, visible, segments, chunk }, parts),
-  ];
+  const launches = [sum, ...startsLaunches(problem, { direction, visible, segments }, parts)];
   if (!isFull) return { launches, states: sums, segments };
   const total = mapStates(sums, ({ offset, strides, shape, ...x }) => ({
     ...x,
@@ -135,20 +111,46 @@ export function begin(work: Work, role: Role, { initial, final }: Outside): Star
   return { launches, states: total, segments };
 }
 
-/** The scan that gives rows their output. */
-export function finish(work: Work, role: Role, target: Target, start: Start): readonly Launch[] {
+/**
+ * Gives rows their output, and stores the sums of weights in a plan buffer where that is wanted; what
+ * a shader cannot bind beside all others is copied there.
+ */
+export function finish(
+  work: Work,
+  role: Role,
+  target: Omit<Target, "weights">,
+  start: Start,
+  weights: number | null = null,
+): readonly Launch[] {
+  const { problem, visible } = work;
+  const { context, facts } = problem;
   const { rows, keys, values } = role;
   if (product(rows.x.shape) === 0) return [];
-  const isFull = work.visible === "full";
-  const { tile, segments } = cut(work, rows.x.shape[2]!, keys.size, values.size);
-  const scan: Scan = {
-    ...scanOf(work, role),
-    tile,
-    segments: isFull ? segments : start.segments,
-    rows: { vectors: rows, target },
-    columns: isFull ? null : { keys, values },
-    initial: start.states,
-    final: null,
-  };
-  return [scanLaunch(scan, work.problem.context)];
+  const isFull = visible === "full";
+  const { tile, segments } = cut(problem, rows.x.shape[2]!, keys.size, values.size);
+  const scanTo = (sums: Operand | null): Launch =>
+    scanLaunch(
+      {
+        ...scanOf(work, role),
+        tile,
+        segments: isFull ? segments : start.segments,
+        rows: { vectors: rows, target: { ...target, weights: sums } },
+        columns: isFull ? null : { keys, values },
+        initial: start.states,
+        final: null,
+      },
+      context,
+    );
+  if (weights === null) return [scanTo(null)];
+  const direct = scanTo(denseView(weights, "float32", facts.weights.shape));
+  if (direct.buffers.length <= context.mostBuffers) return [direct];
+  return [scanTo(facts.weights), copyLaunch(facts.weights, weights, context)];
+}
+
+function copyLaunch(from: Operand, to: number, context: LoweringContext): Launch {
+  const shader = context.shader();
+  const size = product(from.shape);
+  const number = shader.load(shader.slot(from.buffer, "float32"), `${from.offset} + item`);
+  const store = shader.store(shader.slot(to, "float32"), "item", number);
+  return shader.perItem(`feature attention weights ${size}`, size, store);
 }

@@ -31,8 +31,6 @@ export interface Ends {
   readonly direction: Scan["direction"];
   readonly visible: Scan["visible"];
   readonly segments: Segments;
-  /** Keys of a chunk. */
-  readonly chunk: number;
 }
 
 /** Makes the states at the starts of segments of what segments add; in one launch if it may. */
@@ -52,11 +50,11 @@ export function startsLaunches(
 }
 
 function startsLaunch(
-  { context, facts, sizes }: Problem,
+  { context, facts, sizes, chunk }: Problem,
   ends: Ends,
   parts: readonly Part[],
 ): Launch {
-  const { direction, visible, chunk, segments } = ends;
+  const { direction, visible, segments } = ends;
   const shader = context.shader();
   declarePowers(shader);
   const { keys } = sizes;

@@ -10,7 +10,7 @@ import type { Launch } from "../../launch.js";
 import { constantCode } from "../../wgsl/functions.js";
 import { RowAccess } from "../linear-attention/rows.js";
 import { coordinatesOf, denseView, indexIn } from "../view.js";
-import { lowestMaximum, type Problem } from "./problem.js";
+import { lowestMaximum, type Attention } from "./problem.js";
 import { declarePowers, declareProjection } from "./vectors.js";
 
 /** Invocations that find the maximum of a vector. */
@@ -18,14 +18,14 @@ const across = 16;
 
 /** A step: what is known before, and plan buffers, which may be those of the state. */
 export interface Step {
-  readonly problem: Omit<Problem, "facts">;
+  readonly attention: Attention;
   readonly state: FeatureAttentionSums<Operand>;
   readonly final: FeatureAttentionSums<number>;
   readonly output: number;
 }
 
-function bytesOf({ problem }: Step, lanes: number): number {
-  const { sizes, map, v } = problem;
+function bytesOf({ attention }: Step, lanes: number): number {
+  const { sizes, map, v } = attention;
   const vectors = sizes.group + 1;
   const values = 4 * Math.ceil(v.shape[3]! / 4);
   return (
@@ -36,7 +36,7 @@ function bytesOf({ problem }: Step, lanes: number): number {
 
 /** How many invocations a workgroup can have; `null`: it does not fit. */
 function lanesOf(step: Step): number | null {
-  const { workgroupBytes, workgroupSize } = step.problem.context;
+  const { workgroupBytes, workgroupSize } = step.attention.context;
   const fits = (lanes: number): boolean =>
     lanes <= workgroupSize && bytesOf(step, lanes) <= workgroupBytes;
   return [256, 128, 64, 32].find(fits) ?? null;
@@ -44,14 +44,13 @@ function lanesOf(step: Step): number | null {
 
 /** Whether a shader can bind all that, and a workgroup hold it. */
 export function isStep(step: Step): boolean {
-  const { problem, state, final, output } = step;
-  const { q, k, v, map, keyMask, sizes, context } = problem;
-  const operands = [q, k, v, ...Object.values(state)] as Operand[];
-  if (map.projection) operands.push(map.projection);
-  if (keyMask) operands.push(keyMask);
+  const { attention, state, final, output } = step;
+  const { q, k, v, map, keyMask, sizes, context } = attention;
+  const { keyValues, keys, maximum, values, count } = state;
+  const operands = [q, k, v, map.projection, keyMask, keyValues, keys, maximum, values, count];
   const buffers = new Set([
-    ...operands.map(({ buffer }) => buffer),
-    ...(Object.values(final) as number[]),
+    ...operands.flatMap((operand) => operand?.buffer ?? []),
+    ...[final.keyValues, final.keys, final.maximum, final.values, final.count],
     output,
   ]);
   return (
@@ -64,8 +63,8 @@ export function isStep(step: Step): boolean {
 
 /** The launch of a step. */
 export function stepLaunch(step: Step): Launch {
-  const { problem, state } = step;
-  const { q, k, v, map, keyMask, sizes, context } = problem;
+  const { attention, state } = step;
+  const { q, k, v, map, keyMask, sizes, context } = attention;
   const { batch, keyHeads, group } = sizes;
   const { features } = map;
   const [size, valueSize] = [q.shape[3]!, v.shape[3]!];

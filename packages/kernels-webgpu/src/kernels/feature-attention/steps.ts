@@ -5,7 +5,7 @@ import { constantCode } from "../../wgsl/functions.js";
 import { rangeOf } from "../linear-attention/order.js";
 import type { RowAccess } from "../linear-attention/rows.js";
 import { lanes, product, zeros } from "../linear-attention/steps.js";
-import { indexIn, denseView } from "../view.js";
+import { indexIn } from "../view.js";
 import { outputView, type Scan, type VectorSum } from "./scan.js";
 import { four, type Vectors } from "./vectors.js";
 
@@ -353,7 +353,7 @@ ${corner}`;
   #store(): string {
     const { rows, sizes } = this.#scan;
     const { finish, weights } = rows!.target;
-    const { batch, keyHeads, group, queries } = sizes;
+    const { group } = sizes;
     const value = (lane: string, i: number): string => {
       if (finish === "quotients")
         return `select(sum${i} / weights.${lane}, vec4f(), weights.${lane} == 0.0)`;
@@ -362,14 +362,10 @@ ${corner}`;
     };
     const storeWeights = (lane: string, row: string): string => {
       if (weights === null) return "";
-      const view = denseView(weights, "float32", [batch, keyHeads * group, queries]);
       const place = typeof this.#scan.visible === "object" ? `placeOf(${row})` : row;
-      const at = indexIn(view, ["at1", `at2 * ${group} + member`, place]);
-      const store = this.#shader.store(
-        this.#shader.slot(weights, "float32"),
-        at,
-        `weights.${lane}`,
-      );
+      const at = indexIn(weights, ["at1", `at2 * ${group} + member`, place]);
+      const slot = this.#shader.slot(weights.buffer, "float32");
+      const store = this.#shader.store(slot, at, `weights.${lane}`);
       return `if (slice + x == 0) { ${store} }`;
     };
     // Keys that take no part do not give anything to anyone.

@@ -1,5 +1,6 @@
 /** How feature attention is cut into work for workgroups. */
 
+import type { LoweringContext } from "../../native.js";
 import type { Tile } from "../linear-attention/tile.js";
 
 /** Workgroup memory that every device has; what fits there can be done everywhere. */
@@ -47,8 +48,7 @@ function ceilPower(n: number): number {
 /** The tiles that fit a scan, the best first; with `chunk` those of that chunk. */
 export function tilesFor(
   sizes: ScanSizes,
-  workgroupBytes: number,
-  workgroupSize: number,
+  { workgroupBytes, workgroupSize }: Pick<LoweringContext, "workgroupBytes" | "workgroupSize">,
   chunk: number | null = null,
 ): readonly Tile[] {
   const all = chunks.flatMap((length) => slices.map((slice) => ({ chunk: length, slice })));
