@@ -45,6 +45,8 @@ export interface NativeKernel {
   readonly widens?: (node: Node, input: number, stored: DType) => boolean;
   /** Whether it does the step's epilogue; without it epilogues are loops of their own. */
   readonly takesEpilogue?: boolean;
+  /** Whether outputs that nobody reads may be `null`; without it they get memory that nobody reads. */
+  readonly omitsOutputs?: boolean;
   /** The launches, in order; each sees what earlier ones wrote. */
   readonly lower: (step: NativeStep, context: LoweringContext) => readonly Launch[];
 }

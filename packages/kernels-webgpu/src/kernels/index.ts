@@ -3,6 +3,7 @@
 import type { NativeKernel } from "../native.js";
 import * as attention from "./attention/index.js";
 import { convolutionKernel } from "./convolution/index.js";
+import * as featureAttention from "./feature-attention/kernel.js";
 import * as indexing from "./indexing/index.js";
 import { concatenateKernel } from "./join.js";
 import { kernelHalvingKernel } from "./kernel-halving/kernel.js";
@@ -19,6 +20,7 @@ export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
     ...Object.values(attention),
     concatenateKernel,
     convolutionKernel,
+    ...Object.values(featureAttention),
     ...Object.values(indexing),
     kernelHalvingKernel,
     ...Object.values(linearAttention),

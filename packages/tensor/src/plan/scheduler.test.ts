@@ -40,6 +40,17 @@ function scheduled(
 
 const names = ({ steps }: Schedule): string[] => steps.map(({ name }) => name);
 
+test("a result that nobody reads gets no memory", () => {
+  const [q, k, v] = [leaf([1, 2, 1, 4]), leaf([1, 2, 1, 4]), leaf([1, 2, 1, 4])];
+  const { output, state } = cumulativeLinearAttention(q, k, v);
+  const outputs = (requested: readonly Value[]): readonly (number | null)[] => {
+    const [step] = scheduled(requested).steps;
+    return step!.kind === "native" ? step!.outputs : [];
+  };
+  expect(outputs([output])).toEqual([3, null]);
+  expect(outputs([exp(output), state])).toEqual([expect.any(Number), 4]);
+});
+
 describe("a state that is read and updated", () => {
   const [q, k, v] = [leaf([1, 2, 1, 4]), leaf([1, 2, 1, 4]), leaf([1, 2, 1, 4])];
 

@@ -294,19 +294,25 @@ class Scheduler {
 
   #native(node: Node, direct: ReadonlyMap<Value, number>): void {
     const inputs = node.inputs.map((input, i) => this.#operand(node, input, i));
-    const outputs = node.outputs.map((output) => this.#target(output, direct.get(output)));
+    const isSingle = node.outputs.length === 1;
+    const outputs = node.outputs.map((output) => {
+      const isRead = isSingle || direct.has(output) || this.#readers.has(output);
+      return isRead ? this.#target(output, direct.get(output)) : null;
+    });
     for (const { buffer } of inputs) this.#release(buffer);
     if (!node.outputs.every(isEmpty)) {
       const { name } = node.op;
       const step: NativeStep = { kind: "native", name, node, inputs, outputs, epilogue: null };
-      const isUpdate = outputs.some((buffer) => this.#isUpdateBuffer(buffer));
+      const isUpdate = outputs.some((buffer) => buffer !== null && this.#isUpdateBuffer(buffer));
       if (isUpdate && !this.#early.has(node)) this.#updates.push(step);
       else if (this.#mayWait(node, direct)) this.#waiting.set(outputs[0]!, step);
       else this.#steps.push(step);
     }
     node.outputs.forEach((output, i) => {
-      const isReadable = !this.#isUpdateBuffer(outputs[i]!) || this.#early.has(node);
-      if (isReadable) this.#bufferOf.set(output, outputs[i]!);
+      const buffer = outputs[i]!;
+      if (buffer === null) return;
+      const isReadable = !this.#isUpdateBuffer(buffer) || this.#early.has(node);
+      if (isReadable) this.#bufferOf.set(output, buffer);
     });
   }
 

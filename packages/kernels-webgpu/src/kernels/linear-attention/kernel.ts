@@ -212,6 +212,7 @@ function supports({ inputs: [q, k, v], attributes }: Node): boolean {
 export const cumulativeLinearAttentionKernel: NativeKernel = {
   op: "cumulativeLinearAttention",
   supports,
+  omitsOutputs: true,
   acceptsView,
   lower: (step, context) => {
     const { q, k, v, state, mask } = linearAttentionInputs(step.inputs, step.node.attributes);
@@ -233,6 +234,7 @@ export const cumulativeLinearAttentionKernel: NativeKernel = {
 export const cumulativeLinearAttentionBackwardKernel: NativeKernel = {
   op: "cumulativeLinearAttentionBackward",
   supports,
+  omitsOutputs: true,
   acceptsView,
   lower: (step, context) => {
     const { q, k, v, state, dfinal, ...others } = linearAttentionInputs(
