@@ -12,6 +12,7 @@ import {
 } from "@x/tensor/device";
 import { loadChoices, saveChoices } from "#choices";
 import { requestGpu, type Gpu, type GpuOptions } from "./adapter/request.js";
+import { joinLaunches } from "./join-launches.js";
 import { kernelFor } from "./kernels/index.js";
 import type { Launch } from "./launch.js";
 import { lowerLoop } from "./loop/index.js";
@@ -132,7 +133,7 @@ class WebGpuDevice implements Device {
     const launches = steps.flatMap((step) =>
       step.kind === "loop" ? lowerLoop(step, context) : lowerNative(step, context),
     );
-    return { graph, buffers: allBuffers, launches };
+    return { graph, buffers: allBuffers, launches: joinLaunches(launches, context.mostBuffers) };
   }
 }
 
