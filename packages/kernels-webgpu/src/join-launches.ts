@@ -54,7 +54,8 @@ function depend(a: readonly BufferAccess[], b: readonly BufferAccess[]): boolean
 }
 
 function canBeGuest({ source }: Launch): boolean {
-  return source?.guest != null && source.guest.items > 0 && source.guest.items <= mostItems;
+  const items = source?.guest?.items ?? 0;
+  return items > 0 && items <= mostItems;
 }
 
 function canJoin(
