@@ -3,6 +3,7 @@
 import { LinearAttention } from "@x/linear-attn";
 import { srfAttention } from "@x/srf";
 import { SoftmaxAttention, type AttentionMechanism } from "@x/tensor/nn";
+import { thinformerAttention } from "@x/thinformer";
 import { CumulativeLinearAttention } from "@x/trim";
 
 /** For what a mechanism is made. */
@@ -21,6 +22,12 @@ export interface MechanismEntry {
   readonly isConstant: boolean;
   /** Whether its scores need a norm of queries and keys, since it has no softmax that would bound them. */
   readonly needsNorm: boolean;
+}
+
+/** Blocks of which a sequence has at least sixteen, so that most of the past is in coresets. */
+function blocksFor(length: number): { readonly g: number; readonly blockSize: number } {
+  const power = Math.min(4, Math.max(1, Math.floor(Math.log2(length) / 2) - 2));
+  return { g: Math.min(2, power - 1), blockSize: 4 ** power };
 }
 
 /** The mechanisms; the first is the exact one that others are compared with. */
@@ -48,6 +55,12 @@ export const mechanisms: readonly MechanismEntry[] = [
     name: "linear",
     make: () => new LinearAttention(),
     isConstant: true,
+    needsNorm: false,
+  },
+  {
+    name: "thinformer",
+    make: ({ length }) => thinformerAttention(blocksFor(length)),
+    isConstant: false,
     needsNorm: false,
   },
 ];
