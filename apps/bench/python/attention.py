@@ -118,13 +118,15 @@ def linear(q, k, v, size=64):
 def thinformer(q, k, v, g=2, delta=0.5):
     """Attention over a coreset of the keys, chosen by kernel halving; every query sees every key."""
     *lead, n, d = k.shape
-    rounds = round(math.log(n, 4)) - g
+    # Of other lengths than powers of four every so manieth key is looked at.
+    power = int(math.log2(n)) // 2
+    rounds, count = power - g, 4**power
     keys, values = k.detach() * d**-0.25, v.detach()
     shift = keys.square().sum(-1).amax(-1)[..., None, None, None]
     bound = values.abs().amax((-1, -2))[..., None, None, None] ** 2
-    chosen = torch.arange(n).expand(*lead, n)
+    chosen = (torch.arange(count) * (n // count)).expand(*lead, count)
     size = 4 ** (g + 1)
-    probability = delta / (size * max(rounds, 1) * n)
+    probability = delta / (size * max(rounds, 1) * count)
     for _ in range(rounds):
         chosen = chosen.reshape(*lead, -1, size)
         index = chosen.reshape(*lead, -1, 1)

@@ -101,12 +101,17 @@ function halve(keys: Tensor, values: Tensor, probability: number): Tensor {
 /** thinformer: exact attention over √n · 4 keys that halving in growing buckets leaves; not causal. */
 export const thinformerOriginal: Attend = (q, k, v) => {
   const [, heads, length, dim] = k.shape as [number, number, number, number];
-  const rounds = Math.round(Math.log2(length) / 2) - oversampling;
+  // Of other lengths than powers of four every so manieth key is looked at.
+  const power = Math.floor(Math.log2(length) / 2);
+  const rounds = power - oversampling;
+  const stride = Math.floor(length / 4 ** power);
   const keys = k.detach().mul(dim ** -0.25);
   const values = v.detach();
   let size = 4 ** (oversampling + 1);
-  const probability = failureProbability / (size * rounds * length);
-  let chosen = arange(length, { dtype: "int32" }).expand([1, heads, length]);
+  const probability = failureProbability / (size * rounds * 4 ** power);
+  let chosen = arange(4 ** power, { dtype: "int32" })
+    .mul(stride)
+    .expand([1, heads, 4 ** power]);
   const take = (x: Tensor): Tensor =>
     x.gather(2, chosen.unsqueeze(-1).expand([...chosen.shape, dim]));
   for (let round = 0; round < rounds; round++) {
