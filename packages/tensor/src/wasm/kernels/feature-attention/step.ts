@@ -8,7 +8,7 @@
 
 import { f32, f32x4, i32, type I32, i32x4, v128, type V128 } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
-import { expOfNegative, type MathContext } from "../../math/index.js";
+import { expOfNegative } from "../../math/index.js";
 import { type View, WordReader } from "../arguments.js";
 import { directScoresFunction, forColumns } from "../attention/direct.js";
 import { layOut, type Layout, type Matrix, matricesOf } from "../attention/matrix.js";
