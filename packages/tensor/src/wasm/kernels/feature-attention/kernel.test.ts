@@ -209,6 +209,25 @@ describe("feature attention", () => {
     }
   });
 
+  it("stays finite where queries and keys are huge", () => {
+    for (const map of ["random", "exponential"] as const) {
+      const c: Case = { ...simple, map, state: false };
+      const [forward, backward] = [forwardNode(c), backwardNode(c)];
+      const data = dataOf(forward, c, 3).map((x, i) =>
+        Float32Array.from(x, (own) => (i < 2 ? 60 * own : i === 2 ? 1 : own)),
+      );
+      const results = runKernel(featureAttentionKernel, forward, { data });
+      // Means of ones are 1, unless all weights are too small for a float.
+      for (const y of results[0]!) expect([0, 1]).toContain(Math.round(y * 1e5) / 1e5);
+      if (map === "random") expect(Math.min(...results[0]!)).toBeCloseTo(1, 5);
+      const given = backward.inputs.slice(-4, -2).map((input, i) => randomData(input, i));
+      const run = { data: [...data, ...given, ...results.slice(6)] };
+      for (const gradient of runKernel(featureAttentionBackwardKernel, backward, run)) {
+        expect(gradient.every(Number.isFinite)).toBe(true);
+      }
+    }
+  });
+
   it("goes on from its state, token by token and chunk by chunk", () => {
     for (const [map, group] of [
       ["random", 1],

@@ -17,8 +17,8 @@ import { chooseBlocks, sortQueries } from "../linear-attention/kernel.js";
 import type { FeatureScanSpec } from "./chunk.js";
 import { forwardCode, forwardLayout } from "./forward.js";
 import { keyCotangentCode, keyCotangentLayout } from "./key-cotangent.js";
-import { stepCode, stepLayout } from "./step.js";
 import { queryCotangentCode, queryCotangentLayout } from "./query-cotangent.js";
+import { stepCode, stepLayout } from "./step.js";
 
 /** Tokens of a chunk, as in linear attention. */
 const chunk = 32;
@@ -34,8 +34,10 @@ interface Problem {
   readonly sumWords: readonly Word[];
   /** What comes first: the queries of a mask are sorted. */
   readonly launches: readonly Launch[];
-  /** Floating-point operations a token and a product of features and numbers. */
+  /** Tokens of all query heads. */
   readonly tokens: number;
+  /** Map, mode and sizes, for the names of launches. */
+  readonly text: string;
 }
 
 function readProblem(step: NativeStep, context: LoweringContext): Problem {
@@ -43,7 +45,8 @@ function readProblem(step: NativeStep, context: LoweringContext): Problem {
   const inputs = featureAttentionInputs(step.inputs, attributes);
   const { q, k, v, projection, mask, keyMask, state, backward } = inputs;
   const sizes = featureAttentionSizes(inputs);
-  const { queries, keys, keyHeads, group, batch } = sizes;
+  const { queries, keys, keyHeads, group, batch, keySize, features, valueSize } = sizes;
+  const tokens = batch * keyHeads * group * Math.max(queries, keys);
   const { order, launches } = sortQueries(mask, queries, keys, context);
   const [scale, epsilon] = [attributes.scale as number, attributes.epsilon as number];
   const mode = attributes.mode as LinearAttentionMode;
@@ -51,13 +54,11 @@ function readProblem(step: NativeStep, context: LoweringContext): Problem {
     inputs,
     sizes,
     launches,
-    tokens: batch * keyHeads * group * Math.max(queries, keys),
+    tokens,
+    text: `${attributes.map as string} ${mode} ${tokens}x${keySize}x${features}x${valueSize}`,
     spec: {
       map: projection === null ? "exponential" : "random",
-      size: sizes.keySize,
-      features: sizes.features,
-      valueSize: sizes.valueSize,
-      mode,
+      ...{ size: keySize, features, valueSize, mode },
       // Without scores a larger chunk costs nothing.
       capacity: mode === "full" ? 2 * chunk : chunk,
       keyMask: keyMask !== null,
@@ -86,7 +87,7 @@ function readProblem(step: NativeStep, context: LoweringContext): Problem {
 
 /** One query and one key of each head, with a state that is read and written: a step of decoding. */
 function decode(
-  { inputs, sizes, spec, sumWords }: Problem,
+  { inputs, sizes, spec, sumWords, text }: Problem,
   step: NativeStep,
   outputs: readonly number[],
 ): Launch {
@@ -95,7 +96,7 @@ function decode(
   const { scale, epsilon } = step.node.attributes;
   const perHead = (keySize + 2 * valueSize) * features;
   return launchOf(
-    `feature attention step ${spec.map} ${batch * keyHeads * group}x${keySize}x${features}x${valueSize}`,
+    `feature attention step ${text}`,
     stepCode(spec),
     [
       ...[q, k, v].flatMap((operand) => viewWords(operand, 4)),
@@ -118,16 +119,15 @@ export const featureAttentionKernel: NativeKernel = {
   acceptsView,
   lower: (step, context) => {
     const problem = readProblem(step, context);
-    const { sizes, chunkWords, sumWords, launches, tokens } = problem;
+    const { inputs, sizes, chunkWords, sumWords, launches, tokens } = problem;
     const { batch, keyHeads, keySize, features, valueSize } = sizes;
     if (batch === 0) return [];
     const bytes = (output: number): number => 4 * sizeOf(step.node.outputs[output]!.shape);
     // What is computed anyway is written somewhere.
     const wanted = (output: number): number =>
       step.outputs[output] ?? context.workspace(bytes(output));
-    const { inputs, spec: common } = problem;
     const outputs = step.node.outputs.map((_, i) => i);
-    const isToken = sizes.queries === 1 && sizes.keys === 1 && common.mode !== "mask";
+    const isToken = sizes.queries === 1 && sizes.keys === 1 && problem.spec.mode !== "mask";
     if (isToken && inputs.state) {
       return [decode(problem, step, outputs.map(wanted))];
     }
@@ -151,7 +151,7 @@ export const featureAttentionKernel: NativeKernel = {
       valueSize,
     ];
     const launch = launchOf(
-      `feature attention forward ${spec.map} ${spec.mode} ${tokens}x${keySize}x${features}x${valueSize}`,
+      `feature attention forward ${problem.text}`,
       forwardCode(spec),
       words,
       heads * blocks,
@@ -173,12 +173,11 @@ export const featureAttentionBackwardKernel: NativeKernel = {
   acceptsView,
   lower: (step, context) => {
     const problem = readProblem(step, context);
-    const { inputs, sizes, chunkWords, sumWords, launches, tokens } = problem;
+    const { inputs, sizes, chunkWords, sumWords, launches, tokens, text } = problem;
     const { batch, keyHeads, keySize, features, valueSize, keys } = sizes;
     if (batch === 0) return [];
     const [dq = null, dk = null, dv = null] = step.outputs;
     const items = batch * keyHeads;
-    const text = `${problem.spec.map} ${problem.spec.mode} ${tokens}x${keySize}x${features}x${valueSize}`;
     const scans: Launch[] = [];
     if (dq !== null) {
       const spec = { direction: "forward", ...problem.spec, finalState: false } as const;
