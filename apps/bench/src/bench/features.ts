@@ -21,6 +21,8 @@ export interface FeaturesOptions {
   readonly norms: readonly number[];
   /** How many matrices are drawn for each figure. */
   readonly draws: number;
+  /** What is added to every feature in attention. */
+  readonly epsilon: number;
   readonly json?: string;
 }
 
@@ -97,6 +99,7 @@ const attentionDraws = 4;
 export async function measureAttention(
   deviation: number,
   features: number,
+  epsilon: number,
 ): Promise<AttentionError> {
   manualSeed(1);
   const [q, k, v] = [Math.sqrt(deviation), Math.sqrt(deviation), 1].map((size) =>
@@ -115,6 +118,7 @@ export async function measureAttention(
         headDim: attentionShape[3],
         nbFeatures: features,
         features: kind,
+        epsilon,
         causal: true,
       });
       errors[kind] += (await errorOf(noGrad(() => attention.forward(q, k, v)))) / attentionDraws;
@@ -170,12 +174,15 @@ async function benchKernel(
   return all;
 }
 
-async function benchAttention(print: (line: string) => void): Promise<AttentionError[]> {
+async function benchAttention(
+  { epsilon }: FeaturesOptions,
+  print: (line: string) => void,
+): Promise<AttentionError[]> {
   const table = tableOf(["deviation of scores", "features", ...featureKinds, "equal weights"]);
   const all: AttentionError[] = [];
   for (const deviation of [0.0625, 0.25, 1]) {
     for (const features of [64, 256, 1024]) {
-      const result = await measureAttention(deviation, features);
+      const result = await measureAttention(deviation, features, epsilon);
       const errors = featureKinds.map((kind) => result.errors[kind].toFixed(3));
       table.push([deviation, features, ...errors, result.equalWeights.toFixed(3)]);
       all.push(result);
@@ -183,7 +190,7 @@ async function benchAttention(print: (line: string) => void): Promise<AttentionE
   }
   const [, heads, length, size] = attentionShape;
   print(
-    `Relative errors of causal attention, ${heads} heads of ${length} × ${size} normally distributed numbers, and the error of equal weights`,
+    `Relative errors of causal attention, ${heads} heads of ${length} × ${size} normally distributed numbers, with ε = ${epsilon}, and the error of equal weights`,
   );
   print(table.toString());
   return all;
@@ -195,7 +202,7 @@ export async function benchFeatures(
   print: (line: string) => void,
 ): Promise<void> {
   const kernel = await benchKernel(options, print);
-  const attention = await benchAttention(print);
+  const attention = await benchAttention(options, print);
   const { json } = options;
   if (json !== undefined) {
     await writeFile(json, `${JSON.stringify({ kernel, attention }, null, 2)}\n`);

@@ -180,6 +180,7 @@ program
   .option("--dimensions <numbers>", "sizes of the vectors, with commas", parseNumbers, [12, 16, 64])
   .option("--norms <numbers>", "lengths of the vectors, with commas", parseNumbers, [0.25, 0.5, 1])
   .option("--draws <number>", "matrices for each figure", wholeNumber(2), 2000)
+  .option("--epsilon <number>", "what is added to every feature in attention", positive, 1e-4)
   .option("--json <file>", "write everything that was measured to a file")
   .action(async (options: FeaturesOptions) => {
     await benchFeatures(options, (line) => console.log(line));
