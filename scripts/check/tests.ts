@@ -24,6 +24,7 @@ export const suitesOfDevices: readonly string[] = [
   "packages/tensor/src/nn",
   "packages/tensor/src/optim",
   "packages/trim/src",
+  "packages/thinformer/src",
 ];
 
 /** Runs the suites of devices on the GPU device, with fewer random programs than on the CPU. */
