@@ -39,7 +39,7 @@ export interface Tokens {
 }
 
 /** The levels that a state of so many tokens needs. */
-export function levelsFor(tower: Tower, capacity: number): Level[] {
+function levelsFor(tower: Tower, capacity: number): Level[] {
   return tower.levels(Math.floor((capacity - 1) / tower.options.blockSize));
 }
 
