@@ -3,6 +3,7 @@
 import type { SelfTestCase } from "../case.js";
 import { attentionCases } from "./attention.js";
 import { elementwiseCases } from "./elementwise.js";
+import { featureAttentionCases } from "./feature-attention.js";
 import { indexingCases } from "./indexing.js";
 import { halvingCases } from "./kernel-halving.js";
 import { linearAttentionCases } from "./linear-attention.js";
@@ -21,6 +22,7 @@ export const selfTestCases: readonly SelfTestCase[] = [
   ...attentionCases,
   ...linearAttentionCases,
   ...halvingCases,
+  ...featureAttentionCases,
   ...orderedCases,
   ...indexingCases,
   ...trainingCases,
