@@ -25,6 +25,7 @@ export const suitesOfDevices: readonly string[] = [
   "packages/tensor/src/optim",
   "packages/srf/src/attention",
   "packages/trim/src",
+  "packages/thinformer/src",
   "packages/linear-attn/test",
 ];
 

@@ -66,7 +66,7 @@ function roundsOf([key]: readonly Pick<Spec, "shape">[], attributes: object): Ha
  * a bucket whose first draw is negative. Of a pair with one weight above 0 that member is kept, of
  * one with none the first.
  */
-export const kernelHalvingOp: Op = makeOp({
+const kernelHalvingOp: Op = makeOp({
   name: "kernelHalving",
   kind: "kernel",
   infer: (inputs, attributes) => {

@@ -50,14 +50,14 @@ export interface KernelHalvingOptions {
  * ```ts
  * import { kernelHalving, ones, tensor } from "@x/tensor";
  *
- * const key = tensor([0, 0.1, 5, 5.1, 0.1, 0, 5.1, 5]).reshape([1, 1, 8, 1]);
+ * const key = tensor([0, 1, 0, 1, 0, 1, 0, 1]).reshape([1, 1, 8, 1]);
  * const kept = kernelHalving(key, ones([1, 1, 8, 1]), {
  *   bucket: 8,
  *   rounds: 1,
  *   offsets: ones([1, 1, 1]),
  *   draws: tensor([[[1, 1e-3, 1e-3, 1e-3]]]),
  * });
- * console.log(await kept.toArray()); // → [ [ [ 0, 2, 4, 7 ] ] ]
+ * console.log(await kept.toArray()); // → [ [ [ 0, 3, 4, 7 ] ] ]
  * ```
  *
  * @see Dwivedi, Mackey: Generalized Kernel Thinning (2022); Shetty, Dwivedi, Mackey: Distribution

@@ -33,7 +33,7 @@ export function checkBuckets(op: string, key: Tensor, value: Tensor): void {
  * ```ts
  * const x = tensor([0, 1]).reshape([1, 1, 2, 1, 1]);
  * const kernel = expKernel(x, x, tensor(1), tensor(1));
- * console.log((await kernel.data()).map((x) => Math.round(100 * x) / 100).join()); // → 0.37,0.37,0.37,2
+ * console.log(Array.from(await kernel.data(), (x) => x.toFixed(2)).join()); // → 0.37,0.37,0.37,2.00
  * ```
  */
 export function expKernel(key: Tensor, value: Tensor, shift: Tensor, bSqd: Tensor): Tensor {

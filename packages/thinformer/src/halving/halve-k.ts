@@ -33,7 +33,7 @@ export interface HalveKOptions extends RandomnessOptions {
  * @example
  * ```ts
  * const kernel = eye(4).reshape([1, 1, 1, 4, 4]);
- * const chosen = halveK(kernel, { generator: new Generator(1) });
+ * const chosen = halveK(kernel, { delta: 0.1 });
  * console.log(chosen.shape, await chosen.select(3, 0).item()); // → [ 1, 1, 1, 2 ] 0
  * ```
  *

@@ -13,12 +13,7 @@ import {
   sameShape,
   wholeFrom,
 } from "@x/tensor/checks";
-import type {
-  AttentionMechanism,
-  MechanismOptions,
-  StateOptions,
-  StepOptions,
-} from "@x/tensor/nn";
+import type { AttentionMechanism, MechanismOptions, StateOptions, StepOptions } from "@x/tensor/nn";
 import { attendToCoreset } from "../attention/attend.js";
 import { checkDelta, log4LargestPowerOfFour, thinningOf } from "../compression/thinning.js";
 import type { HalvingDraws } from "../halving/draws.js";

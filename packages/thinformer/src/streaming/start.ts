@@ -3,7 +3,14 @@
 import { fromData, type Tensor } from "@x/tensor";
 import { withUpdates } from "@x/tensor/nn";
 import { rowsAt } from "../attention/attend.js";
-import { joined, part, pastSize, type Entries, type ThinformerState, type Tokens } from "./state.js";
+import {
+  joined,
+  part,
+  pastSize,
+  type Entries,
+  type ThinformerState,
+  type Tokens,
+} from "./state.js";
 import { grown } from "./step.js";
 import { placesOf, type Level, type Tower } from "./tower.js";
 import { attendWhole, compressWhole, massesOf, type Past } from "./whole.js";

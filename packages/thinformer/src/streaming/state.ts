@@ -39,7 +39,7 @@ export interface Tokens {
 }
 
 /** The levels that a state of so many tokens needs. */
-export function levelsFor(tower: Tower, capacity: number): Level[] {
+function levelsFor(tower: Tower, capacity: number): Level[] {
   return tower.levels(Math.floor((capacity - 1) / tower.options.blockSize));
 }
 
@@ -95,8 +95,17 @@ export function replaced(entries: Entries, by: Entries, start: Tensor): Entries 
 
 export function joined(...parts: readonly Entries[]): Entries {
   return {
-    keys: cat(parts.map(({ keys }) => keys), 2),
-    values: cat(parts.map(({ values }) => values), 2),
-    weights: cat(parts.map(({ weights }) => weights), 1),
+    keys: cat(
+      parts.map(({ keys }) => keys),
+      2,
+    ),
+    values: cat(
+      parts.map(({ values }) => values),
+      2,
+    ),
+    weights: cat(
+      parts.map(({ weights }) => weights),
+      1,
+    ),
   };
 }

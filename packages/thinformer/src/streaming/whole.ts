@@ -84,7 +84,10 @@ export function massesOf({ levels, blocks }: Past, takesPart: Tensor): Tensor {
   // Halving keeps one of two neighbours, so an entry stands for a run of tokens.
   const lists = listSizes(levels, blocks).map((size, i) => {
     const tokens = 2 ** (levels[i]!.round + 1);
-    return takesPart.narrow(1, 0, size * tokens).reshape([batch, size, tokens]).sum(2);
+    return takesPart
+      .narrow(1, 0, size * tokens)
+      .reshape([batch, size, tokens])
+      .sum(2);
   });
   return cat(lists, 1);
 }
@@ -150,10 +153,7 @@ export function attendWhole(tower: Tower, inputs: WholeInputs, past: Past): Tens
     const table = tableOf(past);
     const kept = past.kept.indexSelect(2, table.places);
     const withPast = (x: Tensor, own: Tensor): Tensor =>
-      cat(
-        [rowsAt(x, kept).reshape([batch * keyHeads, blocks, table.width, x.shape[3]!]), own],
-        2,
-      );
+      cat([rowsAt(x, kept).reshape([batch * keyHeads, blocks, table.width, x.shape[3]!]), own], 2);
     [key, value] = [withPast(inputs.key, key), withPast(inputs.value, value)];
     bias = biasOf(past, table, blockSize, takesPart);
   } else if (takesPart !== null) {
