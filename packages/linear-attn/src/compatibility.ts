@@ -12,7 +12,13 @@ import { checkChoice } from "@x/tensor/checks";
  * - in local attention, a query whose keys are all masked takes the mean over its whole window, the
  *   padding included, and padding by `autopad` is seen where it is not masked;
  * - Linformer ignores masks;
- * - in attention over images, keys of the context are not scaled, and the context is one row.
+ * - in attention over images, keys of the context are not scaled, and the context is one row;
+ * - the transformer gives `ffGlu` and `ffDropout` only to the feed-forward parts after axial and
+ *   context attention, ignores `pkmNumKeys`, shifts padding into tokens, and leaves axial rows out of
+ *   what lengths are padded to;
+ * - `topK` may keep no token, and `topP` keeps those that reach `1 − thres`;
+ * - generation of several sequences ends only when all draw the stop token in the same step, and uses
+ *   no state: every token is computed from the whole window.
  *
  * By default none of this holds.
  */

@@ -95,13 +95,13 @@ const windowOp: Op = makeOp({
   gradient: (node, [g]) => {
     const { axis, size, step, dilation } = node.attributes as Record<string, number>;
     const x = node.inputs[0]!;
-    const last = g!.shape.length - 1;
     let result: Value | null = null;
-    for (let j = 0; j < size!; j++) {
-      const starts = g!.shape.map((_, i) => (i === last ? j : 0));
-      const column = slice(g!, starts, [...g!.shape.slice(0, -1), 1], null);
-      const spread = dilate(reshape(column, g!.shape.slice(0, -1)), axis!, step!);
-      const before = x.shape.map((_, i) => (i === axis ? j * dilation! : 0));
+    // Neighbouring elements of a window come from neighbours: those that no other window takes before
+    // its own are put back together.
+    const most = dilation === 1 ? step! : 1;
+    for (let start = 0; start < size!; start += most) {
+      const spread = spreadWindows(g!, axis!, start, Math.min(most, size! - start), step!);
+      const before = x.shape.map((_, i) => (i === axis ? start * dilation! : 0));
       const after = x.shape.map((n, i) => (i === axis ? n - before[i]! - spread.shape[i]! : 0));
       const padded = pad(spread, before, after);
       result = result === null ? padded : add(result, padded);
@@ -225,6 +225,27 @@ export function window(
 /** The diagonal of the last two axes. */
 export function diagonal(x: Value): Value {
   return applyOne(diagonalOp, [x]);
+}
+
+/**
+ * The elements `start` … `start + width − 1` of each window, where the windows lie: along `axis`, each
+ * window `step` after the one before, zeros between them. The width is at most the step.
+ */
+function spreadWindows(
+  windows: Value,
+  axis: number,
+  start: number,
+  width: number,
+  step: number,
+): Value {
+  const last = windows.shape.length - 1;
+  const places = windows.shape.map((_, i) => i).toSpliced(last, 1);
+  const rows = permute(narrow(windows, last, start, width), places.toSpliced(axis + 1, 0, last));
+  const nothing = rows.shape.map(() => 0);
+  const padded = pad(rows, nothing, nothing.with(axis + 1, step - width));
+  const count = windows.shape[axis]!;
+  const merged = windows.shape.toSpliced(last, 1).with(axis, count * step);
+  return narrow(reshape(padded, merged), axis, 0, (count - 1) * step + width);
 }
 
 /** Puts `step − 1` zeros between neighbours along `axis`. */
