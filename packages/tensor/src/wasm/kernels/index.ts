@@ -5,6 +5,10 @@ import {
   scaledDotProductAttentionBackwardKernel,
   scaledDotProductAttentionKernel,
 } from "./attention/kernel.js";
+import {
+  featureAttentionBackwardKernel,
+  featureAttentionKernel,
+} from "./feature-attention/kernel.js";
 import { matmulKernel } from "./gemm/matmul.js";
 import { gatherKernel, takeKernel } from "./indexing/pick.js";
 import { indexAddKernel, scatterAddKernel, scatterKernel } from "./indexing/scatter.js";
@@ -54,6 +58,8 @@ const kernels: readonly NativeKernel[] = [
   cumulativeSumKernel,
   dynamicSliceKernel,
   dynamicUpdateKernel,
+  featureAttentionBackwardKernel,
+  featureAttentionKernel,
   gatherKernel,
   indexAddKernel,
   layerNormBackwardKernel,
