@@ -127,7 +127,9 @@ var<workgroup> presences: array<vec4f, ${high}>;
 var<workgroup> state_tile: array<vec4f, ${height * wide}>;
 var<workgroup> state_column: array<f32, ${height}>;
 var<workgroup> state_row: array<vec4f, ${wide}>;
-var<workgroup> state_corner: f32;`);
+var<workgroup> state_corner: f32;
+/** Whether values were NaN or infinite. */
+var<workgroup> is_special: atomic<u32>;`);
 
   const steps = new ScanSteps(shader, access, scan);
   // One state may be that of all segments.
@@ -155,7 +157,10 @@ for (var at = lane; at < ${height}; at += ${lanes}) {
 state_column[at] = 0.0;
 ${initial === null ? "" : `if (at < ${keySize}) { state_column[at] = ${number("column", "at")}; }`}
 }
-if (lane == 0) { state_corner = ${initial === null ? "0.0" : number("corner", "0")}; }
+if (lane == 0) {
+atomicStore(&is_special, 0u);
+state_corner = ${initial === null ? "0.0" : number("corner", "0")};
+}
 let lastStep = min((at0 + 1) * ${segments.each}, ${segments.chunks});
 for (var step = at0 * ${segments.each}; step < lastStep; step++) {
 let chunk = ${scan.direction === "forward" ? "step" : `${segments.chunks - 1} - step`};
