@@ -140,22 +140,39 @@ describe("feature attention", { timeout: 120_000 }, () => {
     plain.destroy();
   });
 
-  it("does not depend on later keys at all", async () => {
-    setDevice(device);
-    const [n, d, changed] = [40, 8, 21];
-    const output = async (factor: number): Promise<ArrayLike<number>> => {
-      const rows = (seed: number): Tensor => {
-        const x = numbers(seed, [1, 1, n, d]);
-        return cat([x.narrow(2, 0, changed), x.narrow(2, changed, n - changed).mul(factor)], 2);
+  for (const value of [-30, NaN, Infinity]) {
+    it(`does not notice ${value} in what is not visible`, async () => {
+      setDevice(device);
+      const [n, d, changed] = [40, 8, 21];
+      /** Outputs of earlier queries, and gradients of the keys and values behind them. */
+      const results = async (later: number, earlier: number): Promise<number[][]> => {
+        const rows = (seed: number, before = 0, behind = 0): Tensor => {
+          const x = numbers(seed, [1, 1, n, d]);
+          const parts = [x.narrow(2, 0, changed), x.narrow(2, changed, n - changed)] as const;
+          return cat([parts[0].add(before), parts[1].add(behind)], 2);
+        };
+        const features = { projection: numbers(9, [12, d]), epsilon: 1e-2 };
+        const attend = (q: Tensor, k: Tensor, v: Tensor): Tensor =>
+          featureAttention(q, k, v, { features, causal: true }).output;
+        const output = attend(rows(1, 0, later), rows(2, 0, later), rows(3, 0, later));
+        const loss = (k: Tensor, v: Tensor): Tensor => {
+          const y = attend(rows(1, earlier), k, v);
+          return y
+            .mul(rows(4))
+            .narrow(2, changed, n - changed)
+            .sum();
+        };
+        const gradients = grad(loss, [0, 1])(rows(2), rows(3));
+        const numbersOf = async (x: Tensor, start: number, end: number): Promise<number[]> =>
+          Array.from(await x.data()).slice(start * d, end * d);
+        return [
+          await numbersOf(output, 0, changed),
+          ...(await Promise.all(gradients.map((x) => numbersOf(x, changed, n)))),
+        ];
       };
-      const features = { projection: numbers(9, [12, d]) };
-      return featureAttention(rows(1), rows(2), rows(3), { features, causal: true }).output.data();
-    };
-    const [once, again] = [await output(1), await output(-30)];
-    const until = (x: ArrayLike<number>): number[] => Array.from(x).slice(0, changed * d);
-    expect(until(again)).toEqual(until(once));
-    expect(Array.from(again)).not.toEqual(Array.from(once));
-  });
+      expect(await results(value, value)).toEqual(await results(0, 0));
+    });
+  }
 
   for (const [group, features, parts] of [
     [1, 24, [1, 1, 3, 1]],

@@ -63,7 +63,7 @@ ${values.join("\n")}`;
     const [scale, square] = [number(map.scale), number(map.scale * map.scale)];
     return `${zeros("sum")}
 ${addProducts(String(map.features), `products[p * ${fours} + y]`, sums)}
-${laneNames.map((lane, i) => store(i, `${scale} * sum${i} - ${square} * total.${lane} * ${ownRow(i)}`)).join("\n")}`;
+${laneNames.map((lane, i) => store(i, `${scale} * sum${i} - select(${square} * total.${lane} * ${ownRow(i)}, vec4f(), total.${lane} == 0.0)`)).join("\n")}`;
   };
   const givenRow = (i: number): string => `given(givenBase, row + ${i}, ${length}, column)`;
   const body = `${coordinatesOf("group", [batch, heads, Math.ceil(length / (4 * fours))], "at")}

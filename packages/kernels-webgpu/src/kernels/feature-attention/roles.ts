@@ -25,13 +25,13 @@ export function keyFeatures({ k, map, facts }: Problem): Vectors {
 }
 
 /** v: values; 0 where a key takes no part. */
-export function valueVectors({ v, keyMask, facts }: Problem): Vectors {
+function valueVectors({ v, keyMask, facts }: Problem): Vectors {
   const offsets = keyMask && facts.keyOffsets;
   return { x: v, side: "key", size: v.shape[3]!, map: null, offsets, factors: null };
 }
 
 /** dỹ: cotangents of the output divided by the sums of weights. */
-export function cotangents({ facts }: Problem, dy: Operand): Vectors {
+function cotangents({ facts }: Problem, dy: Operand): Vectors {
   const factors = facts.inverses;
   return { x: dy, side: "query", size: dy.shape[3]!, map: null, offsets: null, factors };
 }

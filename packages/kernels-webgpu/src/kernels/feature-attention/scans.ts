@@ -7,7 +7,8 @@ import type { Segments } from "../linear-attention/tile.js";
 import { denseView, product } from "../view.js";
 import type { Problem } from "./problem.js";
 import type { Role } from "./roles.js";
-import { type Scan, scanLaunch, type States, type Target } from "./scan.js";
+import type { Scan, States, Target } from "./scan.js";
+import { scanLaunch } from "./scan-launch.js";
 import { type Part, startsLaunches } from "./starts.js";
 import { cut, type Work } from "./work.js";
 

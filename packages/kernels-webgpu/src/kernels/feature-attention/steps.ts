@@ -4,7 +4,7 @@ import type { ShaderBuilder } from "../../wgsl/shader.js";
 import { constantCode } from "../../wgsl/functions.js";
 import { rangeOf } from "../linear-attention/order.js";
 import type { RowAccess } from "../linear-attention/rows.js";
-import { lanes, product, zeros } from "../linear-attention/steps.js";
+import { lanes, markSpecial, product, visibleProduct, zeros } from "../linear-attention/steps.js";
 import { indexIn } from "../view.js";
 import { outputView, type Scan, type VectorSum } from "./scan.js";
 import { four, type Vectors } from "./vectors.js";
@@ -137,6 +137,7 @@ ${body}
     return `workgroupBarrier();
 {
 let block = values(valuesBase, columnMatrix, columnFirst + 4 * y, columnEnd, slice + 4 * x);
+${this.#scan.rows ? four.map((i) => markSpecial(`block[${i}]`)).join("\n") : ""}
 ${four.map((i) => `value_tile[(4 * y + ${i}) * ${wide} + x] = block[${i}];`).join("\n")}
 }
 for (var at = lane; at < ${high * Math.ceil(keySize / 4)}; at += ${high * wide}) {
@@ -238,11 +239,13 @@ let addedColumns = addedOf(columnMatrix, ${column});`;
         const fade = `decay(columnMaxima - rowMaxima.${lane})`;
         const score = `score${b}_${i}`;
         const weight = fades
-          ? `let raw = (${score} + ${added}) * shown;\n${score} = raw * ${fade};`
-          : `let raw = (${score} * ${fade} + ${added}) * shown;\n${score} = raw;`;
+          ? `let raw = select(vec4f(), (${score} + ${added}) * present, isSeen);
+${score} = select(vec4f(), raw * ${fade}, isSeen);`
+          : `let raw = select(vec4f(), (${score} * ${fade} + ${added}) * present, isSeen);
+${score} = raw;`;
         const sum = this.#hasWeights ? `partial.${lane} += dot(raw, vec4f(1.0));` : "";
         return `{
-let shown = select(vec4f(), present, ${isSeen});
+let isSeen = ${isSeen};
 ${weight}
 ${sum}
 }`;
@@ -269,7 +272,10 @@ let steps = ${count};`;
           `for (var i = 0; i < ${most}; i++) { weights += partial_tile[y * ${most} + i]; }`,
         ]
       : ["", ""];
-    const sums = [{ sum: "sum", right: `value_tile[p * ${wide} + x]` }];
+    const isSeen = isForward
+      ? "vec4i(p) < seen - columnFirst"
+      : "places < vec4i(seenBy(columnFirst + p))";
+    const [left, right] = [`row_tile[p * ${high} + y]`, `value_tile[p * ${wide} + x]`];
     return `{
 ${place}
 var partial = vec4f();
@@ -277,7 +283,7 @@ workgroupBarrier();
 ${this.#blocks.map(weigh).join("\n")}
 ${storePartial}
 workgroupBarrier();
-${product("steps", `row_tile[p * ${high} + y]`, sums)}
+${visibleProduct(left, right, isSeen)}
 ${sumPartials}
 }`;
   }

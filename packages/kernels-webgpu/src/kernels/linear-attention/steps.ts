@@ -71,6 +71,28 @@ ${further}
 }`;
 }
 
+/**
+ * Adds the first `steps` weights of rows times values to `sum`. Where `is_special` says that values
+ * are not all finite, those that a row does not see are left out: times a weight of 0 they are not 0.
+ */
+export function visibleProduct(left: string, right: string, isSeen: string): string {
+  return `if (atomicLoad(&is_special) == 0u) {
+${product("steps", left, [{ sum: "sum", right }])}
+} else {
+for (var p = 0; p < steps; p++) {
+let left = ${left};
+let right = ${right};
+let isSeen = ${isSeen};
+${lanes.map((lane, i) => `if (isSeen.${lane}) { sum${i} += left.${lane} * right; }`).join("\n")}
+}
+}`;
+}
+
+/** A statement that sets `is_special` where a vector is not all finite numbers. */
+export function markSpecial(vector: string): string {
+  return `if (any((bitcast<vec4u>(${vector}) & vec4u(0x7f800000u)) == vec4u(0x7f800000u))) { atomicStore(&is_special, 1u); }`;
+}
+
 /** The output of rows. */
 export function outputView({ rows, valueSize }: Scan): Operand {
   return denseView(rows!.output, "float32", [...rows!.x.shape.slice(0, 3), valueSize]);
@@ -166,12 +188,10 @@ ${body}
 
   #fillValues(): string {
     const [high, wide] = [this.#high, this.#wide];
-    // Times a score of 0 they are not 0: what is not seen must not be added then.
-    const mark = `if (any((bitcast<vec4u>(numbers) & vec4u(0x7f800000u)) == vec4u(0x7f800000u))) { atomicStore(&is_special, 1u); }`;
     return `workgroupBarrier();
 for (var j = y; j < ${4 * high}; j += ${high}) {
 let numbers = values(valuesBase, columnFirst + j, columnEnd, slice + 4 * x);
-${this.#scan.rows ? mark : ""}
+${this.#scan.rows ? markSpecial("numbers") : ""}
 value_tile[j * ${wide} + x] = numbers;
 }`;
   }
@@ -256,16 +276,7 @@ let steps = ${count};`;
 workgroupBarrier();
 ${this.#blocks.map(hide).join("\n")}
 workgroupBarrier();
-if (atomicLoad(&is_special) == 0u) {
-${product("steps", left, [{ sum: "sum", right }])}
-} else {
-for (var p = 0; p < steps; p++) {
-let left = ${left};
-let right = ${right};
-let isSeen = ${isSeen};
-${lanes.map((lane, i) => `if (isSeen.${lane}) { sum${i} += left.${lane} * right; }`).join("\n")}
-}
-}`;
+${visibleProduct(left, right, isSeen)}`;
   }
 
   /** Adds the products of keys and values to the state. */
