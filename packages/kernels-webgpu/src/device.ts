@@ -12,20 +12,17 @@ import {
 } from "@x/tensor/device";
 import { loadChoices, saveChoices } from "#choices";
 import { requestGpu, type Gpu, type GpuOptions } from "./adapter/request.js";
-import { joinChains } from "./chains.js";
-import { joinLaunches } from "./join-launches.js";
+import { joinLaunches, joinSteps, type DeviceStep } from "./joining/index.js";
 import { kernelFor } from "./kernels/index.js";
 import type { Launch } from "./launch.js";
 import { lowerLoop } from "./loop/index.js";
-import type { KernelStep, LoweringContext, PrologueContext } from "./native.js";
-import { joinPrologues } from "./prologues.js";
+import type { KernelStep, LoweringContext, DeviceLimits } from "./native.js";
 import type { GpuTensorBuffer } from "./runtime/buffers.js";
 import { preparePlan, type PlanParts } from "./runtime/plan.js";
 import { GpuRuntime } from "./runtime/runtime.js";
 import { timeOfLaunches } from "./runtime/trial.js";
 import { Tuner } from "./runtime/tuner.js";
 import { checkElements } from "./sizes.js";
-import type { DeviceStep } from "./steps.js";
 import { ShaderBuilder } from "./wgsl/shader.js";
 
 type Choose = LoweringContext["choose"];
@@ -93,8 +90,7 @@ class WebGpuDevice implements Device {
     const graph = expandPrimitives(recorded, (node) => support.has(node));
     const { buffers: needed, steps: scheduled } = schedule(graph, support);
     const buffers = [...needed];
-    const alone = joinPrologues(scheduled, buffers, this.#limits);
-    const steps = joinChains(alone, buffers, this.#limits);
+    const steps = joinSteps(scheduled, buffers, this.#limits);
     const lower = (some: readonly DeviceStep[], choose: Choose): PlanParts =>
       this.#lower(graph, buffers, some, choose);
     for (const step of this.#tuner === null ? [] : steps) {
@@ -110,7 +106,7 @@ class WebGpuDevice implements Device {
     return preparePlan(this.#runtime, parts);
   }
 
-  get #limits(): PrologueContext {
+  get #limits(): DeviceLimits {
     const { limits } = this.#runtime.device;
     return {
       workgroupBytes: limits.maxComputeWorkgroupStorageSize,

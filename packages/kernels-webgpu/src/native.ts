@@ -33,8 +33,8 @@ export interface LoweringContext {
   choose<T extends Candidate>(key: string, candidates: readonly [T, ...T[]]): T;
 }
 
-/** What a device can do, as far as prologues depend on it. */
-export type PrologueContext = Pick<
+/** What a shader of a device may use. */
+export type DeviceLimits = Pick<
   LoweringContext,
   "workgroupBytes" | "workgroupSize" | "mostBuffers"
 >;
@@ -78,11 +78,11 @@ export interface NativeKernel {
   /** Whether other kernels may do its work for themselves: norms of rows. */
   readonly canBePrologue?: boolean;
   /** Whether it does the step's prologues; without it none. */
-  readonly takesPrologues?: (step: KernelStep, context: PrologueContext) => boolean;
+  readonly takesPrologues?: (step: KernelStep, context: DeviceLimits) => boolean;
   /** Whether it can sum up the parts of what it reads first. */
   readonly takesParts?: (step: KernelStep) => boolean;
   /** The number of parts that it leaves if it does a step and what feeds it at once; 0: it cannot. */
-  readonly partsOf?: (feed: KernelStep, step: KernelStep, context: PrologueContext) => number;
+  readonly partsOf?: (feed: KernelStep, step: KernelStep, context: DeviceLimits) => number;
   /** The launches, in order; each sees what earlier ones wrote. */
   readonly lower: (step: KernelStep, context: LoweringContext) => readonly Launch[];
 }

@@ -7,7 +7,7 @@
 
 import type { Operand } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
-import type { KernelStep, LoweringContext, PrologueContext } from "../../native.js";
+import type { KernelStep, LoweringContext, DeviceLimits } from "../../native.js";
 import { constantCode } from "../../wgsl/functions.js";
 import { normalizedRows, normBuffers, normInputs } from "../rows/normalization.js";
 import { NormalizedRows, prologueBytes } from "../rows/prologue.js";
@@ -42,7 +42,7 @@ export interface Step {
 }
 
 /** Whether a step can compute the norms that give its queries and keys. */
-export function takesNorms(step: Step, { workgroupBytes, mostBuffers }: PrologueContext): boolean {
+export function takesNorms(step: Step, { workgroupBytes, mostBuffers }: DeviceLimits): boolean {
   const { sizes, q, k, v, norms, state, output, final } = step;
   const buffers = new Set([v.buffer, state.buffer, output, final]);
   let bytes = 16 * sizes.queries * sizes.group * lanes;

@@ -7,7 +7,7 @@
 import type { Expression, LoopStep } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
 import { declareEpilogue } from "../../loop/epilogue.js";
-import type { KernelStep, LoweringContext, PrologueContext } from "../../native.js";
+import type { KernelStep, LoweringContext, DeviceLimits } from "../../native.js";
 import type { ShaderBuilder } from "../../wgsl/shader.js";
 import { normBuffers } from "../rows/normalization.js";
 import { prologueBytes } from "../rows/prologue.js";
@@ -30,7 +30,7 @@ function sliceOf({ n }: Problem): number {
 }
 
 /** The number of parts that a product and its feed leave; 0 where they are not done together. */
-export function partsOf(feed: KernelStep, step: KernelStep, context: PrologueContext): number {
+export function partsOf(feed: KernelStep, step: KernelStep, context: DeviceLimits): number {
   const [first, second] = [problemOf(feed), problemOf(step)];
   const slice = sliceOf(first);
   const parts = Math.ceil(first.n / slice);
@@ -60,7 +60,7 @@ function follows(first: Problem, second: Problem): boolean {
 }
 
 /** Whether there is room for both in a shader. */
-function fits(first: Problem, second: Problem, slice: number, context: PrologueContext): boolean {
+function fits(first: Problem, second: Problem, slice: number, context: DeviceLimits): boolean {
   const norm = first.norms.left;
   if (norm !== null && !takesNorms(first, context)) return false;
   const own = [

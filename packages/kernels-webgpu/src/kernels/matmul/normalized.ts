@@ -1,6 +1,6 @@
 /** Vectors that a product normalizes itself, each workgroup all of them. */
 
-import type { KernelStep, LoweringContext, PrologueContext } from "../../native.js";
+import type { KernelStep, LoweringContext, DeviceLimits } from "../../native.js";
 import type { ShaderBuilder, Width } from "../../wgsl/shader.js";
 import { normalizedRows, normBuffers } from "../rows/normalization.js";
 import { NormalizedRows, prologueBytes } from "../rows/prologue.js";
@@ -11,7 +11,7 @@ export function canNormalize(
   problem: Problem,
   side: Side,
   invocations: number,
-  { workgroupBytes, mostBuffers }: PrologueContext,
+  { workgroupBytes, mostBuffers }: DeviceLimits,
 ): boolean {
   const { batch, k, norms, left, right, epilogue, output } = problem;
   const norm = norms[side]!;

@@ -5,7 +5,7 @@
  */
 
 import type { Launch } from "../../launch.js";
-import type { LoweringContext, PrologueContext } from "../../native.js";
+import type { LoweringContext, DeviceLimits } from "../../native.js";
 import type { ShaderBuilder } from "../../wgsl/shader.js";
 import { coordinatesOf } from "../view.js";
 import { canNormalize, NormalizedFactor } from "./normalized.js";
@@ -41,12 +41,12 @@ function fewOf({ m }: Problem): Side {
 }
 
 /** Invocations of a workgroup. */
-export function invocationsOf({ workgroupSize }: PrologueContext): number {
+export function invocationsOf({ workgroupSize }: DeviceLimits): number {
   return Math.min(usualInvocations, powerBelow(workgroupSize));
 }
 
 /** Whether a product can compute the norms that give its factors: those of the few vectors. */
-export function takesNorms(problem: Problem, context: PrologueContext): boolean {
+export function takesNorms(problem: Problem, context: DeviceLimits): boolean {
   const { m, n, norms } = problem;
   const few = fewOf(problem);
   return (

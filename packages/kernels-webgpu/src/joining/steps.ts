@@ -1,7 +1,7 @@
 /** The steps of a plan as the device does them, and what they read and write. */
 
 import type { LoopStep } from "@x/tensor/device";
-import type { KernelStep } from "./native.js";
+import type { KernelStep } from "../native.js";
 
 /** A step as the device does it. */
 export type DeviceStep = LoopStep | KernelStep;

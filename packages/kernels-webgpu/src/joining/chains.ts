@@ -5,8 +5,8 @@
  */
 
 import type { PlanBuffer } from "@x/tensor/device";
-import { kernelFor } from "./kernels/index.js";
-import type { KernelStep, Parts, PrologueContext } from "./native.js";
+import { kernelFor } from "../kernels/index.js";
+import type { KernelStep, Parts, DeviceLimits } from "../native.js";
 import { areOverwritten, buffersRead, type DeviceStep } from "./steps.js";
 
 /** Steps in order, without those that others do. */
@@ -16,7 +16,7 @@ type Steps = readonly (DeviceStep | null)[];
 export function joinChains(
   given: readonly DeviceStep[],
   buffers: PlanBuffer[],
-  context: PrologueContext,
+  context: DeviceLimits,
 ): readonly DeviceStep[] {
   const steps: (DeviceStep | null)[] = [...given];
   given.forEach((_, at) => {
@@ -66,7 +66,7 @@ function readerOf(
   from: number,
   steps: Steps,
   found: Pick<Parts, "buffer" | "count">,
-  context: PrologueContext,
+  context: DeviceLimits,
 ): { readonly step: KernelStep; readonly at: number } | null {
   const [at, ...others] = readersOf(result, steps);
   const step = at === undefined ? null : steps[at]!;
@@ -82,11 +82,11 @@ function readerOf(
   };
   const itself = summed(step);
   if (itself !== null) return { step: itself, at };
-  const prologues = step.prologues?.map((norm) => (norm && summed(norm)) ?? norm);
-  const reads = buffersRead({ ...step, prologues: [] });
-  const isNormAlone = prologues?.filter((norm) => norm && buffersRead(norm).includes(result));
-  if (prologues === undefined || reads.includes(result) || isNormAlone?.length !== 1) return null;
+  const prologues = step.prologues?.map((norm) => norm && (summed(norm) ?? norm)) ?? [];
+  const readers = prologues.filter((norm) => norm && buffersRead(norm).includes(result));
+  const isReadAgain = buffersRead({ ...step, prologues: [] }).includes(result);
+  if (isReadAgain || readers.length !== 1 || readers[0]!.parts === undefined) return null;
   const reader: KernelStep = { ...step, prologues };
-  const takes = isNormAlone[0]?.parts && kernelFor(step.node)?.takesPrologues?.(reader, context);
-  return takes === true ? { step: reader, at } : null;
+  const canTake = kernelFor(step.node)?.takesPrologues?.(reader, context) === true;
+  return canTake ? { step: reader, at } : null;
 }

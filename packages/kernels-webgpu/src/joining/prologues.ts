@@ -4,15 +4,15 @@
  */
 
 import type { NativeStep, PlanBuffer, Step } from "@x/tensor/device";
-import { kernelFor } from "./kernels/index.js";
-import type { KernelStep, PrologueContext } from "./native.js";
+import { kernelFor } from "../kernels/index.js";
+import type { KernelStep, DeviceLimits } from "../native.js";
 import { areOverwritten, buffersRead, type DeviceStep } from "./steps.js";
 
 /** Makes norms the prologues of the steps that read them, where all of these can take them. */
 export function joinPrologues(
   scheduled: readonly Step[],
   buffers: readonly PlanBuffer[],
-  context: PrologueContext,
+  context: DeviceLimits,
 ): readonly DeviceStep[] {
   const steps: (DeviceStep | null)[] = [...scheduled];
   scheduled.forEach((norm, at) => {
@@ -39,7 +39,7 @@ function readersOf(
   norm: NativeStep,
   at: number,
   steps: readonly (DeviceStep | null)[],
-  context: PrologueContext,
+  context: DeviceLimits,
 ): ReadonlyMap<number, KernelStep> | null {
   const [result, ...statistics] = norm.outputs;
   const readers = new Map<number, KernelStep>();
