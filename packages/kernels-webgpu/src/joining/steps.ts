@@ -25,7 +25,7 @@ export function buffersRead(step: DeviceStep): readonly number[] {
 }
 
 /** The plan buffers that a step writes, or would write. */
-export function buffersWritten(step: DeviceStep): readonly number[] {
+function buffersWritten(step: DeviceStep): readonly number[] {
   if (step.kind === "loop") return step.kernel.stores.map(({ slot }) => step.buffers[slot]!);
   const { outputs, feed, parts } = step;
   const own = [...outputs, feed?.parts ?? null, parts?.sums ?? null];
