@@ -13,12 +13,11 @@ import {
 } from "@x/tensor/device";
 import { loadChoices, saveChoices } from "#choices";
 import { requestGpu, type Gpu, type GpuOptions } from "./adapter/request.js";
-import { joinLaunches } from "./join-launches.js";
+import { joinLaunches, joinSteps, type DeviceStep } from "./joining/index.js";
 import { kernelFor } from "./kernels/index.js";
 import type { Launch } from "./launch.js";
 import { lowerLoop } from "./loop/index.js";
-import type { KernelStep, LoweringContext, PrologueContext } from "./native.js";
-import { joinPrologues, type DeviceStep } from "./prologues.js";
+import type { KernelStep, LoweringContext, DeviceLimits } from "./native.js";
 import type { GpuTensorBuffer } from "./runtime/buffers.js";
 import { preparePlan, type PlanParts } from "./runtime/plan.js";
 import { GpuRuntime } from "./runtime/runtime.js";
@@ -90,8 +89,9 @@ class WebGpuDevice implements Device {
     }
     const support = supportWith(limits.maxStorageBuffersPerShaderStage);
     const graph = expandPrimitives(recorded, (node) => support.has(node));
-    const { buffers, steps: scheduled } = schedule(graph, support);
-    const steps = joinPrologues(scheduled, buffers, this.#limits);
+    const { buffers: needed, steps: scheduled } = schedule(graph, support);
+    const buffers = [...needed];
+    const steps = joinSteps(scheduled, buffers, this.#limits);
     const lower = (some: readonly DeviceStep[], choose: Choose): PlanParts =>
       this.#lower(graph, buffers, some, choose);
     for (const step of this.#tuner === null ? [] : steps) {
@@ -107,7 +107,7 @@ class WebGpuDevice implements Device {
     return preparePlan(this.#runtime, parts);
   }
 
-  get #limits(): PrologueContext {
+  get #limits(): DeviceLimits {
     const { limits } = this.#runtime.device;
     return {
       workgroupBytes: limits.maxComputeWorkgroupStorageSize,

@@ -33,8 +33,8 @@ export interface LoweringContext {
   choose<T extends Candidate>(key: string, candidates: readonly [T, ...T[]]): T;
 }
 
-/** What a device can do, as far as prologues depend on it. */
-export type PrologueContext = Pick<
+/** What a shader of a device may use. */
+export type DeviceLimits = Pick<
   LoweringContext,
   "workgroupBytes" | "workgroupSize" | "mostBuffers"
 >;
@@ -45,7 +45,22 @@ export interface KernelStep extends NativeStep {
    * For each input a norm of which it is the result, where the kernel is to compute that itself: the
    * buffer of the operand is never written.
    */
-  readonly prologues?: readonly (NativeStep | null)[];
+  readonly prologues?: readonly (KernelStep | null)[];
+  /**
+   * Of a product: another one that gives its first factor, of which each workgroup is to compute some
+   * itself. What it leaves are parts, in a buffer of their own, whose sum is the result.
+   */
+  readonly feed?: { readonly product: KernelStep; readonly parts: number };
+  /** Of a norm: parts whose sums are the rows, which are not in memory. */
+  readonly parts?: Parts;
+}
+
+/** Parts of a result, one after the other in a plan buffer. */
+export interface Parts {
+  readonly buffer: number;
+  readonly count: number;
+  /** The buffer where others expect the sums, if there are others. */
+  readonly sums: number | null;
 }
 
 /** A native kernel: the device's own way to do one operation. */
@@ -65,7 +80,11 @@ export interface NativeKernel {
   /** Whether other kernels may do its work for themselves: norms of rows. */
   readonly canBePrologue?: boolean;
   /** Whether it does the step's prologues; without it none. */
-  readonly takesPrologues?: (step: KernelStep, context: PrologueContext) => boolean;
+  readonly takesPrologues?: (step: KernelStep, context: DeviceLimits) => boolean;
+  /** Whether it can sum up the parts of what it reads first. */
+  readonly takesParts?: (step: KernelStep) => boolean;
+  /** The number of parts that it leaves if it does a step and what feeds it at once; 0: it cannot. */
+  readonly partsOf?: (feed: KernelStep, step: KernelStep, context: DeviceLimits) => number;
   /** The launches, in order; each sees what earlier ones wrote. */
   readonly lower: (step: KernelStep, context: LoweringContext) => readonly Launch[];
 }

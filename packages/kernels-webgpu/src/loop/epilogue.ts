@@ -5,10 +5,15 @@ import type { ShaderBuilder } from "../wgsl/shader.js";
 import { LoopWriter } from "./writer.js";
 
 /**
- * Declares `fn finish(item: i32, value: f32) -> f32` in the shader: what the loop stores at place
+ * Declares `fn finish(item: i32, value: f32) -> f32` in the shader, or one of another name: what the loop stores at place
  * `item` of `buffer`, where it would have loaded `value` from there.
  */
-export function declareEpilogue(shader: ShaderBuilder, step: LoopStep, buffer: number): void {
+export function declareEpilogue(
+  shader: ShaderBuilder,
+  step: LoopStep,
+  buffer: number,
+  name: string = "finish",
+): void {
   const { extents, body, stores } = step.kernel;
   const own = step.buffers.indexOf(buffer);
   const writer = new LoopWriter(shader, step);
@@ -22,7 +27,7 @@ export function declareEpilogue(shader: ShaderBuilder, step: LoopStep, buffer: n
     "let reduced = value;",
     ...writer.list(list),
   ];
-  shader.declare(`fn finish(item: i32, value: f32) -> f32 {
+  shader.declare(`fn ${name}(item: i32, value: f32) -> f32 {
 ${lines.join("\n")}
 return e${stores[0]!.expression};
 }`);

@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "vitest";
-import { getDevice, randn, setDevice, wasm, type Tensor } from "@x/tensor";
+import { getDevice, manualSeed, randn, setDevice, wasm, type Tensor } from "@x/tensor";
 import type { Life } from "@x/tensor/device";
 import { bufferUsage } from "../adapter/constants.js";
 import { requestGpu } from "../adapter/request.js";
@@ -43,6 +43,8 @@ test("a plan whose intermediates no single buffer holds gives the same numbers",
     return parts.reduce((a, b) => a.matmul(b).softmax(-1)).add(parts[0]!);
   };
   setDevice(wasm());
+  // For some numbers rounding decides between two classes of a softmax.
+  manualSeed(1);
   const x = randn([16, 16]);
   const expected = await program(x).data();
   const { device: raw } = await requestGpu();

@@ -5,11 +5,11 @@
  * number while it is in a register. The minimum: 8de bytes a head, and 4de flops a token and head.
  */
 
-import type { NativeStep, Operand } from "@x/tensor/device";
+import type { Operand } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
-import type { LoweringContext, PrologueContext } from "../../native.js";
+import type { KernelStep, LoweringContext, DeviceLimits } from "../../native.js";
 import { constantCode } from "../../wgsl/functions.js";
-import { normalizedRows, normInputs } from "../rows/normalization.js";
+import { normalizedRows, normBuffers, normInputs } from "../rows/normalization.js";
 import { NormalizedRows, prologueBytes } from "../rows/prologue.js";
 import { coordinatesOf, denseView, indexIn } from "../view.js";
 import { RowAccess } from "./rows.js";
@@ -34,7 +34,7 @@ export interface Step {
   readonly k: Operand;
   readonly v: Operand;
   /** The norms that give queries and keys, if the step is to compute them itself. */
-  readonly norms: Readonly<Record<"q" | "k", NativeStep | null>>;
+  readonly norms: Readonly<Record<"q" | "k", KernelStep | null>>;
   readonly state: Operand;
   readonly output: number;
   /** May be the buffer of the state. */
@@ -42,7 +42,7 @@ export interface Step {
 }
 
 /** Whether a step can compute the norms that give its queries and keys. */
-export function takesNorms(step: Step, { workgroupBytes, mostBuffers }: PrologueContext): boolean {
+export function takesNorms(step: Step, { workgroupBytes, mostBuffers }: DeviceLimits): boolean {
   const { sizes, q, k, v, norms, state, output, final } = step;
   const buffers = new Set([v.buffer, state.buffer, output, final]);
   let bytes = 16 * sizes.queries * sizes.group * lanes;
@@ -57,10 +57,8 @@ export function takesNorms(step: Step, { workgroupBytes, mostBuffers }: Prologue
         size === view.shape[3]! &&
         (size === 1 || view.strides[3] === 1) &&
         [view.offset, ...steps].every((number) => number % size === 0);
-      if (!isWhole) return false;
-      for (const operand of Object.values(normInputs(norm)) as (Operand | null)[]) {
-        if (operand !== null) buffers.add(operand.buffer);
-      }
+      if (!isWhole || norm.parts !== undefined) return false;
+      for (const buffer of normBuffers(norm)) buffers.add(buffer);
       bytes += prologueBytes(norm, sizes.queries * (name === "q" ? sizes.group : 1), lanes);
     }
   }

@@ -3,6 +3,7 @@
 import type { Launch } from "../../launch.js";
 import { lowerLoop } from "../../loop/index.js";
 import type { KernelStep, LoweringContext, NativeKernel } from "../../native.js";
+import { lowerChain, partsOf } from "./chain.js";
 import { lowerDirect } from "./direct.js";
 import { problemOf, type Problem } from "./problem.js";
 import { lowerTiled } from "./tiled.js";
@@ -21,8 +22,10 @@ export const matmulKernel: NativeKernel = {
   widens: () => true,
   takesEpilogue: true,
   takesPrologues: (step, context) => takesNorms(problemOf(step), context),
+  partsOf,
   lower: (step, context) => {
-    const { epilogue } = step;
+    const { epilogue, feed } = step;
+    if (feed !== undefined) return [lowerChain(step, feed, context)];
     const used = [step.outputs[0]!, ...step.inputs.map(({ buffer }) => buffer)];
     const buffers = new Set([...used, ...(epilogue?.buffers ?? [])]);
     if (epilogue === null || buffers.size <= context.mostBuffers)

@@ -1,9 +1,8 @@
 /** Vectors that a product normalizes itself, each workgroup all of them. */
 
-import type { NativeStep } from "@x/tensor/device";
-import type { LoweringContext, PrologueContext } from "../../native.js";
+import type { KernelStep, LoweringContext, DeviceLimits } from "../../native.js";
 import type { ShaderBuilder, Width } from "../../wgsl/shader.js";
-import { normalizedRows, normInputs } from "../rows/normalization.js";
+import { normalizedRows, normBuffers } from "../rows/normalization.js";
 import { NormalizedRows, prologueBytes } from "../rows/prologue.js";
 import { layoutOf, type FactorAccess, type Layout, type Problem, type Side } from "./problem.js";
 
@@ -12,7 +11,7 @@ export function canNormalize(
   problem: Problem,
   side: Side,
   invocations: number,
-  { workgroupBytes, mostBuffers }: PrologueContext,
+  { workgroupBytes, mostBuffers }: DeviceLimits,
 ): boolean {
   const { batch, k, norms, left, right, epilogue, output } = problem;
   const norm = norms[side]!;
@@ -25,9 +24,8 @@ export function canNormalize(
     problem[side].offset === 0 &&
     (k === 1 || strides.summed === 1) &&
     (outer === 1 || strides.outer === k);
-  const { x, weight, bias } = normInputs(norm);
   const other = side === "left" ? right : left;
-  const read = [x, weight, bias].flatMap((operand) => (operand === null ? [] : [operand.buffer]));
+  const read = normBuffers(norm);
   const buffers = new Set([...read, other.buffer, output, ...(epilogue?.buffers ?? [])]);
   const matrix = layoutOf(side === "left" ? "right" : "left", other);
   // An invocation may have four neighbouring sums of each vector.
@@ -55,7 +53,7 @@ export class NormalizedFactor implements FactorAccess {
     shader: ShaderBuilder,
     side: Side,
     problem: Problem,
-    norm: NativeStep,
+    norm: KernelStep,
     width: Width,
     invocations: number,
     context: LoweringContext,
@@ -64,8 +62,7 @@ export class NormalizedFactor implements FactorAccess {
     this.layout = layoutOf(side, problem[side]);
     this.width = width;
     this.#k = problem.k;
-    const alone = problem.epilogue?.buffers ?? [];
-    const host = { shader, invocations, prefix: "norm_", alone };
+    const host = { shader, invocations, prefix: "norm_", alone: problem.alone };
     this.#rows = new NormalizedRows(norm, this.layout.sizes.outer, host, context);
     this.code = this.#rows.code;
   }

@@ -1,6 +1,6 @@
 /** What a matrix product is about: its sizes, and how the elements of its factors lie in memory. */
 
-import type { LoopStep, NativeStep, Operand } from "@x/tensor/device";
+import type { LoopStep, Operand } from "@x/tensor/device";
 import type { KernelStep } from "../../native.js";
 import type { ShaderBuilder, Slot, Width } from "../../wgsl/shader.js";
 import { indexIn, product } from "../view.js";
@@ -18,8 +18,10 @@ export interface Problem {
   readonly output: number;
   /** What is done to every element of the result. */
   readonly epilogue: LoopStep | null;
+  /** Buffers whose elements are also read one by one. */
+  readonly alone: readonly number[];
   /** For each factor the norm that gives it, if the product is to compute that itself. */
-  readonly norms: Readonly<Record<Side, NativeStep | null>>;
+  readonly norms: Readonly<Record<Side, KernelStep | null>>;
 }
 
 /** The product that a step asks for. */
@@ -30,7 +32,8 @@ export function problemOf({ inputs, outputs, epilogue, prologues }: KernelStep):
   const batchShape = left.shape.slice(0, -2);
   const batch = product(batchShape);
   const norms = { left: prologues?.[0] ?? null, right: prologues?.[1] ?? null };
-  return { m, n, k, batchShape, batch, left, right, output: outputs[0]!, epilogue, norms };
+  const alone = epilogue?.buffers ?? [];
+  return { m, n, k, batchShape, batch, left, right, output: outputs[0]!, epilogue, alone, norms };
 }
 
 /** The name of a product, for profiles. */
@@ -116,7 +119,7 @@ export class Factor implements FactorAccess {
 }
 
 /** Whether the elements of a factor can be read four at a time. */
-function isInVectors(shader: ShaderBuilder, side: Side, operand: Operand): boolean {
+export function isInVectors(shader: ShaderBuilder, side: Side, operand: Operand): boolean {
   const { sizes, strides, near } = layoutOf(side, operand);
   const { shape, offset } = operand;
   const batch = shape.slice(0, -2).map((size, axis) => (size === 1 ? 0 : operand.strides[axis]!));
@@ -131,13 +134,11 @@ function isInVectors(shader: ShaderBuilder, side: Side, operand: Operand): boole
 /** The widths in which both factors can be read. */
 export function widthsOf(
   shader: ShaderBuilder,
-  { left, right, epilogue }: Problem,
+  { left, right, alone }: Problem,
 ): Readonly<Record<Side, Width>> {
   const width = (side: Side, operand: Operand): Width =>
-    // A buffer is bound once, and an epilogue reads single elements.
-    isInVectors(shader, side, operand) && epilogue?.buffers.includes(operand.buffer) !== true
-      ? 4
-      : 1;
+    // A buffer is bound once.
+    isInVectors(shader, side, operand) && !alone.includes(operand.buffer) ? 4 : 1;
   const widths = { left: width("left", left), right: width("right", right) };
   const isSame = left.buffer === right.buffer && widths.left !== widths.right;
   return isSame ? { left: 1, right: 1 } : widths;

@@ -5,7 +5,7 @@
  */
 
 import type { Launch } from "../../launch.js";
-import type { LoweringContext, PrologueContext } from "../../native.js";
+import type { LoweringContext, DeviceLimits } from "../../native.js";
 import type { ShaderBuilder } from "../../wgsl/shader.js";
 import { coordinatesOf } from "../view.js";
 import { canNormalize, NormalizedFactor } from "./normalized.js";
@@ -32,17 +32,21 @@ const usualNeighbours = 32;
 /** Most workgroups that each normalize all vectors. */
 const mostNormalizing = 1024;
 
+/** Most workgroups that each add up the parts of all vectors. */
+const mostAdding = 128;
+
 /** Which factor is the vectors. */
 function fewOf({ m }: Problem): Side {
   return m <= mostVectors ? "left" : "right";
 }
 
-function invocationsOf({ workgroupSize }: PrologueContext): number {
+/** Invocations of a workgroup. */
+export function invocationsOf({ workgroupSize }: DeviceLimits): number {
   return Math.min(usualInvocations, powerBelow(workgroupSize));
 }
 
 /** Whether a product can compute the norms that give its factors: those of the few vectors. */
-export function takesNorms(problem: Problem, context: PrologueContext): boolean {
+export function takesNorms(problem: Problem, context: DeviceLimits): boolean {
   const { m, n, norms } = problem;
   const few = fewOf(problem);
   return (
@@ -54,26 +58,47 @@ export function takesNorms(problem: Problem, context: PrologueContext): boolean 
 
 /** The launch of a product of which one factor is at most `mostVectors` vectors. */
 export function lowerVector(problem: Problem, context: LoweringContext): Launch {
-  return new VectorProduct(problem, context).launch();
+  const shader = context.shader();
+  const product = new VectorProduct(problem, shader, context);
+  const result = finalResult(shader, problem, false);
+  const { batch, batchShape, norms } = problem;
+  const { results, block, invocations } = product;
+  const across = Math.ceil(results / block);
+  const norm = norms.left ?? norms.right;
+  const most = norm?.parts === undefined ? mostNormalizing : mostAdding;
+  const groups = norm === null ? across : Math.min(across, most);
+  // Nobody begins the next block while another still reads the sums of this one.
+  const blocks =
+    groups === across
+      ? product.sums(`(group % ${across}) * ${block}`, String(results), result)
+      : `for (var block = group; block < ${across}; block += ${groups}) {
+${product.sums(`block * ${block}`, String(results), result)}
+workgroupBarrier();
+}`;
+  const body = `let batch = group / ${across};
+${coordinatesOf("batch", batchShape, "b")}
+${product.beginning}
+${blocks}`;
+  return shader.perGroup(nameOf(problem), groups * batch, invocations, body);
 }
 
-class VectorProduct {
+/** The sums of a workgroup. */
+export class VectorProduct {
+  /** Invocations of a workgroup. */
+  readonly invocations: number;
   readonly #problem: Problem;
-  readonly #shader: ShaderBuilder;
-  readonly #result: Result;
   /** The factor that is the vectors, and the one that is the matrix. */
   readonly #vectors: FactorAccess;
   readonly #matrix: FactorAccess;
   /** What makes the vectors, if they are not in memory. */
-  readonly #beginning: string | null;
+  readonly #norm: string;
   /** Whether invocations that read neighbours share a sum, or have sums of neighbouring results. */
   readonly #isSummedNear: boolean;
   /** Invocations of a workgroup that share a sum, and sums that it computes side by side. */
   readonly #sharing: number;
   readonly #places: number;
 
-  constructor(problem: Problem, context: LoweringContext) {
-    const shader = context.shader();
+  constructor(problem: Problem, shader: ShaderBuilder, context: LoweringContext) {
     const few = fewOf(problem);
     const many = few === "left" ? "right" : "left";
     const invocations = invocationsOf(context);
@@ -84,24 +109,23 @@ class VectorProduct {
       (isSummedNear
         ? widths[few] === 4 && layoutOf(few, problem[few]).near === "summed"
         : problem.left.buffer !== problem.right.buffer);
+    this.invocations = invocations;
     this.#problem = problem;
-    this.#shader = shader;
     this.#isSummedNear = isSummedNear;
     this.#matrix = new Factor(shader, many, problem[many], canTakeFour ? 4 : 1);
     const width = canTakeFour && isSummedNear ? 4 : 1;
     const norm = problem.norms[few];
     if (norm === null) {
       this.#vectors = new Factor(shader, few, problem[few], width);
-      this.#beginning = null;
+      this.#norm = "";
     } else {
       const args = [few, problem, norm, width, invocations, context] as const;
       const vectors = new NormalizedFactor(shader, ...args);
       this.#vectors = vectors;
-      this.#beginning = vectors.code;
+      this.#norm = vectors.code;
     }
-    this.#result = finalResult(shader, problem, false);
 
-    const results = Math.ceil(this.#matrix.layout.sizes.outer / this.#each) * problem.batch;
+    const results = Math.ceil(this.results / this.#each) * problem.batch;
     const most = Math.min(
       invocations,
       powerBelow(problem.k / (isSummedNear ? this.#matrix.width : 4)),
@@ -115,6 +139,28 @@ class VectorProduct {
     while (sharing < mostUseful && results * sharing < enoughInvocations) sharing *= 2;
     this.#sharing = Math.max(1, Math.min(sharing, most));
     this.#places = invocations / this.#sharing;
+    const type = this.#matrix.width === 4 && !isSummedNear ? "vec4f" : "f32";
+    shader.declare(
+      `var<workgroup> shared_sums: array<${type}, ${invocations * this.#sums.length}>;`,
+    );
+  }
+
+  /** How many results each vector has. */
+  get results(): number {
+    return this.#matrix.layout.sizes.outer;
+  }
+
+  /** How many of them a workgroup computes at once. */
+  get block(): number {
+    return this.#each * this.#places;
+  }
+
+  /** Statements that come before all sums, where coordinates of the batch are known. */
+  get beginning(): string {
+    return `${this.#vectors.base()}
+${this.#matrix.base()}
+${this.#norm}
+let part = lane ${this.#isSummedNear ? `% ${this.#sharing}` : `/ ${this.#places}`};`;
   }
 
   /** Neighbouring results of an invocation. */
@@ -127,39 +173,29 @@ class VectorProduct {
     return Array.from({ length: this.#vectors.layout.sizes.outer }, (_, i) => `sum${i}`);
   }
 
-  launch(): Launch {
-    const { batch, batchShape, k } = this.#problem;
-    const { outer } = this.#matrix.layout.sizes;
-    const across = Math.ceil(outer / (this.#each * this.#places));
+  /** Statements that compute a block of results, from `first` on, and store those before `end`. */
+  sums(first: string, end: string, result: Result): string {
+    const { k } = this.#problem;
     const [sharing, places] = [this.#sharing, this.#places];
     const isVector = this.#matrix.width === 4;
-    const type = isVector && !this.#isSummedNear ? "vec4f" : "f32";
-    const start = isVector ? "vec4f()" : "0.0";
     const width = this.#isSummedNear ? this.#matrix.width : 1;
-    const outerAt = `min(place, ${outer - this.#each})`;
     const products = this.#sums.map(
       (sum, i) => `${sum} += ${this.#vectors.at(String(i), "p")} * values;`,
-    );
-    const invocations = sharing * places;
-    this.#shader.declare(
-      `var<workgroup> shared_sums: array<${type}, ${invocations * this.#sums.length}>;`,
     );
     const joined = isVector && this.#isSummedNear;
     const share = this.#sums.map((sum, i) => {
       const value = joined ? `dot(${sum}, vec4f(1.0))` : sum;
-      return `shared_sums[lane + ${i * invocations}] = ${value};`;
+      return `shared_sums[lane + ${i * this.invocations}] = ${value};`;
     });
     const apart = this.#isSummedNear ? 1 : places;
     const join = this.#sums.map((_, i) => {
-      const own = `lane + ${i * invocations}`;
+      const own = `lane + ${i * this.invocations}`;
       return `shared_sums[${own}] += shared_sums[${own} + half * ${apart}];`;
     });
     const among = this.#isSummedNear ? `/ ${sharing}` : `% ${places}`;
-    const sums = (
-      block: string,
-    ): string => `let place = (${block} * ${places} + lane ${among}) * ${this.#each};
-let outer = ${outerAt};
-${this.#sums.map((sum) => `var ${sum} = ${start};`).join("\n")}
+    return `let place = ${first} + lane ${among} * ${this.#each};
+let outer = min(place, ${this.results - this.#each});
+${this.#sums.map((sum) => `var ${sum} = ${isVector ? "vec4f()" : "0.0"};`).join("\n")}
 for (var p = part * ${width}; p < ${k}; p += ${sharing * width}) {
 let values = ${this.#matrix.at("outer", "p")};
 ${products.join("\n")}
@@ -171,35 +207,21 @@ if (part < half) {
 ${join.join("\n")}
 }
 }
-if (part == 0 && place < ${outer}) {
-${this.#store(invocations)}
+if (part == 0 && place < ${end}) {
+${this.#store(result)}
 }`;
-    const groups = this.#beginning === null ? across : Math.min(across, mostNormalizing);
-    // Nobody begins the next block while another still reads the sums of this one.
-    const blocks =
-      groups === across
-        ? sums(`(group % ${across})`)
-        : `for (var block = group; block < ${across}; block += ${groups}) {\n${sums("block")}\nworkgroupBarrier();\n}`;
-    const body = `let batch = group / ${across};
-${coordinatesOf("batch", batchShape, "b")}
-${this.#vectors.base()}
-${this.#matrix.base()}
-${this.#beginning ?? ""}
-let part = lane ${this.#isSummedNear ? `% ${sharing}` : `/ ${places}`};
-${blocks}`;
-    return this.#shader.perGroup(nameOf(this.#problem), groups * batch, invocations, body);
   }
 
   /** Stores all sums of a place, vector by vector, so that an epilogue is in the text only once. */
-  #store(invocations: number): string {
+  #store(result: Result): string {
     const isLeft = this.#vectors.side === "left";
     const stores = Array.from({ length: this.#each }, (_, i) => {
       const own = `place + ${i}`;
       const [row, column] = isLeft ? ["vector", own] : [own, "vector"];
-      return this.#result.store(row, column, this.#each === 1 ? "total" : `total[${i}]`);
+      return result.store(row, column, this.#each === 1 ? "total" : `total[${i}]`);
     });
     return `for (var vector = 0; vector < ${this.#sums.length}; vector++) {
-let total = shared_sums[lane + vector * ${invocations}];
+let total = shared_sums[lane + vector * ${this.invocations}];
 ${stores.join("\n")}
 }`;
   }

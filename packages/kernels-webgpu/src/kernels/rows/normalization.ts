@@ -1,7 +1,7 @@
 /** Layer norm and RMS norm: rows brought to mean 0 and variance 1, or to mean square 1. */
 
 import type { NativeStep, Node, Operand } from "@x/tensor/device";
-import type { LoweringContext, NativeKernel } from "../../native.js";
+import type { KernelStep, LoweringContext, NativeKernel } from "../../native.js";
 import { constantCode } from "../../wgsl/functions.js";
 import { denseView } from "../view.js";
 import { rowsAlong, RowShader, type RowShape, type RowValue } from "./row-shader.js";
@@ -37,6 +37,25 @@ export function normInputs({ node, inputs }: Pick<NativeStep, "node" | "inputs">
   return { x, weight, bias };
 }
 
+/** Most elements of a row that is a sum of parts: those that fit into registers. */
+const longestSum = 2048;
+
+/** What a shader with a norm reads and stores that has all elements of all rows. */
+export function wholeRows(step: KernelStep): readonly Operand[] {
+  const { x } = normInputs(step);
+  const { parts } = step;
+  if (parts === undefined) return [x];
+  const dense = (buffer: number): Operand => denseView(buffer, "float32", x.shape);
+  return [dense(parts.buffer), ...(parts.sums === null ? [] : [dense(parts.sums)])];
+}
+
+/** The plan buffers that a norm needs before its result. */
+export function normBuffers(step: KernelStep): readonly number[] {
+  const { weight, bias } = normInputs(step);
+  const operands = [...wholeRows(step), weight, bias];
+  return operands.flatMap((operand) => (operand === null ? [] : [operand.buffer]));
+}
+
 /** What is known of a row when it is normalized. */
 interface NormalizedRow {
   readonly value: RowValue;
@@ -45,13 +64,15 @@ interface NormalizedRow {
 }
 
 /** Writes the norm of a row. */
-export function normalize(row: RowShader, step: NativeStep): NormalizedRow {
+export function normalize(row: RowShader, step: KernelStep): NormalizedRow {
   const { x, weight, bias } = normInputs(step);
   const { op, attributes } = step.node;
   const constant = (value: number): string => constantCode(value, "float32", row.shader.helpers);
   const share = constant(1 / normalizedRows(step.node).size);
   const statistics: string[] = [];
-  const elements = row.load(x);
+  const [rows, sums] = wholeRows(step);
+  const elements = step.parts ? row.loadSum(rows!, step.parts.count) : row.load(x);
+  if (sums !== undefined) row.storeOnce(sums, elements);
   const [factors, terms] = [weight, bias].map((operand) => operand && row.loadShared(operand));
   let own = elements;
   if (op.name === layerNormKernel.op) {
@@ -75,11 +96,14 @@ function normKernel(op: string): NativeKernel {
     op,
     supports: hasRows,
     canBePrologue: true,
+    takesParts: ({ node, inputs: [x] }) =>
+      x!.offset === 0 && normalizedRows(node).size <= longestSum,
     lower: (step, context: LoweringContext) => {
       const { x, weight, bias } = normInputs(step);
+      const whole = wholeRows(step);
       const [output, ...singles] = step.outputs;
       const y = denseView(output!, "float32", x.shape);
-      const operands = { elements: [x, y], shared: [weight, bias] };
+      const operands = { elements: [...whole, y], shared: [weight, bias] };
       const row = new RowShader(context, normalizedRows(step.node), operands);
       row.eachRow(() => {
         const { value, statistics } = normalize(row, step);

@@ -1,8 +1,7 @@
 /** Norms of a few rows that a kernel computes for itself, instead of reading what another has stored. */
 
-import type { NativeStep } from "@x/tensor/device";
-import type { LoweringContext } from "../../native.js";
-import { normalize, normalizedRows, normInputs } from "./normalization.js";
+import type { KernelStep, LoweringContext } from "../../native.js";
+import { normalize, normalizedRows, normInputs, wholeRows } from "./normalization.js";
 import { RowShader, type RowHost } from "./row-shader.js";
 
 /** Normalized rows in the memory of each workgroup, one after the other. */
@@ -13,14 +12,14 @@ export class NormalizedRows {
   readonly #isInVectors: boolean;
 
   /** Of the rows of `norm` the workgroup has `count`. */
-  constructor(norm: NativeStep, count: number, host: RowHost, context: LoweringContext) {
-    const { x, weight, bias } = normInputs(norm);
+  constructor(norm: KernelStep, count: number, host: RowHost, context: LoweringContext) {
+    const { weight, bias } = normInputs(norm);
     const { size } = normalizedRows(norm.node);
     const shape = { outer: count, size, inner: 1 };
     const row = new RowShader(
       context,
       shape,
-      { elements: [x], shared: [weight, bias] },
+      { elements: wholeRows(norm), shared: [weight, bias] },
       count,
       host,
     );
@@ -47,6 +46,6 @@ export class NormalizedRows {
 }
 
 /** Bytes of workgroup memory that so many rows of a norm take, with what joins their sums. */
-export function prologueBytes(norm: NativeStep, count: number, invocations: number): number {
+export function prologueBytes(norm: KernelStep, count: number, invocations: number): number {
   return 4 * (normalizedRows(norm.node).size * count + invocations + Math.ceil(invocations / 16));
 }

@@ -136,7 +136,7 @@ export class RowShader {
     const { inner: apart } = shape;
     this.line(`let member = ${apart === 1 ? `lane % ${this.#team}` : `lane / ${this.#across}`};`);
     const among = apart === 1 ? `lane / ${this.#team}` : `lane % ${this.#across}`;
-    this.line(`let team = group * ${this.#across} + ${among};`);
+    this.line(`let team = ${host === null ? `group * ${this.#across} + ${among}` : 0};`);
     for (const piece of this.#pieces) {
       this.line(`let at${piece} = member + ${Number(piece) * this.#team};`);
     }
@@ -145,6 +145,30 @@ export class RowShader {
   /** Elements of the operand, which has all of them. */
   load(operand: Operand): RowValue {
     return this.#read((piece) => this.#load(operand, this.#index(operand, piece)), this.#bound);
+  }
+
+  /** Elements that are sums of as many parts, each of all rows; of rows that are in registers. */
+  loadSum(parts: Operand, count: number): RowValue {
+    const name = this.#fresh();
+    for (const piece of this.#pieces) this.line(`var ${name}_${piece} = ${this.type}(0);`);
+    this.line(`for (var part = 0; part < ${count}; part++) {`);
+    const size = this.#count * this.#length;
+    this.#each((piece) => {
+      const at = `part * ${size} + ${this.#index(parts, piece)}`;
+      return `${name}_${piece} += ${this.#load(parts, at)};`;
+    });
+    this.line("}");
+    return (piece) => `${name}_${piece}`;
+  }
+
+  /** Stores all elements of the row, in one workgroup if all have the same rows. */
+  storeOnce(operand: Operand, value: RowValue): void {
+    if (this.#host === null) this.store(operand, value);
+    else {
+      this.line("if (group == 0) {");
+      this.store(operand, value);
+      this.line("}");
+    }
   }
 
   /** Elements of an operand that is the same for every row. */
@@ -283,7 +307,7 @@ export class RowShader {
 
   /** What was written, as a statement of the host. */
   get code(): string {
-    return `{\nlet group = 0;\n${this.#lines.join("\n")}\n}`;
+    return `{\n${this.#lines.join("\n")}\n}`;
   }
 
   /** The launch of what was written. */

@@ -1,6 +1,15 @@
 /** Matrix products and convolutions. */
 
-import { conv1d, conv2d, einsum, functional } from "@x/tensor";
+import {
+  conv1d,
+  conv2d,
+  einsum,
+  functional,
+  layerNorm,
+  rmsNorm,
+  type DType,
+  type Tensor,
+} from "@x/tensor";
 import { casesOf, type SelfTestCase } from "../case.js";
 
 /** [rows, summed, columns] of products of two matrices. */
@@ -33,6 +42,18 @@ export const productCases: readonly SelfTestCase[] = [
       "vector × transposed matrix": (inputs) => [
         inputs.floats([1, 300]).matmul(inputs.floats([200, 300]).t()),
       ],
+      "feed-forward network of a vector, norm behind it": (inputs) => {
+        const [x, y] = [inputs.floats([1, 64]), inputs.floats([2, 70])];
+        const wide = (from: Tensor, hidden: number, dtype: DType = "float32"): Tensor => {
+          const width = from.shape[1]!;
+          return functional
+            .linear(from, inputs.floats([hidden, width]), inputs.floats([hidden]))
+            .relu()
+            .matmul(inputs.floats([hidden, width], -1, 1, dtype))
+            .add(from);
+        };
+        return [layerNorm(wide(x, 200), 64), rmsNorm(wide(y, 100, "float16"), 70)];
+      },
       "matrix × vector, 200 × 300 × 1": (inputs) => [
         inputs.floats([200, 300]).matmul(inputs.floats([300, 1])),
       ],

@@ -3,8 +3,8 @@
  * by workgroups of its own.
  */
 
-import type { Launch } from "./launch.js";
-import type { BufferAccess } from "./wgsl/shader.js";
+import type { Launch } from "../launch.js";
+import type { BufferAccess } from "../wgsl/shader.js";
 
 /** Most items that are done beside something else: a fraction of what a device does at once. */
 const mostItems = 2048;

@@ -9,9 +9,9 @@ import {
   type Device,
   type Tensor,
 } from "@x/tensor";
-import { plainDevice } from "../test/devices.js";
-import { expectLikeReference, numbers } from "../test/like-reference.js";
-import { webgpu } from "./index.js";
+import { plainDevice } from "../../test/devices.js";
+import { expectLikeReference, numbers } from "../../test/like-reference.js";
+import { webgpu } from "../index.js";
 
 const rounding = { relative: 1e-5, absolute: 1e-5, relativeTo: "largest" } as const;
 

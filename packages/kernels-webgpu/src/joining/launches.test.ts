@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { fromData, profile, realize, setDevice, type Device, type Tensor } from "@x/tensor";
-import { plainDevice } from "../test/devices.js";
-import { expectLikeReference, numbers } from "../test/like-reference.js";
-import { webgpu } from "./index.js";
+import { plainDevice } from "../../test/devices.js";
+import { expectLikeReference, numbers } from "../../test/like-reference.js";
+import { webgpu } from "../index.js";
 
 const rounding = { relative: 1e-5, absolute: 1e-5 } as const;
 

@@ -3,18 +3,16 @@
  * norm again takes it less time than waiting for another launch.
  */
 
-import type { LoopStep, NativeStep, PlanBuffer, Step } from "@x/tensor/device";
-import { kernelFor } from "./kernels/index.js";
-import type { KernelStep, PrologueContext } from "./native.js";
-
-/** A step as the device does it. */
-export type DeviceStep = LoopStep | KernelStep;
+import type { NativeStep, PlanBuffer, Step } from "@x/tensor/device";
+import { kernelFor } from "../kernels/index.js";
+import type { KernelStep, DeviceLimits } from "../native.js";
+import { areOverwritten, buffersRead, type DeviceStep } from "./steps.js";
 
 /** Makes norms the prologues of the steps that read them, where all of these can take them. */
 export function joinPrologues(
   scheduled: readonly Step[],
   buffers: readonly PlanBuffer[],
-  context: PrologueContext,
+  context: DeviceLimits,
 ): readonly DeviceStep[] {
   const steps: (DeviceStep | null)[] = [...scheduled];
   scheduled.forEach((norm, at) => {
@@ -41,7 +39,7 @@ function readersOf(
   norm: NativeStep,
   at: number,
   steps: readonly (DeviceStep | null)[],
-  context: PrologueContext,
+  context: DeviceLimits,
 ): ReadonlyMap<number, KernelStep> | null {
   const [result, ...statistics] = norm.outputs;
   const readers = new Map<number, KernelStep>();
@@ -61,20 +59,6 @@ function readersOf(
   }
   // What the norm reads must still be there.
   const last = Math.max(...readers.keys());
-  const kept = norm.inputs.map(({ buffer }) => buffer);
-  for (const step of steps.slice(at + 1, last + 1)) {
-    if (step !== null && buffersWritten(step).some((buffer) => kept.includes(buffer))) return null;
-  }
-  return readers.size === 0 ? null : readers;
-}
-
-function buffersRead(step: DeviceStep): readonly number[] {
-  // A loop may read what it stores.
-  if (step.kind === "loop") return step.buffers;
-  return [...step.inputs.map(({ buffer }) => buffer), ...(step.epilogue?.buffers ?? [])];
-}
-
-function buffersWritten(step: DeviceStep): readonly number[] {
-  if (step.kind === "loop") return step.kernel.stores.map(({ slot }) => step.buffers[slot]!);
-  return step.outputs.filter((buffer) => buffer !== null);
+  const isLost = areOverwritten(buffersRead(norm), steps.slice(at + 1, last + 1));
+  return readers.size === 0 || isLost ? null : readers;
 }
