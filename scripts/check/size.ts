@@ -1,4 +1,4 @@
-import { bundle, kilobytes } from "./bundle.js";
+import { bundle, kilobytes, type Bundle } from "./bundle.js";
 import { fail, pass, type Outcome } from "./check.js";
 import { publicPackages, type Package } from "./packages.js";
 
@@ -9,13 +9,15 @@ interface Limits {
   readonly ceiling: number;
 }
 
-/** Bytes of everything a package exports, bundled, minified and gzipped. */
+/**
+ * Bytes, bundled, minified and gzipped, of everything that a package exports and loads at the start. What
+ * it loads only when a program first needs it, families of kernels, is told beside.
+ */
 const limits: Record<string, Limits> = {
-  // Not reached yet: lower the ceiling with every step toward the target, and raise it only by what
-  // new code costs: feature attention and kernel halving with their CPU kernels, and reversible
-  // couplings, added 15 kB.
-  "@x/tensor": { target: 80_000, ceiling: 139_000 },
+  // Not reached yet: lower the ceilings with every step toward the target.
+  "@x/tensor": { target: 80_000, ceiling: 120_000 },
   "@x/kernels-webgpu": { target: 60_000, ceiling: 60_000 },
+  "@x/linear-attn": { target: 12_000, ceiling: 16_500 },
 };
 const attentionPackage: Limits = { target: 12_000, ceiling: 12_000 };
 
@@ -29,9 +31,11 @@ export async function checkSizes(): Promise<Outcome> {
   for (const package_ of publicPackages()) {
     const { name } = package_;
     const { target, ceiling } = limits[name] ?? attentionPackage;
-    const size = await bundledSize(package_);
+    const { gzipped: size, later } = await bundleOf(package_);
     const missed = size > target ? ", target NOT reached" : "";
-    rows.push(`${name} ${kilobytes(size)} of ${kilobytes(target)}${missed}`);
+    rows.push(
+      `${name} ${kilobytes(size)} of ${kilobytes(target)}${missed}${later > 0 ? ` (and ${kilobytes(later)} as needed)` : ""}`,
+    );
     if (size > ceiling) {
       complaints.push(`${name} takes ${size} bytes gzipped; its ceiling is ${ceiling}.`);
     }
@@ -39,15 +43,14 @@ export async function checkSizes(): Promise<Outcome> {
   return complaints.length === 0 ? pass(rows.join(", ")) : fail(complaints.join("\n"));
 }
 
-async function bundledSize({ name, entries }: Package): Promise<number> {
+function bundleOf({ name, entries }: Package): Promise<Bundle> {
   const others = publicPackages().filter((other) => other.name !== name);
   const counted = entries.filter(({ specifier }) => !uncounted.includes(specifier));
-  const { gzipped } = await bundle(
+  return bundle(
     counted.map(({ specifier }, i) => `export * as entry${i} from "${specifier}";`).join("\n"),
     {
       platform: "neutral",
       external: ["node:*", ...others.flatMap((other) => [other.name, `${other.name}/*`])],
     },
   );
-  return gzipped;
 }

@@ -3,7 +3,6 @@
 import { XError, type Device, type DeviceBuffer, type MemoryUse } from "@x/tensor";
 import {
   bytesPerElement,
-  expandPrimitives,
   isDense,
   schedule,
   type Executable,
@@ -14,7 +13,7 @@ import {
 import { loadChoices, saveChoices } from "#choices";
 import { requestGpu, type Gpu, type GpuOptions } from "./adapter/request.js";
 import { joinLaunches, joinSteps, type DeviceStep } from "./joining/index.js";
-import { kernelFor } from "./kernels/index.js";
+import { nativeKernels } from "./kernels/index.js";
 import type { Launch } from "./launch.js";
 import { lowerLoop } from "./loop/index.js";
 import type { KernelStep, LoweringContext, DeviceLimits } from "./native.js";
@@ -32,11 +31,11 @@ type Data = Parameters<Device["write"]>[1];
 /** What the scheduler may ask; `mostBuffers` is what a shader of the device can bind. */
 const supportWith = (mostBuffers: number): NativeSupport => ({
   mostBuffers,
-  has: (node) => kernelFor(node) !== undefined,
+  has: (node) => nativeKernels.find(node) !== undefined,
   acceptsView: (node, input, view) =>
-    isDense(view) || kernelFor(node)?.acceptsView?.(node, input, view) === true,
-  widens: (node, input, stored) => kernelFor(node)?.widens?.(node, input, stored) === true,
-  acceptsEpilogue: (node) => kernelFor(node)?.takesEpilogue === true,
+    isDense(view) || nativeKernels.find(node)?.acceptsView?.(node, input, view) === true,
+  widens: (node, input, stored) => nativeKernels.find(node)?.widens?.(node, input, stored) === true,
+  acceptsEpilogue: (node) => nativeKernels.find(node)?.takesEpilogue === true,
 });
 
 /** A device that computes with WebGPU. */
@@ -88,7 +87,7 @@ class WebGpuDevice implements Device {
       );
     }
     const support = supportWith(limits.maxStorageBuffersPerShaderStage);
-    const graph = expandPrimitives(recorded, (node) => support.has(node));
+    const graph = await nativeKernels.expand(recorded);
     const { buffers: needed, steps: scheduled } = schedule(graph, support);
     const buffers = [...needed];
     const steps = joinSteps(scheduled, buffers, this.#limits);
@@ -139,7 +138,7 @@ class WebGpuDevice implements Device {
 }
 
 function lowerNative(step: KernelStep, context: LoweringContext): readonly Launch[] {
-  const kernel = kernelFor(step.node);
+  const kernel = nativeKernels.find(step.node);
   if (kernel === undefined) {
     throw new XError(
       "internal",

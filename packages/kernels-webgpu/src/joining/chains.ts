@@ -5,7 +5,7 @@
  */
 
 import type { PlanBuffer } from "@x/tensor/device";
-import { kernelFor } from "../kernels/index.js";
+import { nativeKernels } from "../kernels/index.js";
 import type { KernelStep, Parts, DeviceLimits } from "../native.js";
 import { areOverwritten, buffersRead, type DeviceStep } from "./steps.js";
 
@@ -23,7 +23,7 @@ export function joinChains(
     const step = steps[at] ?? null;
     const found = step?.kind === "native" ? feedOf(step, at, steps, buffers) : null;
     if (step?.kind !== "native" || found === null) return;
-    const count = kernelFor(step.node)?.partsOf?.(found.feed, step, context) ?? 0;
+    const count = nativeKernels.find(step.node)?.partsOf?.(found.feed, step, context) ?? 0;
     const sums = step.outputs[0]!;
     const parts = { buffer: buffers.length, count };
     const reader = count === 0 ? null : readerOf(sums, at, steps, parts, context);
@@ -75,7 +75,7 @@ function readerOf(
   const parts: Parts = { ...found, sums: others.length > 0 ? result : null };
   const summed = (norm: KernelStep): KernelStep | null => {
     const read = buffersRead(norm).filter((buffer) => buffer === result);
-    const canSum = kernelFor(norm.node)?.takesParts?.(norm) === true;
+    const canSum = nativeKernels.find(norm.node)?.takesParts?.(norm) === true;
     return canSum && read.length === 1 && norm.inputs[0]!.buffer === result
       ? { ...norm, parts }
       : null;
@@ -87,6 +87,6 @@ function readerOf(
   const isReadAgain = buffersRead({ ...step, prologues: [] }).includes(result);
   if (isReadAgain || readers.length !== 1 || readers[0]!.parts === undefined) return null;
   const reader: KernelStep = { ...step, prologues };
-  const canTake = kernelFor(step.node)?.takesPrologues?.(reader, context) === true;
+  const canTake = nativeKernels.find(step.node)?.takesPrologues?.(reader, context) === true;
   return canTake ? { step: reader, at } : null;
 }

@@ -4,7 +4,7 @@
  */
 
 import type { NativeStep, PlanBuffer, Step } from "@x/tensor/device";
-import { kernelFor } from "../kernels/index.js";
+import { nativeKernels } from "../kernels/index.js";
 import type { KernelStep, DeviceLimits } from "../native.js";
 import { areOverwritten, buffersRead, type DeviceStep } from "./steps.js";
 
@@ -31,7 +31,9 @@ function canBePrologue(
 ): boolean {
   const isOwn = (buffer: number | null): boolean =>
     buffer === null || buffers[buffer]!.kind === "temporary";
-  return kernelFor(node)?.canBePrologue === true && epilogue === null && outputs.every(isOwn);
+  return (
+    nativeKernels.find(node)?.canBePrologue === true && epilogue === null && outputs.every(isOwn)
+  );
 }
 
 /** The steps that read a norm, by their places, with it as their prologue; `null` if that cannot be. */
@@ -54,7 +56,7 @@ function readersOf(
       buffer === result ? norm : (step.prologues?.[input] ?? null),
     );
     const reader: KernelStep = { ...step, prologues };
-    if (kernelFor(step.node)?.takesPrologues?.(reader, context) !== true) return null;
+    if (nativeKernels.find(step.node)?.takesPrologues?.(reader, context) !== true) return null;
     readers.set(place, reader);
   }
   // What the norm reads must still be there.

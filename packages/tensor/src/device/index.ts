@@ -31,7 +31,7 @@ export { halvingRounds, halvingTotals, type HalvingRound } from "../ops/kernel-h
 export { linearAttentionInputs, type LinearAttentionInputs } from "../ops/linear-attention.js";
 export { dropThreshold } from "../ops/random.js";
 export { Gaps, layOut, type ArenaLayout, type Life } from "../plan/arena.js";
-export { expandPrimitives } from "../plan/expand.js";
+export { KernelTable, type KernelFamily } from "../plan/kernel-table.js";
 export type {
   Affine,
   ApplyExpression,

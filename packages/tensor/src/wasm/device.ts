@@ -4,7 +4,6 @@ import { check, XError } from "../error.js";
 import type { Device, DeviceBuffer, Executable, MemoryUse } from "../device/device.js";
 import type { Graph } from "../graph/graph.js";
 import type { Node } from "../graph/node.js";
-import { expandPrimitives } from "../plan/expand.js";
 import { isDense, type LoopStep, type NativeStep, type Operand } from "../plan/schedule.js";
 import { schedule } from "../plan/scheduler.js";
 import type { DataOf } from "../tensor/dtype.js";
@@ -12,7 +11,7 @@ import { supportsSimd } from "./assembler/index.js";
 import { nativeKernels } from "./kernels/index.js";
 import type { Launch } from "./launch.js";
 import { lowerLoop } from "./loop/index.js";
-import type { LoweringContext, NativeKernel } from "./native.js";
+import type { LoweringContext } from "./native.js";
 import { WasmPlan } from "./runtime/plan.js";
 import { hardwareThreads } from "./runtime/pool.js";
 import { WasmRuntime, type WasmBuffer } from "./runtime/runtime.js";
@@ -23,16 +22,11 @@ export interface WasmOptions {
   readonly threads?: number;
 }
 
-function kernelFor(node: Node): NativeKernel | undefined {
-  const kernel = nativeKernels.get(node.op.name);
-  return kernel?.supports?.(node) === false ? undefined : kernel;
-}
-
 const support = {
-  has: (node: Node): boolean => kernelFor(node) !== undefined,
+  has: (node: Node): boolean => nativeKernels.find(node) !== undefined,
   acceptsView: (node: Node, input: number, view: Operand): boolean =>
-    isDense(view) || kernelFor(node)?.acceptsView?.(node, input, view) === true,
-  acceptsEpilogue: (node: Node): boolean => kernelFor(node)?.takesEpilogue === true,
+    isDense(view) || nativeKernels.find(node)?.acceptsView?.(node, input, view) === true,
+  acceptsEpilogue: (node: Node): boolean => nativeKernels.find(node)?.takesEpilogue === true,
 };
 
 /** The built-in device. */
@@ -96,7 +90,7 @@ class WasmDevice implements Device {
   }
 
   async compile(recorded: Graph): Promise<Executable> {
-    const graph = expandPrimitives(recorded, support.has);
+    const graph = await nativeKernels.expand(recorded);
     const { buffers, steps } = schedule(graph, support);
     const allBuffers = [...buffers];
     const context: LoweringContext = {
@@ -185,7 +179,7 @@ export function enableRevectorization(): void {
 }
 
 function lowerNative(step: NativeStep, context: LoweringContext): readonly Launch[] {
-  const kernel = kernelFor(step.node);
+  const kernel = nativeKernels.find(step.node);
   if (kernel === undefined) {
     throw new XError(
       "internal",

@@ -1,22 +1,10 @@
 /** The native kernels of the CPU device. */
 
+import { KernelTable, type KernelFamily } from "../../plan/kernel-table.js";
 import type { NativeKernel } from "../native.js";
-import {
-  scaledDotProductAttentionBackwardKernel,
-  scaledDotProductAttentionKernel,
-} from "./attention/kernel.js";
-import {
-  featureAttentionBackwardKernel,
-  featureAttentionKernel,
-} from "./feature-attention/kernel.js";
 import { matmulKernel } from "./gemm/matmul.js";
 import { gatherKernel, takeKernel } from "./indexing/pick.js";
 import { indexAddKernel, scatterAddKernel, scatterKernel } from "./indexing/scatter.js";
-import { kernelHalvingKernel } from "./kernel-halving/kernel.js";
-import {
-  cumulativeLinearAttentionBackwardKernel,
-  cumulativeLinearAttentionKernel,
-} from "./linear-attention/kernel.js";
 import { concatenateKernel } from "./move/concatenate.js";
 import { dynamicSliceKernel } from "./move/dynamic-slice.js";
 import { dynamicUpdateKernel } from "./move/dynamic-update.js";
@@ -42,8 +30,6 @@ import {
 } from "./rows/softmax.js";
 import { cumulativeProductKernel, cumulativeSumKernel } from "./scan/accumulate.js";
 import { cumulativeMaxKernel, cumulativeMinKernel } from "./scan/extreme.js";
-import { sortKernel } from "./sort/sort.js";
-import { topkKernel } from "./sort/topk.js";
 
 const kernels: readonly NativeKernel[] = [
   adamAmsgradKernel,
@@ -51,19 +37,14 @@ const kernels: readonly NativeKernel[] = [
   concatenateKernel,
   crossEntropyBackwardKernel,
   crossEntropyKernel,
-  cumulativeLinearAttentionBackwardKernel,
-  cumulativeLinearAttentionKernel,
   cumulativeMaxKernel,
   cumulativeMinKernel,
   cumulativeProductKernel,
   cumulativeSumKernel,
   dynamicSliceKernel,
   dynamicUpdateKernel,
-  featureAttentionBackwardKernel,
-  featureAttentionKernel,
   gatherKernel,
   indexAddKernel,
-  kernelHalvingKernel,
   layerNormBackwardKernel,
   layerNormKernel,
   logSoftmaxBackwardKernel,
@@ -72,20 +53,41 @@ const kernels: readonly NativeKernel[] = [
   matmulKernel,
   rmsNormBackwardKernel,
   rmsNormKernel,
-  scaledDotProductAttentionBackwardKernel,
-  scaledDotProductAttentionKernel,
   scatterAddKernel,
   scatterKernel,
   sgdKernel,
   sgdMomentumKernel,
   softmaxBackwardKernel,
   softmaxKernel,
-  sortKernel,
   takeKernel,
-  topkKernel,
 ];
 
-/** Every native kernel by the name of its operation. */
-export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
-  kernels.map((kernel) => [kernel.op, kernel]),
-);
+const families: readonly KernelFamily<NativeKernel>[] = [
+  {
+    ops: ["scaledDotProductAttention", "scaledDotProductAttentionBackward"],
+    load: async () => Object.values(await import("./attention/kernel.js")),
+  },
+  {
+    ops: ["cumulativeLinearAttention", "cumulativeLinearAttentionBackward"],
+    load: async () => {
+      const family = await import("./linear-attention/kernel.js");
+      return [
+        family.cumulativeLinearAttentionKernel,
+        family.cumulativeLinearAttentionBackwardKernel,
+      ];
+    },
+  },
+  {
+    ops: ["featureAttention", "featureAttentionBackward"],
+    load: async () => Object.values(await import("./feature-attention/kernel.js")),
+  },
+  {
+    ops: ["kernelHalving"],
+    load: async () => Object.values(await import("./kernel-halving/kernel.js")),
+  },
+  { ops: ["sort"], load: async () => [(await import("./sort/sort.js")).sortKernel] },
+  { ops: ["topk"], load: async () => [(await import("./sort/topk.js")).topkKernel] },
+];
+
+/** Every native kernel; those of large families are loaded when they are first needed. */
+export const nativeKernels: KernelTable<NativeKernel> = new KernelTable(kernels, families);
