@@ -23,6 +23,7 @@ export const suitesOfDevices: readonly string[] = [
   "packages/tensor/test/attention.test.ts",
   "packages/tensor/src/nn",
   "packages/tensor/src/optim",
+  "packages/srf/src/attention",
   "packages/trim/src",
   "packages/linear-attn/test",
 ];

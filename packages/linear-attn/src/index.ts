@@ -8,7 +8,6 @@
 export type { Compatibility } from "./compatibility.js";
 export { linearAttn, type LinearAttnOptions } from "./attention/linear-attn.js";
 export { causalLinearAttn, type CausalLinearAttnOptions } from "./attention/causal-linear-attn.js";
-export { applyRotaryPosEmb } from "./attention/rotary.js";
 export {
   SelfAttention,
   type SelfAttentionCall,
@@ -36,3 +35,47 @@ export {
   type ImageLinearAttentionOptions,
 } from "./image/image-linear-attention.js";
 export { LinearAttention, type LinearAttentionState } from "./mechanism/linear-attention.js";
+export { AbsolutePositionalEmbedding } from "./embedding/absolute.js";
+export {
+  AxialPositionalEmbedding,
+  type AxialPositionalEmbeddingOptions,
+} from "./embedding/axial.js";
+export {
+  FixedPositionalEmbedding,
+  type FixedPositionalEmbeddingOptions,
+} from "./embedding/fixed.js";
+export { applyRotoryPosEmb } from "./embedding/rotary.js";
+export { FoldAxially } from "./axial/fold-axially.js";
+export { PreShiftTokens, type PreShiftTokensOptions } from "./shift/pre-shift-tokens.js";
+export type { Layer, LayerCall, LayerStateOptions } from "./stack/layer.js";
+export { PreNorm, ProjectInOut, type ProjectInOutOptions } from "./stack/pre-norm.js";
+export { ReversibleSequence } from "./stack/reversible.js";
+export type { ArgsRoute, LayerPair, Route, SequenceOptions } from "./stack/route.js";
+export { SequentialSequence } from "./stack/sequential.js";
+export {
+  LinearAttentionTransformerLM,
+  type LanguageModelCall,
+  type LanguageModelState,
+} from "./transformer/language-model.js";
+export type {
+  LinearAttentionTransformerLMOptions,
+  LinearAttentionTransformerOptions,
+} from "./transformer/options.js";
+export { LinformerContextSettings, LinformerSettings } from "./transformer/settings.js";
+export {
+  LinearAttentionTransformer,
+  type TransformerStateOptions,
+} from "./transformer/transformer.js";
+export {
+  Autopadder,
+  type AutopadderOptions,
+  type PaddedCall,
+  type PaddedModel,
+} from "./generation/autopadder.js";
+export {
+  AutoregressiveWrapper,
+  type AutoregressiveCall,
+  type AutoregressiveWrapperOptions,
+  type GenerateOptions,
+} from "./generation/autoregressive-wrapper.js";
+export { topK, topP, type FilterLogits, type FilterOptions } from "./generation/filters.js";

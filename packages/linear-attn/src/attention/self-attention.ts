@@ -10,6 +10,7 @@ import type { RingAdvance } from "../local/ring.js";
 import { checkState } from "../state.js";
 import { causalLinearAttn, featurewiseCausalLinearAttn } from "./causal-linear-attn.js";
 import { linearAttn } from "./linear-attn.js";
+import { applyRotoryPosEmb } from "../embedding/rotary.js";
 import { advanceMemory, type LinearAdvance } from "./linear-memory.js";
 import {
   emptyState,
@@ -18,7 +19,6 @@ import {
   type SelfAttentionState,
   type StateSizes,
 } from "./self-attention-state.js";
-import { applyRotaryPosEmb } from "./rotary.js";
 
 /** Options of {@link SelfAttention}. */
 export interface SelfAttentionOptions {
@@ -55,7 +55,7 @@ export interface SelfAttentionCall {
   readonly context?: Tensor | null;
   /** Bool [batch, keys]: the mask of the context. */
   readonly contextMask?: Tensor | null;
-  /** Sines and cosines, [1, length, dimHead], by which queries and keys are rotated. */
+  /** Sines and cosines, [1 or batch, length, dimHead], by which queries and keys are rotated. */
   readonly posEmb?: Tensor | null;
   /**
    * What comes before the input, as a value: made by `initState`, updated in place by the call. Any
@@ -203,7 +203,7 @@ export class SelfAttention extends Module {
     let q = this.toHeads(this.toQ.forward(x));
     let k = this.toHeads(this.toK.forward(source));
     const v = this.toHeads(this.toV.forward(source));
-    if (posEmb !== null && context === null) [q, k] = applyRotaryPosEmb(q, k, posEmb);
+    if (posEmb !== null && context === null) [q, k] = applyRotoryPosEmb(q, k, posEmb);
     const { state = null } = options;
     if (state !== null) return this.advance([q, k, v], state, inputMask);
     const parts: Tensor[] = [];
