@@ -1,6 +1,6 @@
 /** Attention of windows of queries over the keys around them. */
 
-import { arange, ones, scaledDotProductAttention, where, type Tensor } from "@x/tensor";
+import { arange, cat, ones, scaledDotProductAttention, where, type Tensor } from "@x/tensor";
 
 /** Which keys the queries of a window see, and how. */
 export interface WindowRules {
@@ -55,7 +55,12 @@ export function attendWindows(
   const around = (x: Tensor): Tensor => {
     const times = heads / x.shape[1]!;
     const all = times === 1 ? x : x.repeatInterleave(times, 1);
-    return all.unfold(2, seen, windowSize).transpose(-1, -2).flatten(1, 2);
+    const apart = all.unflatten(2, [-1, windowSize]);
+    // Joined rather than unfolded: the gradient is a sum of slices.
+    const shifted = Array.from({ length: windowsAround(rules) }, (_, i) =>
+      apart.narrow(2, i, windows),
+    );
+    return cat(shifted, 3).flatten(1, 2);
   };
   let queries = q.reshape([batch, heads * windows, windowSize, -1]);
   const perWindow = (mask: Tensor): Tensor =>

@@ -118,7 +118,8 @@ export abstract class TensorCore {
 
   /** `gradient`, to be written to this tensor's memory for gradients when its group is computed. */
   #keepGradient(gradient: Value, group: ValueGroup | null): Value {
-    const device = gradient.device ?? this.#value.device!;
+    // What was made of no tensor, such as random numbers, names no device, but lies on one.
+    const device = gradient.device ?? this.#value.device ?? this.#value.storage!.device;
     const { home, group: own, storage } = gradient;
     // Each tensor needs a gradient of its own to be written to.
     const isFree = home === null && own === null && storage === null && gradient.device !== null;

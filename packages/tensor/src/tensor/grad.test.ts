@@ -270,3 +270,9 @@ test("gradients pass through storage as float16", async () => {
   expect(x.grad!.dtype).toBe("float32");
   expect(x.int().requiresGrad).toBe(false);
 });
+
+test("tensors that name no device, but lie on one, get gradients", async () => {
+  const x = (await ones([3]).realize()).setRequiresGrad();
+  x.square().sum().backward();
+  expect(await x.grad!.toArray()).toEqual([2, 2, 2]);
+});

@@ -181,6 +181,17 @@ describe("feature attention", () => {
     });
   }
 
+  it("agrees with its definition for one token", () => {
+    for (let seed = 1; seed <= 30; seed++) {
+      const c: Case = { ...randomCase(seed), n: 1, m: 1, mode: "causal", state: true };
+      const node = forwardNode(c);
+      const views = seed % 3 === 0 ? node.inputs.map(projected) : [];
+      const inPlace = seed % 3 === 1;
+      const run = { data: dataOf(node, c, seed), views, inPlace };
+      expectLikeReference(featureAttentionKernel, node, run, close);
+    }
+  });
+
   it("handles lengths of 0", () => {
     for (const mode of ["causal", "full", "mask"] as const) {
       for (const [n, m] of [

@@ -17,6 +17,7 @@ import { chooseBlocks, sortQueries } from "../linear-attention/kernel.js";
 import type { FeatureScanSpec } from "./chunk.js";
 import { forwardCode, forwardLayout } from "./forward.js";
 import { keyCotangentCode, keyCotangentLayout } from "./key-cotangent.js";
+import { stepCode, stepLayout } from "./step.js";
 import { queryCotangentCode, queryCotangentLayout } from "./query-cotangent.js";
 
 /** Tokens of a chunk, as in linear attention. */
@@ -83,6 +84,33 @@ function readProblem(step: NativeStep, context: LoweringContext): Problem {
   };
 }
 
+/** One query and one key of each head, with a state that is read and written: a step of decoding. */
+function decode(
+  { inputs, sizes, spec, sumWords }: Problem,
+  step: NativeStep,
+  outputs: readonly number[],
+): Launch {
+  const { batch, keyHeads, group, keySize, features, valueSize } = sizes;
+  const { q, k, v, projection, keyMask } = inputs;
+  const { scale, epsilon } = step.node.attributes;
+  const perHead = (keySize + 2 * valueSize) * features;
+  return launchOf(
+    `feature attention step ${spec.map} ${batch * keyHeads * group}x${keySize}x${features}x${valueSize}`,
+    stepCode(spec),
+    [
+      ...[q, k, v].flatMap((operand) => viewWords(operand, 4)),
+      ...[projection, keyMask].flatMap((operand) => viewWords(operand, 2)),
+      ...sumWords,
+      ...outputs.map(addressOrNone),
+      ...[keyHeads, group, floatArgument(scale as number), floatArgument(epsilon as number)],
+    ],
+    batch * keyHeads,
+    batch * keyHeads * perHead * 2 * (1 + group),
+    Math.round(16384 / (perHead * group)),
+    stepLayout(spec).bytes,
+  );
+}
+
 /** `featureAttention` in chunks; see `forward.ts`. */
 export const featureAttentionKernel: NativeKernel = {
   op: "featureAttention",
@@ -97,27 +125,29 @@ export const featureAttentionKernel: NativeKernel = {
     // What is computed anyway is written somewhere.
     const wanted = (output: number): number =>
       step.outputs[output] ?? context.workspace(bytes(output));
-    const finals = [1, 2, 3, 4, 5];
-    const finalState = finals.some((output) => typeof step.outputs[output] === "number");
+    const { inputs, spec: common } = problem;
+    const outputs = step.node.outputs.map((_, i) => i);
+    const isToken = sizes.queries === 1 && sizes.keys === 1 && common.mode !== "mask";
+    if (isToken && inputs.state) {
+      return [decode(problem, step, outputs.map(wanted))];
+    }
     const heads = batch * keyHeads;
     const shared = (chunk / 2 + 2 * keySize) * features;
     const own = (chunk / 2 + 2 * features) * valueSize;
     // Blocks share all sums but those of values, which may be updated where they are.
-    const blocks = problem.inputs.state
+    const blocks = inputs.state
       ? 1
       : chooseBlocks(heads, valueSize, context.threads, [shared, own]);
     const spec: FeatureScanSpec = {
       direction: "forward",
       ...problem.spec,
       valueSize: valueSize / blocks,
-      finalState,
+      finalState: true,
     };
     const words = [
       ...chunkWords(blocks),
       ...sumWords,
-      addressOrNone(wanted(0)),
-      ...finals.map((output) => (finalState ? addressOrNone(wanted(output)) : 0)),
-      ...[6, 7].map((output) => addressOrNone(step.outputs[output])),
+      ...outputs.map((output) => addressOrNone(wanted(output))),
       valueSize,
     ];
     const launch = launchOf(
