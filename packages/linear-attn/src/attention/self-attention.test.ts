@@ -142,7 +142,7 @@ describe("SelfAttention", () => {
       "only causal attention without a context can be continued, got causal false",
     );
     expect(() => attention.forward(x, { posEmb: zeros([1, 2, 4]) })).toThrow(
-      "applyRotaryPosEmb: the table must be [1, 3, 4], sines and then cosines, got [1, 2, 4]",
+      "applyRotoryPosEmb: queries and keys [batch, heads, length, dim] need a table [1, length, dim]",
     );
   });
 });

@@ -249,7 +249,9 @@ export class SelfAttention extends Module {
     const [batch, , tokens] = heads[0].shape as [number, number, number];
     const { position } = state;
     const sizes = this.stateSizes(batch, inputMask !== null);
-    checkState(owner, state, emptyState(sizes, position.device ?? getDevice()));
+    // What comes from a file may lack even that.
+    const device = (state as Partial<SelfAttentionState>).position?.device ?? getDevice();
+    checkState(owner, state, emptyState(sizes, device));
     const ring = localRing(state);
     const memory = linearMemory(state);
     const isMasked = ring.mask ?? memory.bucket?.mask ?? inputMask;
