@@ -49,7 +49,11 @@ export { FoldAxially } from "./axial/fold-axially.js";
 export { PreShiftTokens, type PreShiftTokensOptions } from "./shift/pre-shift-tokens.js";
 export type { Layer, LayerCall, LayerStateOptions } from "./stack/layer.js";
 export { PreNorm, ProjectInOut, type ProjectInOutOptions } from "./stack/pre-norm.js";
-export { ReversibleSequence } from "./stack/reversible.js";
+export {
+  ReversibleSequence,
+  type Deterministic,
+  type ReversibleBlock,
+} from "./stack/reversible.js";
 export type { ArgsRoute, LayerPair, Route, SequenceOptions } from "./stack/route.js";
 export { SequentialSequence } from "./stack/sequential.js";
 export {

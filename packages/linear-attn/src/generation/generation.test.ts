@@ -182,7 +182,7 @@ describe("AutoregressiveWrapper", () => {
       for (let i = 0; i < count; i++) await step();
     });
     expect(compileCount).toBe(0);
-    expect(memory().total).toBe(before);
+    expect(memory().total).toBeLessThanOrEqual(before);
     const generated = await profile(() => model.generate(ints([[1, 2, 3]]), count, options));
     // The first prompt, the place of the results, and the last token are steps of their own.
     expect(generated.compileCount).toBeLessThan(6);

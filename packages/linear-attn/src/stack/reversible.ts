@@ -13,9 +13,11 @@ import {
 } from "./route.js";
 
 /** A layer under the name that it has in checkpoints of the original. */
-class Deterministic extends Module {
+export class Deterministic extends Module {
+  /** The layer. */
   readonly net: Layer;
 
+  /** @param net the layer */
   constructor(net: Layer) {
     super();
     this.net = net;
@@ -23,10 +25,13 @@ class Deterministic extends Module {
 }
 
 /** A pair of layers under the names that they have in checkpoints of the original. */
-class ReversibleBlock extends Module {
+export class ReversibleBlock extends Module {
+  /** Whose result is added to the first stream. */
   readonly f: Deterministic;
+  /** Whose result is added to the second stream. */
   readonly g: Deterministic;
 
+  /** @param pair the layers */
   constructor([f, g]: LayerPair) {
     super();
     this.f = new Deterministic(f);
@@ -54,10 +59,7 @@ class ReversibleBlock extends Module {
  */
 export class ReversibleSequence extends Module {
   /** The pairs, in the order in which they are applied: layers `f.net` and `g.net`. */
-  readonly blocks: readonly (Module & {
-    readonly f: Module & { readonly net: Layer };
-    readonly g: Module & { readonly net: Layer };
-  })[];
+  readonly blocks: readonly ReversibleBlock[];
   /** Which layers get what. */
   readonly argsRoute: ArgsRoute;
 

@@ -59,19 +59,20 @@ describe("ReversibleSequence", () => {
 
   it("takes the activation memory of depth 2 at depth 24", async () => {
     const measure = async (stack: Module, forward: (x: Tensor) => Tensor): Promise<number> => {
-      forward(randn([4, 512, dim]))
+      forward(randn([8, 1024, dim]))
         .square()
         .mean()
         .backward();
       await realize(...stack.parameters().map(({ grad }) => grad!));
       return memory().plans;
     };
-    // All plans share one memory: what is measured is the largest so far.
+    // All plans share one memory: what is measured is the largest so far, and the lists of launches.
     const shallow = new ReversibleSequence(makePairs(2));
     const deep = new ReversibleSequence(makePairs(24));
+    const middle = new ReversibleSequence(makePairs(8));
     const few = await measure(shallow, (x) => shallow.forward(x));
     expect(await measure(deep, (x) => deep.forward(x))).toBeLessThan(1.2 * few);
-    expect(await measure(deep, (x) => plain(deep, x))).toBeGreaterThan(4 * few);
+    expect(await measure(middle, (x) => plain(middle, x))).toBeGreaterThan(2 * few);
   });
 });
 

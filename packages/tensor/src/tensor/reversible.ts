@@ -38,9 +38,8 @@ interface DoneStep {
  *
  * const x = tensor([1, 2], { requiresGrad: true });
  * const [a, b] = reversible([(x) => x.square(), (x) => x.mul(3)], x, x);
- * console.log(await b.toArray()); // → [ 7, 20 ]
  * a.add(b).sum().backward();
- * console.log(await x.grad!.toArray()); // → [ 13, 21 ]
+ * console.log(await b.toArray(), await x.grad!.toArray()); // → [ 7, 20 ] [ 13, 21 ]
  * ```
  *
  * @see Gomez et al.: The Reversible Residual Network (2017)
