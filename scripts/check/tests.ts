@@ -25,6 +25,7 @@ export const suitesOfDevices: readonly string[] = [
   "packages/tensor/src/optim",
   "packages/srf/src/attention",
   "packages/trim/src",
+  "packages/linear-attn/test",
 ];
 
 /** Runs the suites of devices on the GPU device, with fewer random programs than on the CPU. */

@@ -2,23 +2,23 @@
 
 import { XError, type Device, type DeviceBuffer, type MemoryUse } from "@x/tensor";
 import {
+  bytesPerElement,
   expandPrimitives,
   isDense,
   schedule,
   type Executable,
   type Graph,
-  type NativeStep,
-  type Node,
   type NativeSupport,
   type PlanBuffer,
-  type Step,
 } from "@x/tensor/device";
 import { loadChoices, saveChoices } from "#choices";
 import { requestGpu, type Gpu, type GpuOptions } from "./adapter/request.js";
-import { nativeKernels } from "./kernels/index.js";
+import { joinLaunches } from "./join-launches.js";
+import { kernelFor } from "./kernels/index.js";
 import type { Launch } from "./launch.js";
 import { lowerLoop } from "./loop/index.js";
-import type { LoweringContext, NativeKernel } from "./native.js";
+import type { KernelStep, LoweringContext, PrologueContext } from "./native.js";
+import { joinPrologues, type DeviceStep } from "./prologues.js";
 import type { GpuTensorBuffer } from "./runtime/buffers.js";
 import { preparePlan, type PlanParts } from "./runtime/plan.js";
 import { GpuRuntime } from "./runtime/runtime.js";
@@ -29,11 +29,6 @@ import { ShaderBuilder } from "./wgsl/shader.js";
 
 type Choose = LoweringContext["choose"];
 type Data = Parameters<Device["write"]>[1];
-
-function kernelFor(node: Node): NativeKernel | undefined {
-  const kernel = nativeKernels.get(node.op.name);
-  return kernel?.supports?.(node) === false ? undefined : kernel;
-}
 
 /** What the scheduler may ask; `mostBuffers` is what a shader of the device can bind. */
 const supportWith = (mostBuffers: number): NativeSupport => ({
@@ -95,8 +90,9 @@ class WebGpuDevice implements Device {
     }
     const support = supportWith(limits.maxStorageBuffersPerShaderStage);
     const graph = expandPrimitives(recorded, (node) => support.has(node));
-    const { buffers, steps } = schedule(graph, support);
-    const lower = (some: readonly Step[], choose: Choose): PlanParts =>
+    const { buffers, steps: scheduled } = schedule(graph, support);
+    const steps = joinPrologues(scheduled, buffers, this.#limits);
+    const lower = (some: readonly DeviceStep[], choose: Choose): PlanParts =>
       this.#lower(graph, buffers, some, choose);
     for (const step of this.#tuner === null ? [] : steps) {
       await this.#tuner!.tune(
@@ -111,19 +107,26 @@ class WebGpuDevice implements Device {
     return preparePlan(this.#runtime, parts);
   }
 
-  #lower(
-    graph: Graph,
-    buffers: readonly PlanBuffer[],
-    steps: readonly Step[],
-    choose: Choose,
-  ): PlanParts {
-    const { limits, features } = this.#runtime.device;
-    const allBuffers = [...buffers];
-    const context: LoweringContext = {
-      features,
+  get #limits(): PrologueContext {
+    const { limits } = this.#runtime.device;
+    return {
       workgroupBytes: limits.maxComputeWorkgroupStorageSize,
       workgroupSize: limits.maxComputeInvocationsPerWorkgroup,
       mostBuffers: limits.maxStorageBuffersPerShaderStage,
+    };
+  }
+
+  #lower(
+    graph: Graph,
+    buffers: readonly PlanBuffer[],
+    steps: readonly DeviceStep[],
+    choose: Choose,
+  ): PlanParts {
+    const { features } = this.#runtime.device;
+    const allBuffers = [...buffers];
+    const context: LoweringContext = {
+      features,
+      ...this.#limits,
       shader: () => new ShaderBuilder(features),
       workspace: (bytes) => allBuffers.push({ kind: "temporary", bytes }) - 1,
       choose,
@@ -131,11 +134,11 @@ class WebGpuDevice implements Device {
     const launches = steps.flatMap((step) =>
       step.kind === "loop" ? lowerLoop(step, context) : lowerNative(step, context),
     );
-    return { graph, buffers: allBuffers, launches };
+    return { graph, buffers: allBuffers, launches: joinLaunches(launches, context.mostBuffers) };
   }
 }
 
-function lowerNative(step: NativeStep, context: LoweringContext): readonly Launch[] {
+function lowerNative(step: KernelStep, context: LoweringContext): readonly Launch[] {
   const kernel = kernelFor(step.node);
   if (kernel === undefined) {
     throw new XError(
@@ -143,7 +146,14 @@ function lowerNative(step: NativeStep, context: LoweringContext): readonly Launc
       `webgpu: every core operation must have a kernel, got ${step.node.op.name}. Please report this.`,
     );
   }
-  return kernel.lower(step, context);
+  if (kernel.omitsOutputs === true || !step.outputs.includes(null))
+    return kernel.lower(step, context);
+  const outputs = step.outputs.map((buffer, i) => {
+    const { dtype, shape } = step.node.outputs[i]!;
+    const size = shape.reduce((a, b) => a * b, bytesPerElement(dtype));
+    return buffer ?? context.workspace(size);
+  });
+  return kernel.lower({ ...step, outputs }, context);
 }
 
 /**

@@ -18,6 +18,7 @@ import { approximation } from "./suites/approximation.js";
 import { attention } from "./suites/attention.js";
 import { decode } from "./suites/decode.js";
 import { elementwise } from "./suites/elementwise.js";
+import { compareFamilies } from "./suites/families.js";
 import { gemm } from "./suites/gemm.js";
 import { overhead } from "./suites/overhead.js";
 import { train } from "./suites/train.js";
@@ -28,6 +29,7 @@ const suites: Record<string, (options: SuiteOptions) => Promise<SuiteResult>> = 
   elementwise,
   attention,
   train,
+  families: compareFamilies,
   decode,
   approximation,
   overhead,

@@ -1,7 +1,9 @@
 /** Every attention mechanism of the project, for what is to be shown of all of them. */
 
+import { LinearAttention } from "@x/linear-attn";
 import { srfAttention } from "@x/srf";
 import { SoftmaxAttention, type AttentionMechanism } from "@x/tensor/nn";
+import { thinformerAttention } from "@x/thinformer";
 import { CumulativeLinearAttention } from "@x/trim";
 
 /** For what a mechanism is made. */
@@ -22,6 +24,12 @@ export interface MechanismEntry {
   readonly needsNorm: boolean;
 }
 
+/** Blocks of which a sequence has at least sixteen, so that most of the past is in coresets. */
+function blocksFor(length: number): { readonly g: number; readonly blockSize: number } {
+  const power = Math.min(4, Math.max(1, Math.floor(Math.log2(length) / 2) - 2));
+  return { g: Math.min(2, power - 1), blockSize: 4 ** power };
+}
+
 /** The mechanisms; the first is the exact one that others are compared with. */
 export const mechanisms: readonly MechanismEntry[] = [
   {
@@ -39,8 +47,20 @@ export const mechanisms: readonly MechanismEntry[] = [
   },
   {
     name: "srf",
-    make: ({ headDim }) => srfAttention({ headDim, nbFeatures: 2 * headDim }),
+    make: ({ headDim }) => srfAttention({ headDim, epsilon: 1e-6 }),
     isConstant: true,
+    needsNorm: false,
+  },
+  {
+    name: "linear",
+    make: () => new LinearAttention(),
+    isConstant: true,
+    needsNorm: false,
+  },
+  {
+    name: "thinformer",
+    make: ({ length }) => thinformerAttention(blocksFor(length)),
+    isConstant: false,
     needsNorm: false,
   },
 ];

@@ -25,14 +25,14 @@ export interface LearningTask {
 }
 
 const symbols = 8;
-const copied = 10;
+const copied = 6;
 
 /** Random symbols, a separator, and the same symbols again: to copy is to look back exactly that far. */
 export const copyTask: LearningTask = {
   name: "copy",
   vocabulary: symbols + 1,
   length: 2 * copied,
-  steps: 1500,
+  steps: 1000,
   rate: 2e-3,
   goal: { accuracy: 0.95 },
   draw: (count, random) => {
