@@ -133,7 +133,26 @@ test("classes are drawn by their probabilities", async () => {
   expect(await chosen.toArray()).toEqual([1, 0]);
 });
 
+test("a place has the same number wherever it is asked for", async () => {
+  const places = tensor(
+    Array.from({ length: 4000 }, (_, i) => i),
+    { dtype: "int32" },
+  );
+  const all = await random.uniformAt(places, { seed: 5 }).data();
+  const [mean, deviation] = moments(all);
+  expect(mean).toBeCloseTo(0.5, 1);
+  expect(deviation).toBeCloseTo(Math.sqrt(1 / 12), 1);
+  const some = tensor([3, 70, 3], { dtype: "int32" });
+  expect(await random.uniformAt(some, { seed: 5 }).toArray()).toEqual([all[3], all[70], all[3]]);
+  const streams = tensor([[0], [1]], { dtype: "int32" });
+  const rows = (await random.uniformAt(some, { seed: 5, stream: streams }).toArray()) as number[][];
+  expect(rows[0]).toEqual([all[3], all[70], all[3]]);
+  expect(rows[1]![0]).not.toBe(all[3]);
+  expect(await random.uniformAt(some, { seed: 6 }).select(0, 0).item()).not.toBe(all[3]);
+});
+
 test("what makes no sense is refused", () => {
+  expect(codeOf(() => random.uniformAt(ones([1]), { seed: -1 }))).toBe("argument");
   expect(codeOf(() => new Generator(-1))).toBe("argument");
   expect(codeOf(() => manualSeed(0.5))).toBe("argument");
   expect(
