@@ -17,6 +17,7 @@ import {
 import { loadChoices, saveChoices } from "#choices";
 import { requestGpu, type Gpu, type GpuOptions } from "./adapter/request.js";
 import { nativeKernels } from "./kernels/index.js";
+import { joinNorms } from "./kernels/matmul/norm.js";
 import type { Launch } from "./launch.js";
 import { lowerLoop } from "./loop/index.js";
 import type { LoweringContext, NativeKernel } from "./native.js";
@@ -96,7 +97,8 @@ class WebGpuDevice implements Device {
     }
     const support = supportWith(limits.maxStorageBuffersPerShaderStage);
     const graph = expandPrimitives(recorded, (node) => support.has(node));
-    const { buffers, steps } = schedule(graph, support);
+    const { buffers, steps: scheduled } = schedule(graph, support);
+    const steps = joinNorms(scheduled, buffers, limits.maxStorageBuffersPerShaderStage);
     const lower = (some: readonly Step[], choose: Choose): PlanParts =>
       this.#lower(graph, buffers, some, choose);
     for (const step of this.#tuner === null ? [] : steps) {

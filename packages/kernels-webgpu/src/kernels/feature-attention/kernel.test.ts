@@ -121,6 +121,22 @@ describe("feature attention", { timeout: 120_000 }, () => {
     });
   });
 
+  for (const seed of [1, 2, 3]) {
+    it(`is what its definition says: random configuration ${seed}`, async () => {
+      const random = randomNumbers(100 + seed);
+      const whole = (most: number): number => 1 + Math.floor(random() * most);
+      const isSo = (): boolean => random() < 0.5;
+      const c: Case = {
+        mode: (["full", "causal", "mask"] as const)[whole(3) - 1]!,
+        ...{ batch: whole(2), heads: whole(2), group: whole(3) },
+        ...{ n: whole(60), m: whole(60), d: whole(20), e: whole(20), size: whole(4) },
+        ...(isSo() ? { features: whole(30) } : {}),
+        ...{ state: isSo(), keyMask: isSo(), split: isSo() },
+      };
+      await expectLikeReference(device, () => program(c, seed), close);
+    });
+  }
+
   it("handles lengths of 0", async () => {
     for (const mode of ["full", "mask"] as const) {
       for (const [n, m] of [

@@ -8,7 +8,8 @@ import { lowerDirect } from "./direct.js";
 import { problemOf, type Problem } from "./problem.js";
 import { lowerTiled } from "./tiled.js";
 import { tilingsFor } from "./tiling.js";
-import { lowerVector, mostVectors } from "./vector.js";
+import { lowerVector } from "./vector.js";
+import { mostVectors } from "./vectors.js";
 
 /** Multiplications up to which a product is small. */
 const smallProduct = 2 ** 16;
@@ -33,7 +34,8 @@ export const matmulKernel: NativeKernel = {
 
 function lowerProduct(step: NativeStep, context: LoweringContext): readonly Launch[] {
   const problem = problemOf(step);
-  const { m, n, k } = problem;
+  const { m, n, k, norm } = problem;
+  if (norm !== null) return [lowerVector(problem, context)];
   const isThin = Math.min(m, n) <= mostVectors;
   if (k <= shortSum && (isThin || m * n * k <= smallProduct))
     return [lowerDirect(problem, context)];

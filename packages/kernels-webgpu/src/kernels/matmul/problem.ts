@@ -3,6 +3,7 @@
 import type { LoopStep, NativeStep, Operand } from "@x/tensor/device";
 import type { ShaderBuilder, Slot, Width } from "../../wgsl/shader.js";
 import { indexIn, product } from "../view.js";
+import { type Norm, normOf } from "./norm.js";
 
 /** A batch of products of `m × k` and `k × n` matrices. */
 export interface Problem {
@@ -17,22 +18,27 @@ export interface Problem {
   readonly output: number;
   /** What is done to every element of the result. */
   readonly epilogue: LoopStep | null;
+  /** What the rows of the left factor are the result of, if the product computes it. */
+  readonly norm: Norm | null;
 }
 
 /** The product that a step asks for. */
-export function problemOf({ inputs, outputs, epilogue }: NativeStep): Problem {
-  const [left, right] = inputs as [Operand, Operand];
+export function problemOf(step: NativeStep): Problem {
+  const { inputs, outputs, epilogue } = step;
+  const [given, right] = inputs as [Operand, Operand];
+  const norm = normOf(step);
+  const left = norm === null ? given : { ...given, buffer: norm.x.buffer, offset: norm.x.offset };
   const [m, k] = left.shape.slice(-2) as [number, number];
   const n = right.shape.at(-1)!;
   const batchShape = left.shape.slice(0, -2);
   const batch = product(batchShape);
-  return { m, n, k, batchShape, batch, left, right, output: outputs[0]!, epilogue };
+  return { m, n, k, batchShape, batch, left, right, output: outputs[0]!, epilogue, norm };
 }
 
 /** The name of a product, for profiles. */
-export function nameOf({ m, n, k, batch, epilogue }: Problem): string {
+export function nameOf({ m, n, k, batch, epilogue, norm }: Problem): string {
   const size = `${batch > 1 ? `${batch}x` : ""}${m}x${n}x${k}`;
-  return `matmul ${size}${epilogue === null ? "" : `, ${epilogue.name}`}`;
+  return `${norm === null ? "" : "norm, "}matmul ${size}${epilogue === null ? "" : `, ${epilogue.name}`}`;
 }
 
 /** Which of the factors. */

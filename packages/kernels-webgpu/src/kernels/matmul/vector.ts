@@ -9,10 +9,11 @@ import type { LoweringContext } from "../../native.js";
 import type { ShaderBuilder } from "../../wgsl/shader.js";
 import { coordinatesOf } from "../view.js";
 import { Factor, layoutOf, widthsOf, nameOf, type Problem } from "./problem.js";
+import type { Norm } from "./norm.js";
+import { Prologue } from "./prologue.js";
 import { finalResult, type Result } from "./result.js";
+import { mostVectors } from "./vectors.js";
 
-/** Most vectors that a matrix is multiplied with. */
-export const mostVectors = 4;
 /** Invocations of a workgroup, where the device allows. */
 const usualInvocations = 256;
 /** Invocations that keep a device busy. */
@@ -32,6 +33,8 @@ class VectorProduct {
   /** The factor that is the vectors, and the one that is the matrix. */
   readonly #vectors: Factor;
   readonly #matrix: Factor;
+  /** How the vectors are normalised. */
+  readonly #prologue: Prologue | null;
   /** Whether invocations that read neighbours share a sum, or have sums of neighbouring results. */
   readonly #isSummedNear: boolean;
   /** Invocations of a workgroup that share a sum, and sums that it computes side by side. */
@@ -46,6 +49,7 @@ class VectorProduct {
     const isSummedNear = layoutOf(many, problem[many]).near === "summed";
     const canTakeFour =
       widths[many] === 4 &&
+      (problem.norm === null || hasVectors(problem.norm, problem)) &&
       (isSummedNear
         ? widths[few] === 4 && layoutOf(few, problem[few]).near === "summed"
         : problem.left.buffer !== problem.right.buffer);
@@ -54,6 +58,8 @@ class VectorProduct {
     this.#isSummedNear = isSummedNear;
     this.#matrix = new Factor(shader, many, problem[many], canTakeFour ? 4 : 1);
     this.#vectors = new Factor(shader, few, problem[few], canTakeFour && isSummedNear ? 4 : 1);
+    const { norm } = problem;
+    this.#prologue = norm && new Prologue(shader, norm, this.#vectors);
     this.#result = finalResult(shader, problem, false);
 
     const invocations = Math.min(usualInvocations, context.workgroupSize);
@@ -94,7 +100,8 @@ class VectorProduct {
     const width = this.#isSummedNear ? this.#matrix.width : 1;
     const outerAt = `min(place, ${outer - this.#each})`;
     const products = this.#sums.map(
-      (sum, i) => `${sum} += ${this.#vectors.at(String(i), "p")} * values;`,
+      (sum, i) =>
+        `${sum} += ${this.#prologue?.at(i) ?? this.#vectors.at(String(i), "p")} * values;`,
     );
     const invocations = sharing * places;
     this.#shader.declare(
@@ -114,6 +121,7 @@ class VectorProduct {
 ${coordinatesOf("batch", batchShape, "b")}
 ${this.#vectors.base()}
 ${this.#matrix.base()}
+${this.#prologue?.statements(invocations) ?? ""}
 let part = lane ${this.#isSummedNear ? `% ${sharing}` : `/ ${places}`};
 let place = ((group % ${across}) * ${places} + lane ${this.#isSummedNear ? `/ ${sharing}` : `% ${places}`}) * ${this.#each};
 let outer = ${outerAt};
@@ -147,6 +155,17 @@ let total = shared_sums[lane + vector * ${invocations}];
 ${stores.join("\n")}
 }`;
   }
+}
+
+/** Whether what a norm multiplies with and adds can be read four numbers at a time. */
+function hasVectors({ weight, bias }: Norm, { epilogue, right }: Problem): boolean {
+  return [weight, bias].every(
+    (operand) =>
+      operand === null ||
+      (operand.offset % 4 === 0 &&
+        operand.buffer !== right.buffer &&
+        epilogue?.buffers.includes(operand.buffer) !== true),
+  );
 }
 
 /** The largest power of two that is not above a number, at least 1. */
