@@ -2,6 +2,7 @@
 
 import { XError, type Device, type DeviceBuffer, type MemoryUse } from "@x/tensor";
 import {
+  bytesPerElement,
   expandPrimitives,
   isDense,
   schedule,
@@ -145,7 +146,14 @@ function lowerNative(step: KernelStep, context: LoweringContext): readonly Launc
       `webgpu: every core operation must have a kernel, got ${step.node.op.name}. Please report this.`,
     );
   }
-  return kernel.lower(step, context);
+  if (kernel.omitsOutputs === true || !step.outputs.includes(null))
+    return kernel.lower(step, context);
+  const outputs = step.outputs.map((buffer, i) => {
+    const { dtype, shape } = step.node.outputs[i]!;
+    const size = shape.reduce((a, b) => a * b, bytesPerElement(dtype));
+    return buffer ?? context.workspace(size);
+  });
+  return kernel.lower({ ...step, outputs }, context);
 }
 
 /**

@@ -75,6 +75,8 @@ export interface NativeKernel {
   readonly widens?: (node: Node, input: number, stored: DType) => boolean;
   /** Whether it does the step's epilogue; without it epilogues are loops of their own. */
   readonly takesEpilogue?: boolean;
+  /** Whether outputs that nobody reads may be `null`; without it they get memory that nobody reads. */
+  readonly omitsOutputs?: boolean;
   /** Whether other kernels may do its work for themselves: norms of rows. */
   readonly canBePrologue?: boolean;
   /** Whether it does the step's prologues; without it none. */

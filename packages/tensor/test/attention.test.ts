@@ -13,7 +13,9 @@ import { setDevice } from "../src/device/current.js";
 import type { Device } from "../src/device/device.js";
 import { withGradient, type Value } from "../src/graph/node.js";
 import { scaledDotProductAttention } from "../src/ops/attention.js";
+import { featureAttention } from "../src/ops/feature-attention.js";
 import { cumulativeLinearAttention } from "../src/ops/linear-attention.js";
+import { add } from "../src/ops/elementwise.js";
 import { drawScalars } from "../src/ops/random.js";
 import { reference } from "../src/reference/device.js";
 import { fromData } from "../src/tensor/creation.js";
@@ -159,6 +161,42 @@ const linearAttention: Build = (c, device) => {
   return withGradients(inputs, [output, state]);
 };
 
+/** A state as keys before would leave it. */
+function featureState(c: Configuration, inputs: Inputs, features: number) {
+  const head = [c.batch, c.keyHeads];
+  return {
+    keyValues: inputs.constantFloats([...head, features, c.valueSize]),
+    keys: add(inputs.constantFloats([...head, features]), 1.3),
+    maximum: inputs.constantFloats(head),
+    values: inputs.constantFloats([...head, c.valueSize]),
+    count: add(inputs.constantFloats(head), 3),
+  };
+}
+
+const featureAttentionOf: Build = (c, device) => {
+  const inputs = new Inputs(c.seed, device);
+  const shapes = shapesOf(c);
+  const [q, k, v] = [inputs.floats(shapes.q), inputs.floats(shapes.k), inputs.floats(shapes.v)];
+  const isRandom = c.flat[1];
+  const features = isRandom ? 1 + (c.seed % 20) : c.size;
+  const results = featureAttention(
+    {
+      ...{ q, k, v },
+      projection: isRandom ? inputs.constantFloats([features, c.size]) : null,
+      mask: c.guide === "mask" ? inputs.integers(c.queries, c.keys) : null,
+      keyMask: c.flat[0] ? inputs.booleans([c.batch, c.keys]) : null,
+      state: c.continues ? featureState(c, inputs, features) : null,
+    },
+    c.guide === "mask" ? "mask" : c.causal ? "causal" : "full",
+    isRandom ? c.size ** -0.25 : 1,
+    isRandom ? 1e-3 : 0,
+  );
+  return [
+    ...withGradients(inputs, [results[0]!]),
+    ...results.slice(1, 6).map((x) => new Tensor(x)),
+  ];
+};
+
 function largestMagnitude(numbers: ArrayLike<number>): number {
   let largest = 0;
   for (let i = 0; i < numbers.length; i++) largest = Math.max(largest, Math.abs(numbers[i]!));
@@ -182,7 +220,7 @@ async function compare(build: Build, c: Configuration, device: Device): Promise<
   }
 }
 
-const kinds = { softmaxAttention, linearAttention };
+const kinds = { softmaxAttention, linearAttention, featureAttention: featureAttentionOf };
 // The reference differs from itself in nothing; it only tries out the configurations.
 const cases = Object.keys(devices).flatMap((name) =>
   (Object.keys(kinds) as (keyof typeof kinds)[]).map((kind) => ({

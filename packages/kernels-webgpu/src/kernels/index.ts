@@ -4,8 +4,10 @@ import type { Node } from "@x/tensor/device";
 import type { NativeKernel } from "../native.js";
 import * as attention from "./attention/index.js";
 import { convolutionKernel } from "./convolution/index.js";
+import * as featureAttention from "./feature-attention/kernel.js";
 import * as indexing from "./indexing/index.js";
 import { concatenateKernel } from "./join.js";
+import { kernelHalvingKernel } from "./kernel-halving/kernel.js";
 import * as linearAttention from "./linear-attention/kernel.js";
 import { matmulKernel } from "./matmul/index.js";
 import * as rows from "./rows/index.js";
@@ -19,7 +21,9 @@ export const nativeKernels: ReadonlyMap<string, NativeKernel> = new Map(
     ...Object.values(attention),
     concatenateKernel,
     convolutionKernel,
+    ...Object.values(featureAttention),
     ...Object.values(indexing),
+    kernelHalvingKernel,
     ...Object.values(linearAttention),
     matmulKernel,
     ...Object.values(rows),

@@ -5,7 +5,7 @@
  */
 
 export { check } from "../error.js";
-export { checkHeads, checkKeyMask } from "../nn/attention-checks.js";
+export { checkHeads, checkKeyMask } from "../tensor/attention-checks.js";
 export { checkLastAxis } from "../nn/checks.js";
 export {
   checkChoice,

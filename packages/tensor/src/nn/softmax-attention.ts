@@ -7,7 +7,7 @@ import { scaledDotProductAttention } from "../tensor/attention.js";
 import { arange, fromData, ones, zeros } from "../tensor/creation.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkHeads, checkKeyMask } from "./attention-checks.js";
+import { checkHeads, checkKeyMask } from "../tensor/attention-checks.js";
 import {
   knownLength,
   rememberLength,

@@ -111,7 +111,7 @@ function joinGroup(x: Value, { batch, keyHeads, group, queries }: LinearAttentio
 }
 
 /** `scores` of [b, hk, group · n, m] with 0 where the key is not visible. */
-function hide(scores: Value, visible: Value | null, sizes: LinearAttentionSizes): Value {
+export function hide(scores: Value, visible: Value | null, sizes: LinearAttentionSizes): Value {
   if (visible === null) return scores;
   const { batch, keyHeads, group, queries, keys } = sizes;
   const apart = reshape(scores, [batch, keyHeads, group, queries, keys]);
@@ -326,19 +326,7 @@ function checkShapes(q: Value, k: Value, v: Value, options: LinearAttentionOptio
     () =>
       `${name}: a mask already says which keys are visible, got a mask together with causal. Pass one of the two.`,
   );
-  if (mask) {
-    check(
-      mask.dtype !== "float32" && mask.dtype !== "float16" && mask.dtype !== "bool",
-      "dtype",
-      () => `${name}: a mask holds key positions as int32, got ${mask.dtype}. Cast it.`,
-    );
-    check(
-      sameShape(mask.shape, [q.shape.at(-2)!]),
-      "shape",
-      () =>
-        `${name}: a mask has one entry a query, got ${formatShape(mask.shape)} for ${q.shape.at(-2)!} queries. Pass int32 [n].`,
-    );
-  }
+  if (mask) checkMask(name, mask, q.shape.at(-2)!);
   if (state) {
     const sizes = [q.shape.at(-1)!, v.shape.at(-1)!];
     check(
@@ -349,4 +337,23 @@ function checkShapes(q: Value, k: Value, v: Value, options: LinearAttentionOptio
         `${name}: a state has the shape [..., heads, d, e], got ${formatShape(state.shape)} for ${shapes()}. Start from zeros of that shape.`,
     );
   }
+}
+
+/** Checks that a mask is a list of integers, one a query. */
+export function checkMask(
+  name: string,
+  mask: Pick<Spec, "shape" | "dtype">,
+  queries: number,
+): void {
+  check(
+    mask.dtype !== "float32" && mask.dtype !== "float16" && mask.dtype !== "bool",
+    "dtype",
+    () => `${name}: a mask holds key positions as int32, got ${mask.dtype}. Cast it.`,
+  );
+  check(
+    sameShape(mask.shape, [queries]),
+    "shape",
+    () =>
+      `${name}: a mask has one entry a query, got ${formatShape(mask.shape)} for ${queries} queries. Pass int32 [n].`,
+  );
 }

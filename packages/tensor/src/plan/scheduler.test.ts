@@ -40,6 +40,17 @@ function scheduled(
 
 const names = ({ steps }: Schedule): string[] => steps.map(({ name }) => name);
 
+test("a result that nobody reads gets no memory", () => {
+  const [q, k, v] = [leaf([1, 2, 1, 4]), leaf([1, 2, 1, 4]), leaf([1, 2, 1, 4])];
+  const { output, state } = cumulativeLinearAttention(q, k, v);
+  const outputs = (requested: readonly Value[]): readonly (number | null)[] => {
+    const [step] = scheduled(requested).steps;
+    return step!.kind === "native" ? step!.outputs : [];
+  };
+  expect(outputs([output])).toEqual([3, null]);
+  expect(outputs([exp(output), state])).toEqual([expect.any(Number), 4]);
+});
+
 describe("a state that is read and updated", () => {
   const [q, k, v] = [leaf([1, 2, 1, 4]), leaf([1, 2, 1, 4]), leaf([1, 2, 1, 4])];
 
@@ -166,4 +177,21 @@ describe("a product of narrower numbers", () => {
     const [, step] = result.steps;
     expect(step!.kind === "native" && step!.inputs[1]!.dtype).toBe("float16");
   });
+});
+
+test("copies for native kernels are found in few passes, however many there are", () => {
+  let asked = 0;
+  const counting: NativeSupport = {
+    ...support,
+    acceptsView: (_node, _input, view) => {
+      asked++;
+      return isDense(view);
+    },
+  };
+  const depth = 30;
+  let x = leaf([4, 4]);
+  for (let i = 0; i < depth; i++) x = matmul(transposeLast(exp(x)), transposeLast(exp(x)));
+  const { steps } = scheduled([x], new Map(), counting);
+  expect(steps.filter(({ kind }) => kind === "native")).toHaveLength(depth);
+  expect(asked).toBeLessThan(6 * depth);
 });

@@ -1,7 +1,10 @@
 /** Cumulative linear attention on tensors. */
 
 import { check } from "../error.js";
-import { cumulativeLinearAttention as linearAttention } from "../ops/linear-attention.js";
+import {
+  checkMask,
+  cumulativeLinearAttention as linearAttention,
+} from "../ops/linear-attention.js";
 import { peek } from "./peek.js";
 import { Tensor } from "./tensor.js";
 
@@ -67,16 +70,18 @@ export function cumulativeLinearAttention(
     state: state?.value ?? null,
     scale,
   });
-  if (mask) checkRange(mask, k.shape.at(-2)!);
+  if (mask) checkLastKeys("cumulativeLinearAttention", mask, q.shape.at(-2)!, k.shape.at(-2)!);
   return { output: new Tensor(results.output), state: new Tensor(results.state) };
 }
 
-function checkRange(mask: Tensor, keys: number): void {
+/** Checks that a mask has an integer for each query and, where its numbers are at hand, their range. */
+export function checkLastKeys(name: string, mask: Tensor, queries: number, keys: number): void {
+  checkMask(name, mask, queries);
   const wrong = peek(mask)?.find((last) => last < -1 || last >= keys);
   check(
     wrong === undefined,
     "argument",
     () =>
-      `cumulativeLinearAttention: a mask names the last visible of ${keys} keys, −1 to ${keys - 1}, got ${wrong}. Correct the mask.`,
+      `${name}: a mask names the last visible of ${keys} keys, −1 to ${keys - 1}, got ${wrong}. Correct the mask.`,
   );
 }

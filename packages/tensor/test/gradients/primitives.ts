@@ -2,6 +2,7 @@ import type { Value } from "../../src/graph/node.js";
 import { scaledDotProductAttention, type AttentionOptions } from "../../src/ops/attention.js";
 import { convolution } from "../../src/ops/convolution.js";
 import { crossEntropy } from "../../src/ops/cross-entropy.js";
+import { featureAttention } from "../../src/ops/feature-attention.js";
 import {
   cumulativeLinearAttention,
   type LinearAttentionOptions,
@@ -165,6 +166,8 @@ const someMask = fromData(
   { dtype: "bool", ...onReference },
 );
 
+const noOptions = { projection: null, mask: null, keyMask: null, state: null };
+
 /** Attention. */
 export const attentionCases: readonly GradientCase[] = [
   softmaxAttention("plain", {}),
@@ -181,4 +184,15 @@ export const attentionCases: readonly GradientCase[] = [
     { queries: 3, keys: 4 },
   ),
   { ...withState, inputs: [...withState.inputs, uniform([1, 2, 2, 3])] },
+  lifted(
+    "featureAttention, exponential",
+    (q, k, v) => featureAttention({ q, k, v, ...noOptions }, "causal", 1, 0)[0]!,
+    ...[uniform([1, 2, 3, 2]), uniform([1, 1, 3, 2]), uniform([1, 1, 3, 2])],
+  ),
+  lifted(
+    "featureAttention, random",
+    (q, k, v, projection) =>
+      featureAttention({ q, k, v, ...noOptions, projection }, "full", 0.7, 0)[0]!,
+    ...[uniform([1, 1, 2, 2]), uniform([1, 1, 3, 2]), uniform([1, 1, 3, 2]), uniform([3, 2])],
+  ),
 ];

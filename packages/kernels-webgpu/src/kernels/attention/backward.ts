@@ -45,6 +45,7 @@ interface Results {
 export const scaledDotProductAttentionBackwardKernel: NativeKernel = {
   op: "scaledDotProductAttentionBackward",
   supports,
+  omitsOutputs: true,
   acceptsView,
   lower: (step, context) => {
     const problem = problemOf(step);

@@ -24,6 +24,7 @@ import { Pairs } from "./visibility.js";
 export const scaledDotProductAttentionKernel: NativeKernel = {
   op: "scaledDotProductAttention",
   supports,
+  omitsOutputs: true,
   acceptsView,
   lower: (step, context) => {
     const problem = problemOf(step);

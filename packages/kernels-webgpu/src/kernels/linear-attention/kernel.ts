@@ -225,6 +225,7 @@ function stepOf({ node, inputs, outputs, prologues }: KernelStep): Step | null {
 export const cumulativeLinearAttentionKernel: NativeKernel = {
   op: "cumulativeLinearAttention",
   supports,
+  omitsOutputs: true,
   acceptsView,
   takesPrologues: (step, context) => {
     const few = stepOf(step);
@@ -248,6 +249,7 @@ export const cumulativeLinearAttentionKernel: NativeKernel = {
 export const cumulativeLinearAttentionBackwardKernel: NativeKernel = {
   op: "cumulativeLinearAttentionBackward",
   supports,
+  omitsOutputs: true,
   acceptsView,
   lower: (step, context) => {
     const { q, k, v, state, dfinal, ...others } = linearAttentionInputs(

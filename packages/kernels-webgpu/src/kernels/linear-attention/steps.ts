@@ -42,21 +42,22 @@ export interface Scan {
 }
 
 /** The numbers of a vector. */
-const lanes = ["x", "y", "z", "w"] as const;
+export const lanes = ["x", "y", "z", "w"] as const;
 
 /** Statements that make sums of four rows, each of four columns. */
-function zeros(sum: string): string {
+export function zeros(sum: string): string {
   return [0, 1, 2, 3].map((i) => `var ${sum}${i} = vec4f(0.0);`).join("\n");
 }
 
 /**
  * Adds products of a matrix with others to sums, step by step along the axis they share. `left` and
- * `right` are the vectors of step `p`: four rows, and four columns.
+ * `right` are the vectors of step `p`: four rows, and four columns. Statements `further` may use them.
  */
-function product(
+export function product(
   steps: string,
   left: string,
   sums: readonly { readonly sum: string; readonly right: string }[],
+  further: string = "",
 ): string {
   const add = ({ sum, right }: (typeof sums)[number], i: number): string =>
     [
@@ -66,6 +67,7 @@ function product(
   return `for (var p = 0; p < ${steps}; p++) {
 let left = ${left};
 ${sums.map(add).join("\n")}
+${further}
 }`;
 }
 

@@ -5,9 +5,14 @@ import {
   scaledDotProductAttentionBackwardKernel,
   scaledDotProductAttentionKernel,
 } from "./attention/kernel.js";
+import {
+  featureAttentionBackwardKernel,
+  featureAttentionKernel,
+} from "./feature-attention/kernel.js";
 import { matmulKernel } from "./gemm/matmul.js";
 import { gatherKernel, takeKernel } from "./indexing/pick.js";
 import { indexAddKernel, scatterAddKernel, scatterKernel } from "./indexing/scatter.js";
+import { kernelHalvingKernel } from "./kernel-halving/kernel.js";
 import {
   cumulativeLinearAttentionBackwardKernel,
   cumulativeLinearAttentionKernel,
@@ -54,8 +59,11 @@ const kernels: readonly NativeKernel[] = [
   cumulativeSumKernel,
   dynamicSliceKernel,
   dynamicUpdateKernel,
+  featureAttentionBackwardKernel,
+  featureAttentionKernel,
   gatherKernel,
   indexAddKernel,
+  kernelHalvingKernel,
   layerNormBackwardKernel,
   layerNormKernel,
   logSoftmaxBackwardKernel,

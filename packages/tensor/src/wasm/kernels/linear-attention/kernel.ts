@@ -41,16 +41,21 @@ interface Problem {
 }
 
 /**
- * Into how many blocks to cut values so that all threads have work. Every block computes the scores
- * anew, so more blocks are taken only where they gain something.
+ * Into how many blocks to cut values so that all threads have work. Every block does the `shared` part
+ * of the work anew, so more blocks are taken only where they gain something.
  */
-function chooseBlocks(heads: number, valueSize: number, keySize: number, threads: number): number {
+export function chooseBlocks(
+  heads: number,
+  valueSize: number,
+  threads: number,
+  [shared, own]: readonly [shared: number, own: number],
+): number {
   const panels = valueSize / tileColumns;
   let best = 1;
   let least = Infinity;
   for (let blocks = 1; Number.isInteger(panels) && blocks <= panels; blocks++) {
     if (panels % blocks !== 0) continue;
-    const work = (chunk / 2) * keySize + ((chunk / 2 + 2 * keySize) * valueSize) / blocks;
+    const work = shared + own / blocks;
     const time = Math.ceil((heads * blocks) / threads) * work;
     if (time < least * 0.95) [best, least] = [blocks, time];
   }
@@ -73,7 +78,8 @@ function scanOf(
   const [rows, keys, values] = operands;
   const { batch, keyHeads, group } = sizes;
   const [keySize, outputSize] = [rows.shape[3]!, values.shape[3]!];
-  const blocks = chooseBlocks(batch * keyHeads, outputSize, keySize, context.threads);
+  const work = [(chunk / 2) * keySize, (chunk / 2 + 2 * keySize) * outputSize] as const;
+  const blocks = chooseBlocks(batch * keyHeads, outputSize, context.threads, work);
   const spec: ScanSpec = {
     direction,
     mode,
@@ -133,6 +139,20 @@ function decode(
   );
 }
 
+/** Sorts the queries of a mask by what they see: the buffers of order, counts and starts. */
+export function sortQueries(
+  mask: Operand | null,
+  queries: number,
+  keys: number,
+  context: LoweringContext,
+): { order: number[]; launches: Launch[] } {
+  if (mask === null) return { order: [], launches: [] };
+  const order = [queries, queries, keys + 2].map((n) => context.workspace(n * 4));
+  const words = [...viewWords(mask, 1), ...order.map(addressOrNone), queries, keys];
+  const name = `linear attention order ${queries}`;
+  return { order, launches: [launchOf(name, orderCode(), words, 1, 4 * (queries + keys))] };
+}
+
 /** The problem of a step, and the launches it starts with: the queries of a mask are sorted. */
 function readProblem(
   step: NativeStep,
@@ -142,19 +162,14 @@ function readProblem(
   const { mode, scale } = step.node.attributes;
   const sizes = linearAttentionSizes(q, k, v);
   const { queries, keys } = sizes;
+  const { order, launches } = sortQueries(mask, queries, keys, context);
   const problem: Problem = {
     context,
     sizes,
     mode: mode as LinearAttentionMode,
     scale: scale as number,
-    order: mask ? [queries, queries, keys + 2].map((n) => context.workspace(n * 4)) : [],
+    order,
   };
-  const launches: Launch[] = [];
-  if (mask) {
-    const words = [...viewWords(mask, 1), ...problem.order.map(addressOrNone), queries, keys];
-    const name = `linear attention order ${queries}`;
-    launches.push(launchOf(name, orderCode(), words, 1, 4 * (queries + keys)));
-  }
   return { problem, launches };
 }
 

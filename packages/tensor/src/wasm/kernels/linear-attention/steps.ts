@@ -1,7 +1,6 @@
 /** The steps that scans are made of; see `scan.ts`. */
 
-import { i32, type I32, type Local } from "../../assembler/index.js";
-import type { LinearAttentionMode } from "../../../ops/linear-attention.js";
+import { i32, type I32 } from "../../assembler/index.js";
 import type { MathContext } from "../../math/index.js";
 import { type View, WordReader } from "../arguments.js";
 import {
@@ -16,21 +15,16 @@ import { pack, packColumns, type Rows, unpack } from "../attention/pack.js";
 import { multiply } from "../attention/product.js";
 import { hideUnseen, tileRange } from "../attention/visibility.js";
 import { divide, entryAt, integers } from "../code.js";
+import type { ScanOrder, ScanSteps } from "./traversal.js";
 
 /** What makes the code of a scan. */
-export interface ScanSpec {
-  readonly direction: "forward" | "reverse";
-  readonly mode: LinearAttentionMode;
+export interface ScanSpec extends ScanOrder {
   /** Numbers in a row and in a key. */
   readonly keySize: number;
   /** Numbers in a value that an item computes. */
   readonly valueSize: number;
-  /** Rows, and columns, of a chunk; a multiple of eight. */
-  readonly capacity: number;
   /** How the first state is stored: by rows, transposed, or not at all (zeros). */
   readonly state: "rows" | "columns" | null;
-  /** Whether the last state is an output. */
-  readonly finalState: boolean;
 }
 
 type Part = "rows" | "columns" | "values" | "scores" | "state" | "output" | "lows" | "highs";
@@ -58,34 +52,9 @@ export function twinOf(spec: ScanSpec): ScanSpec {
 /** Words of a scan; `kernel.ts` lists them. */
 export const scanWords = 34;
 
-/** Writes the steps of a scan. Starts and counts are numbers of rows or columns. */
-export interface ScanSteps {
-  /** Turns to one work item: finds its head and block, and loads its state. */
-  begin(item: I32): void;
-  /** Ends the work item: stores its state where that is an output. */
-  end(): void;
-  /** Packs rows, or columns, of the current head of the group. */
-  packRows(start: I32, count: I32): void;
-  packColumns(start: I32, count: I32): void;
-  /** The output of rows: what they see of the state. */
-  stateTerm(rowCount: I32): void;
-  /** Adds what they see of the columns, which `lists` limit. */
-  chunkTerm(rowCount: I32): void;
-  /** Adds the columns to the state. */
-  update(count: I32): void;
-  /** Stores the output of rows. */
-  unpack(start: I32, count: I32): void;
+/** The steps of a scan whose state another may copy. */
+interface LeadingSteps extends ScanSteps {
   readonly state: Matrix;
-  /** For each row of the chunk the first column that it sees, and the one after the last. */
-  readonly lists: readonly [Matrix, Matrix];
-  /** The number of the query head within the group, its limit, and both lengths. */
-  readonly group: Local<I32>;
-  readonly groups: I32;
-  readonly rowCount: I32;
-  readonly columnCount: I32;
-  /** The lists of sorted queries; see `order.ts`. */
-  readonly counts: I32;
-  readonly starts: I32;
 }
 
 /** With `leader`: a scan that takes the same columns at the same time, with keys and values exchanged. */
@@ -94,8 +63,8 @@ export function scanSteps(
   spec: ScanSpec,
   words: I32,
   scratch: I32,
-  leader?: ScanSteps,
-): ScanSteps {
+  leader?: LeadingSteps,
+): LeadingSteps {
   const { f } = c;
   const { direction, mode, keySize, valueSize } = spec;
   const isForward = direction === "forward";

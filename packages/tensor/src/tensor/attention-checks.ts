@@ -1,8 +1,8 @@
 /** Checks of what attention mechanisms are given. */
 
 import { check } from "../error.js";
-import { formatShape, formatShapes, sameShape } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { formatShape, formatShapes, sameShape } from "./shape.js";
+import type { Tensor } from "./tensor.js";
 
 /**
  * Checks that queries `[batch, heads, queries, size]`, keys `[batch, keyHeads, keys, size]` and values
