@@ -20,6 +20,7 @@ interface Kernel {
 export interface KernelFamily<K> {
   /** The names of their operations. */
   readonly ops: readonly string[];
+  /** Gives the kernels. */
   readonly load: () => Promise<readonly K[]>;
 }
 
