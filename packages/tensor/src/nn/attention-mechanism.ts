@@ -68,12 +68,31 @@ export interface AttentionMechanism<State extends AttentionState = AttentionStat
 /** How many tokens a state holds, by the value of its length, as far as it is known without reading. */
 const lengths = new WeakMap<Value, number>();
 
-/** The number that the scalar `length` stands for, if it is known without reading it. */
+/**
+ * The number that the scalar `length` of a state stands for, if it is known without reading it: for
+ * mechanisms, which may refuse a step too many, or do less where they know that nothing else is due.
+ *
+ * @example
+ * ```ts
+ * const length = tensor(3, { dtype: "int32" });
+ * console.log(knownLength(length), knownLength(length.add(1))); // → 3 null
+ * ```
+ */
 export function knownLength(length: Tensor): number | null {
   return lengths.get(length.value) ?? peek(length)?.[0] ?? null;
 }
 
-/** Remembers what number `length` stands for, until it is assigned another. */
+/**
+ * Remembers what number the scalar `length` of a state stands for, until it is assigned another.
+ *
+ * @example
+ * ```ts
+ * const length = tensor(3, { dtype: "int32" });
+ * length.assign(length.add(2));
+ * rememberLength(length, 5);
+ * console.log(knownLength(length)); // → 5
+ * ```
+ */
 export function rememberLength(length: Tensor, number: number): void {
   lengths.set(length.value, number);
 }

@@ -19,7 +19,7 @@ export {
   Tanh,
 } from "./activations.js";
 export type { Activation, ActivationName, GELUOptions, SoftplusOptions } from "./activations.js";
-export { forkState } from "./attention-mechanism.js";
+export { forkState, knownLength, rememberLength } from "./attention-mechanism.js";
 export type {
   AttentionMechanism,
   AttentionState,

@@ -65,12 +65,29 @@ describe.each(devices)("on %s", (_, device) => {
     ["in parts of any size", 90, [3, 1, 4, 2, 17, 1, 9, 30, 4, 4, 15]],
     ["all at once", 90, [90]],
     ["inside of one block", 3, [1, 2]],
-  ])("steps give what the whole gives: %s", async (_name, length, parts) => {
+    ["with two plans", 40, new Array<number>(40).fill(1)],
+  ])("steps give what the whole gives: %s", async (name, length, parts) => {
     const inputs = tokens(length, 4);
     const whole = small.forward(...inputs, { isCausal: true });
     const state = small.initState(shape);
-    await expectClose(await stream(small, inputs, parts, state), whole, close);
+    const twoPlans = name === "with two plans";
+    const attention = new ThinformerMechanism({ g: 0, blockSize: 4, twoPlans });
+    await expectClose(await stream(attention, inputs, parts, state), whole, close);
     expect(await state.length.item()).toBe(length);
+  });
+
+  test("steps are the same where the length is not known", async () => {
+    const inputs = tokens(24);
+    const whole = small.forward(...inputs, { isCausal: true });
+    const state = small.initState(shape);
+    const unknown = (): unknown => state.length.assign(state.length.add(0));
+    const outputs: Tensor[] = [];
+    for (let i = 0; i < 24; i++) {
+      const [query, key, value] = inputs.map((x) => x.narrow(2, i, 1));
+      unknown();
+      outputs.push(small.step(query!, key!, value!, state));
+    }
+    await expectClose(cat(outputs, 2), whole, close);
   });
 
   test("padding in the whole and in steps has no influence", async () => {
@@ -137,15 +154,18 @@ describe("decoding", () => {
     manualSeed(1);
   });
 
-  test("compiles nothing after the first step, over blocks and levels", async () => {
-    const attention = new ThinformerMechanism({ g: 0, blockSize: 4 });
+  test.each([
+    ["one plan", 1, false],
+    ["two plans", 2, true],
+  ])("with %s compiles nothing after step %i", async (_name, first, twoPlans) => {
+    const attention = new ThinformerMechanism({ g: 0, blockSize: 4, twoPlans });
     const sizes = { batch: 1, heads: 1, headDim: 4, capacity: 4096 };
     const state = attention.initState(sizes);
     const step = (): Promise<Tensor> => {
       const token = randn([1, 1, 1, 4]);
       return noGrad(() => attention.step(token, token, token, state)).realize();
     };
-    for (let i = 0; i < 2; i++) await step();
+    for (let i = 0; i < first; i++) await step();
     const { compileCount } = await profile(async () => {
       for (let i = 0; i < 80; i++) await step();
     });

@@ -1,7 +1,7 @@
 /** Steps of decoding: how a state takes in new tokens. */
 
 import { arange, cat, scaledDotProductAttention, where, type Tensor } from "@x/tensor";
-import { withUpdates } from "@x/tensor/nn";
+import { knownLength, rememberLength, withUpdates } from "@x/tensor/nn";
 import { isThere, withBlock } from "./coresets.js";
 import {
   joined,
@@ -27,6 +27,23 @@ export function grown(largest: Tensor, value: Tensor, condition: Tensor | null):
   return own.amax(2).maximum(largest);
 }
 
+/** States, by their keys, that took a token in with all that the end of a block needs. */
+const prepared = new WeakSet<Tensor>();
+
+/**
+ * Whether a token has to take into account that a block may be complete: always, unless there are two
+ * plans. Then it does where the length is not known, or is that of whole blocks; and for the first
+ * token of a state, so that the plan is there when the first block ends.
+ */
+function mayEndBlock({ options }: Tower, state: ThinformerState): boolean {
+  const { blockSize, twoPlans } = options;
+  if (!twoPlans) return true;
+  const known = knownLength(state.length);
+  if (known !== null && known % blockSize !== 0 && prepared.has(state.keys)) return false;
+  prepared.add(state.keys);
+  return true;
+}
+
 /** The attention of one token, and the state with it. */
 function stepOne(tower: Tower, levels: readonly Level[], tokens: Tokens, state: ThinformerState) {
   const { blockSize } = tower.options;
@@ -36,7 +53,7 @@ function stepOne(tower: Tower, levels: readonly Level[], tokens: Tokens, state: 
   const blocks = length.floorDivide(blockSize);
   const isComplete = place.eq(0).logicalAnd(length.gt(0)).cast("int32");
   let entries: Entries = state;
-  if (levels.length > 0) {
+  if (levels.length > 0 && mayEndBlock(tower, state)) {
     const own = part(state, past, blockSize);
     const block = blocks.sub(1).clamp(0, null);
     entries = withBlock(tower, levels, entries, own, block, state.largest, isComplete);
@@ -119,18 +136,20 @@ export function stepTokens(
 ): Tensor {
   const { blockSize } = tower.options;
   const count = tokens.key.shape[2]!;
-  if (count === 1) return stepOne(tower, levels, tokens, state);
   const outputs: Tensor[] = [];
   for (let start = 0; start < count; start += blockSize) {
     const length = Math.min(blockSize, count - start);
+    const { query, key, value, takesPart } = tokens;
     const piece: Tokens = {
-      query: tokens.query.narrow(2, start, length),
-      key: tokens.key.narrow(2, start, length),
-      value: tokens.value.narrow(2, start, length),
-      takesPart: tokens.takesPart.narrow(1, start, length),
+      query: query.narrow(2, start, length),
+      key: key.narrow(2, start, length),
+      value: value.narrow(2, start, length),
+      takesPart: takesPart.narrow(1, start, length),
     };
     const step = length === 1 ? stepOne : stepSome;
+    const known = knownLength(state.length);
     outputs.push(step(tower, levels, piece, state));
+    if (known !== null) rememberLength(state.length, known + length);
   }
   return outputs.length === 1 ? outputs[0]! : cat(outputs, 2);
 }

@@ -20,6 +20,8 @@ export interface TowerOptions {
   readonly blockSize: number;
   /** Which random numbers. */
   readonly seed: number;
+  /** Whether steps that complete no block have a plan of their own. */
+  readonly twoPlans: boolean;
 }
 
 /** The coresets of one level. */
