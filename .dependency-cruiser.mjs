@@ -33,7 +33,7 @@ const tensorLayers = {
   ops: [...facts, "graph", "device/device.ts"],
   autograd: [...facts, "graph", "ops"],
   plan: [...facts, "graph", "ops", "device"],
-  reference: [...facts, "graph", "device/device.ts", "plan/expand.ts"],
+  reference: [...facts, "graph", "device/device.ts", "plan/expand.ts", "ops/kernel-halving.ts"],
   wasm: [...facts, "graph", "ops", "device/device.ts", "plan"],
   tensor: ["error.ts", "graph", "device", "ops", "autograd", "plan", "random"],
   random: [...facts, "graph", "ops", "tensor", "reference"],

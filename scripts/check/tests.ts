@@ -23,7 +23,9 @@ export const suitesOfDevices: readonly string[] = [
   "packages/tensor/test/attention.test.ts",
   "packages/tensor/src/nn",
   "packages/tensor/src/optim",
+  "packages/srf/src/attention",
   "packages/trim/src",
+  "packages/linear-attn/test",
 ];
 
 /** Runs the suites of devices on the GPU device, with fewer random programs than on the CPU. */

@@ -8,19 +8,17 @@ import {
   schedule,
   type Executable,
   type Graph,
-  type NativeStep,
-  type Node,
   type NativeSupport,
   type PlanBuffer,
-  type Step,
 } from "@x/tensor/device";
 import { loadChoices, saveChoices } from "#choices";
 import { requestGpu, type Gpu, type GpuOptions } from "./adapter/request.js";
-import { nativeKernels } from "./kernels/index.js";
-import { joinNorms } from "./kernels/matmul/norm.js";
+import { joinLaunches } from "./join-launches.js";
+import { kernelFor } from "./kernels/index.js";
 import type { Launch } from "./launch.js";
 import { lowerLoop } from "./loop/index.js";
-import type { LoweringContext, NativeKernel } from "./native.js";
+import type { KernelStep, LoweringContext, PrologueContext } from "./native.js";
+import { joinPrologues, type DeviceStep } from "./prologues.js";
 import type { GpuTensorBuffer } from "./runtime/buffers.js";
 import { preparePlan, type PlanParts } from "./runtime/plan.js";
 import { GpuRuntime } from "./runtime/runtime.js";
@@ -31,11 +29,6 @@ import { ShaderBuilder } from "./wgsl/shader.js";
 
 type Choose = LoweringContext["choose"];
 type Data = Parameters<Device["write"]>[1];
-
-function kernelFor(node: Node): NativeKernel | undefined {
-  const kernel = nativeKernels.get(node.op.name);
-  return kernel?.supports?.(node) === false ? undefined : kernel;
-}
 
 /** What the scheduler may ask; `mostBuffers` is what a shader of the device can bind. */
 const supportWith = (mostBuffers: number): NativeSupport => ({
@@ -98,8 +91,8 @@ class WebGpuDevice implements Device {
     const support = supportWith(limits.maxStorageBuffersPerShaderStage);
     const graph = expandPrimitives(recorded, (node) => support.has(node));
     const { buffers, steps: scheduled } = schedule(graph, support);
-    const steps = joinNorms(scheduled, buffers, limits.maxStorageBuffersPerShaderStage);
-    const lower = (some: readonly Step[], choose: Choose): PlanParts =>
+    const steps = joinPrologues(scheduled, buffers, this.#limits);
+    const lower = (some: readonly DeviceStep[], choose: Choose): PlanParts =>
       this.#lower(graph, buffers, some, choose);
     for (const step of this.#tuner === null ? [] : steps) {
       await this.#tuner!.tune(
@@ -114,19 +107,26 @@ class WebGpuDevice implements Device {
     return preparePlan(this.#runtime, parts);
   }
 
-  #lower(
-    graph: Graph,
-    buffers: readonly PlanBuffer[],
-    steps: readonly Step[],
-    choose: Choose,
-  ): PlanParts {
-    const { limits, features } = this.#runtime.device;
-    const allBuffers = [...buffers];
-    const context: LoweringContext = {
-      features,
+  get #limits(): PrologueContext {
+    const { limits } = this.#runtime.device;
+    return {
       workgroupBytes: limits.maxComputeWorkgroupStorageSize,
       workgroupSize: limits.maxComputeInvocationsPerWorkgroup,
       mostBuffers: limits.maxStorageBuffersPerShaderStage,
+    };
+  }
+
+  #lower(
+    graph: Graph,
+    buffers: readonly PlanBuffer[],
+    steps: readonly DeviceStep[],
+    choose: Choose,
+  ): PlanParts {
+    const { features } = this.#runtime.device;
+    const allBuffers = [...buffers];
+    const context: LoweringContext = {
+      features,
+      ...this.#limits,
       shader: () => new ShaderBuilder(features),
       workspace: (bytes) => allBuffers.push({ kind: "temporary", bytes }) - 1,
       choose,
@@ -134,11 +134,11 @@ class WebGpuDevice implements Device {
     const launches = steps.flatMap((step) =>
       step.kind === "loop" ? lowerLoop(step, context) : lowerNative(step, context),
     );
-    return { graph, buffers: allBuffers, launches };
+    return { graph, buffers: allBuffers, launches: joinLaunches(launches, context.mostBuffers) };
   }
 }
 
-function lowerNative(step: NativeStep, context: LoweringContext): readonly Launch[] {
+function lowerNative(step: KernelStep, context: LoweringContext): readonly Launch[] {
   const kernel = kernelFor(step.node);
   if (kernel === undefined) {
     throw new XError(

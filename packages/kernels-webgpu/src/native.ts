@@ -33,6 +33,21 @@ export interface LoweringContext {
   choose<T extends Candidate>(key: string, candidates: readonly [T, ...T[]]): T;
 }
 
+/** What a device can do, as far as prologues depend on it. */
+export type PrologueContext = Pick<
+  LoweringContext,
+  "workgroupBytes" | "workgroupSize" | "mostBuffers"
+>;
+
+/** A native step as its kernel is given it. */
+export interface KernelStep extends NativeStep {
+  /**
+   * For each input a norm of which it is the result, where the kernel is to compute that itself: the
+   * buffer of the operand is never written.
+   */
+  readonly prologues?: readonly (NativeStep | null)[];
+}
+
 /** A native kernel: the device's own way to do one operation. */
 export interface NativeKernel {
   /** Name of the operation. */
@@ -47,6 +62,10 @@ export interface NativeKernel {
   readonly takesEpilogue?: boolean;
   /** Whether outputs that nobody reads may be `null`; without it they get memory that nobody reads. */
   readonly omitsOutputs?: boolean;
+  /** Whether other kernels may do its work for themselves: norms of rows. */
+  readonly canBePrologue?: boolean;
+  /** Whether it does the step's prologues; without it none. */
+  readonly takesPrologues?: (step: KernelStep, context: PrologueContext) => boolean;
   /** The launches, in order; each sees what earlier ones wrote. */
-  readonly lower: (step: NativeStep, context: LoweringContext) => readonly Launch[];
+  readonly lower: (step: KernelStep, context: LoweringContext) => readonly Launch[];
 }

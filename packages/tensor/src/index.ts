@@ -42,10 +42,12 @@ export {
   type FeatureAttentionState,
   type RandomFeatures,
 } from "./tensor/feature-attention.js";
+export { kernelHalving, type KernelHalvingOptions } from "./tensor/kernel-halving.js";
 export { peek } from "./tensor/peek.js";
 export { memory, realize } from "./tensor/realize.js";
 export { enableGrad, grad, noGrad, valueAndGrad, type ValueAndGrad } from "./tensor/grad.js";
 export { checkpoint } from "./tensor/checkpoint.js";
+export { reversible } from "./tensor/reversible.js";
 export { customGradient, type CustomGradientResult } from "./tensor/custom-gradient.js";
 export * as functional from "./tensor/functional.js";
 export {

@@ -5,15 +5,20 @@ import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { availablePeerNames, peerNames, type PeerName } from "./peers/open.js";
+import { benchFeatures, type FeaturesOptions } from "./features.js";
 import { gpuSuiteNames, runGpuBench, type GpuBenchOptions } from "./gpu/command.js";
 import { reportLaunches } from "./gpu/launches.js";
 import { deviceNames } from "../goldens/devices.js";
+import { runLearning, taskNames, type LearnOptions } from "../mechanisms/command.js";
+import { mechanisms } from "../mechanisms/table.js";
 import { formatSuite, type SuiteResult } from "./report.js";
 import { runSelfTest, type SelfTestCommandOptions } from "./self-test.js";
 import { soak, type SoakOptions } from "./soak.js";
+import { approximation } from "./suites/approximation.js";
 import { attention } from "./suites/attention.js";
 import { decode } from "./suites/decode.js";
 import { elementwise } from "./suites/elementwise.js";
+import { compareFamilies } from "./suites/families.js";
 import { gemm } from "./suites/gemm.js";
 import { overhead } from "./suites/overhead.js";
 import { train } from "./suites/train.js";
@@ -24,7 +29,9 @@ const suites: Record<string, (options: SuiteOptions) => Promise<SuiteResult>> = 
   elementwise,
   attention,
   train,
+  families: compareFamilies,
   decode,
+  approximation,
   overhead,
 };
 
@@ -54,6 +61,10 @@ function positive(text: string): number {
   const value = Number(text);
   if (!(value > 0)) throw new InvalidArgumentError("it must be a number above 0.");
   return value;
+}
+
+function parseNumbers(text: string): number[] {
+  return text.split(",").map(positive);
 }
 
 interface Options {
@@ -159,6 +170,35 @@ program
   .action(async (options: SelfTestCommandOptions) => {
     const failed = await runSelfTest(options, (line) => console.log(line));
     if (failed > 0) process.exitCode = 1;
+  });
+
+program
+  .command("features")
+  .description(
+    "Measures how well simplex, orthogonal and independent random features estimate the kernel of softmax, and attention with them: mean and mean square errors, by size and length of the vectors.",
+  )
+  .option("--dimensions <numbers>", "sizes of the vectors, with commas", parseNumbers, [12, 16, 64])
+  .option("--norms <numbers>", "lengths of the vectors, with commas", parseNumbers, [0.25, 0.5, 1])
+  .option("--draws <number>", "matrices for each figure", wholeNumber(2), 2000)
+  .option("--json <file>", "write everything that was measured to a file")
+  .action(async (options: FeaturesOptions) => {
+    await benchFeatures(options, (line) => console.log(line));
+  });
+
+program
+  .command("learn")
+  .description(
+    "Trains a small language model with every attention mechanism: copying, and text byte by byte. Exits with 1 if one does not learn what it must.",
+  )
+  .addOption(
+    new Option("--only <mechanism>", "one mechanism").choices(mechanisms.map(({ name }) => name)),
+  )
+  .addOption(new Option("--task <name>", "one task").choices(taskNames))
+  .option("--seed <number>", "other random numbers", wholeNumber(0), 1)
+  .option(...threads)
+  .action(async (options: LearnOptions) => {
+    const missed = await runLearning(options, (line) => console.log(line));
+    if (missed > 0) process.exitCode = 1;
   });
 
 program

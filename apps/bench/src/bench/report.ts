@@ -62,30 +62,35 @@ export function formatSuite({ suite, rows, claims, notes }: SuiteResult): string
         rows.flatMap(({ entries }) => entries.flatMap((e) => Object.keys(e.figures ?? {}))),
       ),
     ];
+    const isTimed = rows.some(({ entries }) => entries.some(({ sample }) => sample !== null));
+    const isCompared = rows.some(({ entries }) => entries.some((e) => e.difference !== undefined));
+    const numbers = [
+      ...(isTimed ? ["ms", "spread", "ours is"] : []),
+      ...figures,
+      ...(isCompared ? ["difference"] : []),
+    ];
     const table = new Table({
-      head: ["", "library", "ms", "spread", "ours is", ...figures, "difference"],
-      colAligns: [
-        "left",
-        "left",
-        "right",
-        "right",
-        "right",
-        ...figures.map(() => "right" as const),
-        "right",
-      ],
+      head: ["", "library", ...numbers],
+      colAligns: ["left", "left", ...numbers.map(() => "right" as const)],
       style: { head: [], border: [], compact: true },
     });
     for (const { what, entries } of rows) {
       const ours = entries[0]?.sample?.median ?? NaN;
       entries.forEach(({ name, sample, figures: own, difference }, i) => {
+        const times =
+          sample === null
+            ? ["–", "", ""]
+            : [
+                short(sample.median),
+                spread(sample),
+                i === 0 ? "" : `${short(sample.median / ours)}x`,
+              ];
         table.push([
           i === 0 ? what : "",
           name,
-          sample === null ? "–" : short(sample.median),
-          sample === null ? "" : spread(sample),
-          i === 0 || sample === null ? "" : `${short(sample.median / ours)}x`,
+          ...(isTimed ? times : []),
           ...figures.map((figure) => (own?.[figure] === undefined ? "" : short(own[figure]))),
-          difference === undefined ? "" : difference.toExponential(1),
+          ...(isCompared ? [difference?.toExponential(1) ?? ""] : []),
         ]);
       });
     }

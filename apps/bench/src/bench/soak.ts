@@ -11,6 +11,8 @@ import {
 } from "@x/tensor";
 import { AdamW, clipGradNorm } from "@x/tensor/optim";
 import { ByteModel } from "../main-job/model.js";
+import { MechanismLanguageModel } from "../mechanisms/model.js";
+import { mechanisms } from "../mechanisms/table.js";
 
 /** How much is done. */
 export interface SoakOptions {
@@ -92,8 +94,29 @@ export async function soak(
     token = await noGrad(() => model.step(bytes, state).argmax(-1)).item();
   });
 
+  const generations: Phase[] = [];
+  for (const entry of mechanisms) {
+    const language = new MechanismLanguageModel(
+      entry,
+      { width, heads: 2, layers: 2, length: tokens },
+      256,
+    ).eval();
+    const states = language.encoder.initState(1);
+    let [position, latest] = [0, 0];
+    const phase = await repeat(`tokens with ${entry.name}`, tokens, async () => {
+      const token = fromData(Int32Array.of(latest), [1, 1]);
+      const offset = fromData(Int32Array.of(position++), []);
+      latest = await noGrad(() => language.step(token, states, offset).argmax(-1)).item();
+    });
+    generations.push(phase);
+  }
+
   const complaints: string[] = [];
-  for (const { what, count, compiled, afterSecond, atEnd } of [training, decoding]) {
+  for (const { what, count, compiled, afterSecond, atEnd } of [
+    training,
+    decoding,
+    ...generations,
+  ]) {
     print(`${count.toLocaleString("en")} ${what}`);
     print(`  after the second: ${describe(afterSecond)}`);
     print(`  at the end:       ${describe(atEnd)}`);

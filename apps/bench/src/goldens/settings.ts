@@ -60,6 +60,11 @@ export class Settings {
     return new Settings(isObject(value) ? value : {});
   }
 
+  /** These settings with the members of `others` in place of, or added to, their own. */
+  with(others: Settings): Settings {
+    return new Settings({ ...this.#values, ...others.#values });
+  }
+
   /** A number that must be set. */
   requiredNumber(key: string): number {
     const value = this.number(key);

@@ -48,7 +48,7 @@ export async function runAttention(
     const [exact, linear] = await Promise.all(
       tasks.map(async (task, i) => ({
         milliseconds: samples.get(task.kind)!.median,
-        error: attentionError(task, inputs, await prepared[i]!.result()),
+        error: attentionError(task, inputs, await prepared[i]!.result()) ?? NaN,
       })),
     );
     for (const one of prepared) one.release();

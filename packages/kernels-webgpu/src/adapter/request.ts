@@ -46,8 +46,16 @@ export interface Gpu {
   readonly info: Device["info"];
 }
 
-/** Features that kernels or profiles make use of. */
-const usefulFeatures = ["shader-f16", "subgroups", "timestamp-query"];
+/**
+ * Features that kernels or profiles make use of, and one for kernels of your own on the device: no
+ * kernel here multiplies by subgroup matrices, since none of the GPUs it was tested on has them.
+ */
+const usefulFeatures = [
+  "shader-f16",
+  "subgroups",
+  "timestamp-query",
+  "chromium-experimental-subgroup-matrix",
+];
 
 /** Limits that are asked for as high as they go; without asking, every device has the same low ones. */
 const limitNames = [

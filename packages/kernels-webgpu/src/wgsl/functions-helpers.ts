@@ -36,6 +36,11 @@ export class Helpers {
     this.#names.add(name);
   }
 
+  /** Makes the functions callable that another shader calls. */
+  useAll(others: Helpers): void {
+    for (const name of others.#names) this.use(name);
+  }
+
   /** The functions as WGSL text. */
   get code(): string {
     return [...this.#names].map((name) => library[name].text).join("\n");

@@ -27,8 +27,14 @@ export interface Slot {
 /** How many elements a shader loads and stores at once. */
 export type Width = 1 | 4;
 
-interface Binding extends Slot {
+/** How a shader uses a plan buffer. */
+export interface BufferAccess extends Slot {
   readonly buffer: number;
+  /** Whether it writes there. */
+  readonly isStored: boolean;
+}
+
+interface Binding extends BufferAccess {
   isStored: boolean;
 }
 
@@ -78,7 +84,7 @@ export class ShaderBuilder {
    * vectors; `holdsVectors` says for which types.
    */
   slot(buffer: number, dtype: DType, width: Width = 1): Slot {
-    const found = this.#bindings.find((binding) => binding.buffer === buffer);
+    const found = this.#binding(buffer);
     if (found !== undefined) {
       if (found.width === width) return found;
       throw new XError(
@@ -109,9 +115,7 @@ export class ShaderBuilder {
 
   /** The value of a runtime scalar of the plan. */
   scalar(scalar: number, dtype: DType): string {
-    let position = this.#scalars.indexOf(scalar);
-    if (position < 0) position = this.#scalars.push(scalar) - 1;
-    const word = `scalars[${position >> 2}][${position & 3}]`;
+    const word = this.#scalarWord(scalar);
     if (dtype === "bool") return `(${word} != 0u)`;
     return dtype === "uint32" ? word : `bitcast<${wgslType(dtype)}>(${word})`;
   }
@@ -127,7 +131,10 @@ export class ShaderBuilder {
     const size = 64;
     const groups = Math.ceil(items / size);
     const text = `let item = group * ${size} + lane;\nif (item >= ${items}) { return; }\n${body}`;
-    return this.perGroup(name, groups, size, text);
+    const launch = this.perGroup(name, groups, size, text);
+    // Names of what is declared might be those of another shader.
+    const guest = this.#declarations.length === 0 ? { items, body } : null;
+    return { ...launch, source: { ...launch.source!, guest } };
   }
 
   /**
@@ -135,6 +142,7 @@ export class ShaderBuilder {
    * `lane: i32`. All invocations of a group take part in the barriers of `body`.
    */
   perGroup(name: string, groups: number, size: number, body: string): Launch {
+    const source = { shader: this, groups, size, body, guest: null };
     // A launch of no groups is valid, and does nothing.
     const across = Math.min(Math.max(groups, 1), mostWorkgroups);
     const down = Math.ceil(groups / across);
@@ -153,7 +161,41 @@ ${guard}${body}
       buffers: this.#bindings.map(({ buffer }) => buffer),
       scalars: this.#scalars,
       workgroups: [across, down],
+      source,
     };
+  }
+
+  /** What the text reads and writes, by plan buffer. */
+  get accesses(): readonly BufferAccess[] {
+    return this.#bindings;
+  }
+
+  /** Binds what another shader binds; gives `text` of that one as it reads in this one. */
+  adopt(other: ShaderBuilder, text: string): string {
+    for (const { buffer, dtype, width, isStored } of other.#bindings) {
+      this.slot(buffer, dtype, width);
+      if (isStored) this.#binding(buffer)!.isStored = true;
+    }
+    this.helpers.useAll(other.helpers);
+    for (const extension of other.#enabled) this.enable(extension);
+    return text
+      .replace(/\b(load|store)(\d+)\(/g, (_, kind: string, own: string) => {
+        const { buffer } = other.#bindings[Number(own)]!;
+        return `${kind}${this.#binding(buffer)!.binding}(`;
+      })
+      .replace(/\bscalars\[(\d+)\]\[(\d+)\]/g, (_, row: string, column: string) =>
+        this.#scalarWord(other.#scalars[4 * Number(row) + Number(column)]!),
+      );
+  }
+
+  #binding(buffer: number): Binding | undefined {
+    return this.#bindings.find((binding) => binding.buffer === buffer);
+  }
+
+  #scalarWord(scalar: number): string {
+    let position = this.#scalars.indexOf(scalar);
+    if (position < 0) position = this.#scalars.push(scalar) - 1;
+    return `scalars[${position >> 2}][${position & 3}]`;
   }
 
   #text(entry: string): string {

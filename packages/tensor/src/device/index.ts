@@ -27,6 +27,7 @@ export type {
   FeatureAttentionBackwardInputs,
   FeatureAttentionSums,
 } from "../ops/feature-attention-blocks.js";
+export { halvingRounds, halvingTotals, type HalvingRound } from "../ops/kernel-halving.js";
 export { linearAttentionInputs, type LinearAttentionInputs } from "../ops/linear-attention.js";
 export { dropThreshold } from "../ops/random.js";
 export { Gaps, layOut, type ArenaLayout, type Life } from "../plan/arena.js";

@@ -74,10 +74,10 @@ const afterOp = makeOp({
   name: "after",
   kind: "identity",
   infer: ([x]) => [x!],
-  gradient: (_, [g]) => [g!, null],
+  gradient: (_, [g]) => [g!],
 });
 
-/** `x`, available only once `earlier` is computed. */
-export function after(x: Value, earlier: Value): Value {
-  return applyOne(afterOp, [x, earlier]);
+/** `x`, available only once all of `earlier` are computed. */
+export function after(x: Value, ...earlier: readonly Value[]): Value {
+  return applyOne(afterOp, [x, ...earlier]);
 }

@@ -27,7 +27,7 @@ import {
 } from "./elementwise.js";
 import type { Draw } from "./draw.js";
 import { inverseErrorFunction } from "./error-function.js";
-import { iota, scalar } from "./leaf.js";
+import { constant, iota, scalar } from "./leaf.js";
 import { reshape } from "./movement.js";
 import { argmax } from "./reduce.js";
 import { sort } from "./sort.js";
@@ -57,6 +57,13 @@ function randomBits(draw: DrawScalars, shape: Shape, word: 0 | 1): Value {
 /** Evenly distributed in [0, 1), multiples of 2⁻²⁴. */
 export function uniform(draw: DrawScalars, shape: Shape, word: 0 | 1 = 0): Value {
   const bits = shiftRight(randomBits(draw, shape, word), 8);
+  return multiply(cast(bits, "float32"), 2 ** -24);
+}
+
+/** The same for places and streams that are whole numbers, broadcast against each other. */
+export function uniformAt(place: Value, stream: Value, seed: Value): Value {
+  const [at, own] = [cast(place, "uint32"), cast(stream, "uint32")];
+  const bits = shiftRight(threefry(0, [seed, constant(0, "uint32"), at, own]), 8);
   return multiply(cast(bits, "float32"), 2 ** -24);
 }
 

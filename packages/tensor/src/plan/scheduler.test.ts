@@ -178,3 +178,20 @@ describe("a product of narrower numbers", () => {
     expect(step!.kind === "native" && step!.inputs[1]!.dtype).toBe("float16");
   });
 });
+
+test("copies for native kernels are found in few passes, however many there are", () => {
+  let asked = 0;
+  const counting: NativeSupport = {
+    ...support,
+    acceptsView: (_node, _input, view) => {
+      asked++;
+      return isDense(view);
+    },
+  };
+  const depth = 30;
+  let x = leaf([4, 4]);
+  for (let i = 0; i < depth; i++) x = matmul(transposeLast(exp(x)), transposeLast(exp(x)));
+  const { steps } = scheduled([x], new Map(), counting);
+  expect(steps.filter(({ kind }) => kind === "native")).toHaveLength(depth);
+  expect(asked).toBeLessThan(6 * depth);
+});

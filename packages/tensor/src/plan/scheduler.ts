@@ -30,12 +30,12 @@ import type {
 export function schedule(graph: Graph, support: NativeSupport): Schedule {
   const forced = new Set<Value>();
   for (;;) {
-    try {
-      const choice = chooseMaterialized(graph, support, forced);
-      return new Scheduler(graph, support, choice).run();
-    } catch (error) {
-      if (!(error instanceof MaterializeRequest) || forced.has(error.value)) throw error;
-      forced.add(error.value);
+    const scheduler = new Scheduler(graph, support, chooseMaterialized(graph, support, forced));
+    const { schedule: found, requests } = scheduler.run();
+    if (requests.length === 0) return found;
+    for (const request of requests) {
+      if (forced.has(request.value)) throw request;
+      forced.add(request.value);
     }
   }
 }
@@ -58,6 +58,8 @@ class Scheduler {
   readonly #early = new Set<Node>();
   /** The buffer each output is bound to. */
   readonly #outputBuffers: number[];
+  /** What native kernels need in memory and has no place there: the order found is of no use then. */
+  readonly #requests = new Map<Value, MaterializeRequest>();
 
   constructor(graph: Graph, support: NativeSupport, choice: Materialization) {
     this.#graph = graph;
@@ -76,7 +78,18 @@ class Scheduler {
     });
   }
 
-  run(): Schedule {
+  run(): { readonly schedule: Schedule; readonly requests: readonly MaterializeRequest[] } {
+    try {
+      return { schedule: this.#run(), requests: [...this.#requests.values()] };
+    } catch (error) {
+      if (!(error instanceof MaterializeRequest)) throw error;
+      // What a loop asks for may be there once what was asked for before is in memory.
+      if (this.#requests.size === 0) this.#requests.set(error.value, error);
+      return { schedule: { buffers: [], steps: [] }, requests: [...this.#requests.values()] };
+    }
+  }
+
+  #run(): Schedule {
     const direct = this.#directOutputs();
     for (const node of this.#graph.nodes) {
       const written = node.outputs.filter((output) => this.#choice.written.has(output));
@@ -347,7 +360,20 @@ class Scheduler {
       };
       if (isEmpty(value) || this.#support.acceptsView(node, input, operand)) return operand;
     }
-    throw new MaterializeRequest(value);
+    // The whole order is gone through, so that few passes find all requests of a deep network; one
+    // that could be a view of another's memory waits for it.
+    if (!this.#isViewOfRequest(value)) this.#requests.set(value, new MaterializeRequest(value));
+    return { buffer: 0, dtype: value.dtype, shape: value.shape, strides: [], offset: 0 };
+  }
+
+  /** Whether a value that is not in memory is made, by movements alone, of one that is asked for. */
+  #isViewOfRequest(value: Value): boolean {
+    let current: Value | undefined = value.node.inputs[0];
+    while (current !== undefined && !this.#choice.written.has(current)) {
+      if (this.#requests.has(current)) return true;
+      current = current.node.inputs[0];
+    }
+    return false;
   }
 }
 

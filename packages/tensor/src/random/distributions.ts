@@ -10,6 +10,7 @@ import { errorFunction } from "../reference/error-function.js";
 import { checkNumbers, finite, nonNegative, positive } from "../tensor/arguments.js";
 import type { TensorOptions } from "../tensor/creation.js";
 import { isFloat } from "../tensor/dtype.js";
+import { operandValue, type Operand } from "../tensor/operand.js";
 import { reserve } from "../tensor/reserve.js";
 import { checkShape, formatShape, normalizeAxis, type Shape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -125,6 +126,43 @@ export function normal(
   return drawn("normal", shape, options, { location: mean, scale: std }, (draw) =>
     random.normal(draw, shape),
   );
+}
+
+/** Options of `uniformAt`. */
+export interface UniformAtOptions {
+  /** Which numbers, a whole number from 0 to 2³² − 1. Default 0. */
+  readonly seed?: number;
+  /** A second coordinate of each place, broadcast against the first. Default 0. */
+  readonly stream?: Operand;
+}
+
+/**
+ * Evenly distributed in [0, 1): the number that belongs to each place. The same place, stream and seed
+ * have the same number wherever and whenever it is asked for, so that numbers need not be kept; places
+ * may be data that changes at every step.
+ *
+ * @param places whole numbers of any shape; negative ones count from 2³²
+ * @throws XError `argument` if the seed is out of range
+ * @example
+ * ```ts
+ * import { arange } from "@x/tensor";
+ * import { uniformAt } from "@x/tensor/random";
+ *
+ * const all = uniformAt(arange(10), { seed: 7 });
+ * const some = uniformAt(arange(10).slice([4, 6]), { seed: 7 });
+ * console.log(await all.slice([4, 6]).sub(some).abs().sum().item()); // → 0
+ * ```
+ */
+export function uniformAt(places: Tensor, options: UniformAtOptions = {}): Tensor {
+  const { seed = 0, stream = 0 } = options;
+  check(
+    Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32,
+    "argument",
+    () =>
+      `uniformAt: the seed must be a whole number from 0 to 2^32 - 1, got ${String(seed)}. Choose such a number.`,
+  );
+  const streams = operandValue("uniformAt", "uint32", stream);
+  return new Tensor(random.uniformAt(places.value, streams, scalar(seed, "uint32")));
 }
 
 /** Parameters of `truncatedNormal`. */

@@ -14,8 +14,10 @@ export {
   randperm,
   truncatedNormal,
   uniform,
+  uniformAt,
   type MultinomialOptions,
   type RandomOptions,
   type TruncatedNormalOptions,
+  type UniformAtOptions,
 } from "./distributions.js";
 export { Generator, getDefaultGenerator, manualSeed, type GeneratorState } from "./generator.js";

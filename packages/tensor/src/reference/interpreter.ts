@@ -6,6 +6,7 @@ import type { Node, Value } from "../graph/node.js";
 import { unknownOperation, type ReferenceArray } from "./array.js";
 import { computeElementwise, wrap } from "./elementwise.js";
 import { computeIndexing } from "./indexing.js";
+import { computeKernelHalving } from "./kernel-halving.js";
 import { computeMatmul } from "./matmul.js";
 import { computeMovement } from "./movement.js";
 import { computeReduction } from "./reduce.js";
@@ -119,6 +120,10 @@ function kernel(node: Node, inputs: readonly ReferenceArray[]): readonly Float64
     case "cumulativeMax":
     case "cumulativeMin":
       return computeScan(op.name, first!, axis);
+    case "kernelHalving":
+      return [
+        computeKernelHalving(inputs, attributes.bucket as number, attributes.rounds as number),
+      ];
     default:
       return [computeIndexing(op.name, inputs, axis, node.outputs[0]!.shape)];
   }

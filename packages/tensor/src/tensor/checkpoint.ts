@@ -1,13 +1,8 @@
 /** Trading time for memory: recompute in the backward pass instead of keeping intermediates. */
 
 import { gradients } from "../autograd/gradients.js";
-import {
-  isGradientEnabled,
-  lastSerial,
-  withGradient,
-  type Node,
-  type Value,
-} from "../graph/node.js";
+import { trackedSources } from "../autograd/sources.js";
+import { isGradientEnabled, lastSerial, withGradient, type Value } from "../graph/node.js";
 import { recordDraws, replayDraws } from "../ops/draw.js";
 import { after, customGradient, detach, variable } from "../ops/identity.js";
 import { Tensor } from "./tensor.js";
@@ -69,24 +64,4 @@ export function checkpoint<A extends readonly Tensor[], R extends Tensor | reado
 
 function valuesOf(result: Tensor | readonly Tensor[]): readonly Value[] {
   return result instanceof Tensor ? [result.value] : result.map((tensor) => tensor.value);
-}
-
-/** The tracked values recorded up to `start` that `results` were computed from after it. */
-function trackedSources(results: readonly Value[], start: number): readonly Value[] {
-  const sources = new Set<Value>();
-  const visited = new Set<Node>();
-  const pending: Node[] = [];
-  const visit = (value: Value): void => {
-    if (!value.tracked) return;
-    if (value.node.serial <= start) sources.add(value);
-    else if (!visited.has(value.node)) {
-      visited.add(value.node);
-      pending.push(value.node);
-    }
-  };
-  results.forEach(visit);
-  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-    node.inputs.forEach(visit);
-  }
-  return [...sources];
 }

@@ -112,8 +112,9 @@ const stateParts = ["keyValues", "keys", "maximum", "values", "count"] as const;
  *
  *     y_i = Σ_j w_ij v_j / Σ_j w_ij,   w_ij = Σ_f a_if (exp(b_jf − M_i) + ε)
  *
- * over the keys j that query i sees and that take part; 0 where there are none. M_i is the largest
- * maximum of these keys: no exponent is above 0, and no query depends on keys it does not see.
+ * over the keys j that query i sees and that take part; 0 where there are none, or where all weights
+ * are 0. M_i is the largest maximum of these keys: no exponent is above 0, and no query depends on
+ * keys it does not see. In float32, features below about e^-88 times the largest are 0.
  *
  * - `"exponential"`, the linear transformer with the features softmax(q) and exp(k):
  *   `a_i = softmax(q_i)`, `b_j = k_j`, `ε = 0`, and the maximum of a key is that of `b_j`.

@@ -1,20 +1,20 @@
 /** `@x/tensor` as one of the libraries. */
 
 import {
-  cumulativeLinearAttention,
   enableRevectorization,
   fromData,
   getDevice,
   layerNorm,
   memory,
   realize,
-  scaledDotProductAttention,
   setThreads,
   zeros,
   type Tensor,
 } from "@x/tensor";
+import { attendBy } from "./attention-forms.js";
 import { decode } from "./decode-ours.js";
 import { trainGpt } from "./gpt-ours.js";
+import type { Attend } from "./original-forms.js";
 import {
   inputShapes,
   trainingTokens,
@@ -22,20 +22,6 @@ import {
   type AttentionTask,
   type Peer,
 } from "./peer.js";
-
-function attend(task: AttentionTask, q: Tensor, k: Tensor, v: Tensor): Tensor {
-  const scale = 1 / Math.sqrt(task.dim);
-  switch (task.kind) {
-    case "exact":
-      return scaledDotProductAttention(q, k, v, { isCausal: true });
-    case "trim":
-      return cumulativeLinearAttention(q, k, v, { causal: true, scale }).output;
-    case "original": {
-      const store = k.unsqueeze(-1).mul(v.unsqueeze(-2)).cumsum(-3);
-      return q.unsqueeze(-2).matmul(store).squeeze(-2).mul(scale);
-    }
-  }
-}
 
 /** Elements that are brought to the device at once. */
 const pieceSize = 4096;
@@ -56,7 +42,11 @@ async function fill(tensor: Tensor, data: Float32Array): Promise<void> {
 }
 
 /** The results of a task: its output, or the gradients of its inputs. */
-function compute(task: ArrayTask | AttentionTask, inputs: readonly Tensor[]): readonly Tensor[] {
+function compute(
+  task: ArrayTask | AttentionTask,
+  inputs: readonly Tensor[],
+  attend: Attend | null,
+): readonly Tensor[] {
   const [a, b, c] = inputs as [Tensor, Tensor, Tensor];
   switch (task.op) {
     case "matmul":
@@ -70,7 +60,7 @@ function compute(task: ArrayTask | AttentionTask, inputs: readonly Tensor[]): re
     case "chain":
       return [a.mul(b).add(a).tanh().mul(0.5).add(b)];
     case "attention": {
-      const output = attend(task, a, b, c);
+      const output = attend!(a, b, c);
       if (!task.backward) return [output];
       for (const input of inputs) input.grad = null;
       output.sum().backward();
@@ -97,11 +87,12 @@ export function onCurrentDevice(): Peer {
       const requiresGrad = task.op === "attention" && task.backward;
       const tensors = shapes.map((shape) => zeros(shape, { requiresGrad }));
       for (const [i, tensor] of tensors.entries()) await fill(tensor, inputs[i]!);
+      const attend = task.op === "attention" ? attendBy(task) : null;
       const taken = memory().tensors;
       let latest: readonly Tensor[] = [];
       const run = async (): Promise<void> => {
         if (!requiresGrad) for (const tensor of latest) tensor.dispose();
-        latest = compute(task, tensors);
+        latest = compute(task, tensors, attend);
         await realize(...latest);
       };
       await run();

@@ -27,25 +27,24 @@ export interface TrainTask {
   readonly rate: number;
 }
 
-/** Causal attention over [1, heads, length, dim], forward or with the gradients of q, k and v. */
+/** Attention over [1, heads, length, dim], forward or with the gradients of q, k and v. */
 export interface AttentionTask {
   readonly op: "attention";
-  /**
-   * `exact`: softmax attention in tiles. `trim`: cumulative linear attention. `original`: the
-   * algorithm of the original trim-transformer, which makes the store of every token.
-   */
-  readonly kind: "exact" | "trim" | "original";
+  /** A form of `attention-forms.ts`. */
+  readonly kind: string;
   readonly heads: number;
   readonly length: number;
   readonly dim: number;
   readonly backward: boolean;
+  /** Whether every query sees every key. Default: causal. */
+  readonly isFull?: boolean;
 }
 
 /** Decoding one token after the other from `position` on, each the input of the next. */
 export interface DecodeTask {
   readonly op: "decode";
-  /** `trim`: a state of constant size. `softmax`: a cache of all keys and values. */
-  readonly kind: "trim" | "softmax";
+  /** A mechanism in the encoder that takes any; `trim encoder`: the encoder of `@x/trim`. */
+  readonly kind: string;
   readonly position: number;
   readonly width: number;
   readonly layers: number;

@@ -6,7 +6,7 @@ import type { Entry } from "../report.js";
 import type { SuiteOptions } from "./tasks.js";
 
 /** What PyTorch computes; python/attention.py has the definitions. */
-export type TorchOp = "exact" | "trim" | "chunked";
+export type TorchOp = "exact" | "trim" | "chunked" | "srf" | "linear" | "thinformer";
 
 interface TorchCase {
   readonly op: TorchOp;
@@ -39,14 +39,13 @@ export class TorchTimes {
   /** Runs every case with the interpreter `python`. */
   static async measure(
     python: string,
+    ops: readonly TorchOp[],
     sizes: { readonly heads: number; readonly dim: number; readonly lengths: readonly number[] },
     { threads, effort, progress }: SuiteOptions,
   ): Promise<TorchTimes> {
     const { heads, dim, lengths } = sizes;
     const cases = lengths.flatMap((length) =>
-      [false, true].flatMap((backward) =>
-        (["exact", "trim", "chunked"] as const).map((op) => ({ op, length, backward })),
-      ),
+      [false, true].flatMap((backward) => ops.map((op) => ({ op, length, backward }))),
     );
     const { rounds, turnMilliseconds } = effort;
     const request = { threads, heads, dim, cases, rounds, seconds: turnMilliseconds / 1000 };

@@ -8,16 +8,16 @@ import {
   type Operand,
 } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
-import type { LoweringContext, NativeKernel } from "../../native.js";
+import type { KernelStep, LoweringContext, NativeKernel } from "../../native.js";
 import { denseView, product } from "../view.js";
 import { orderQueries } from "./order.js";
 import { scanLaunch } from "./scan.js";
 import { startsLaunch } from "./starts.js";
-import { isStep, stepLaunch } from "./step.js";
+import { isStep, stepLaunch, takesNorms, type Step } from "./step.js";
 import type { Scan, Sizes } from "./steps.js";
 import { chunksUpTo, hasTile, segmentsFor, type Segments, type Tile, tilesFor } from "./tile.js";
 
-function sizesOf({ q, k }: LinearAttentionInputs<Operand>): Sizes {
+function sizesOf({ q, k }: Pick<LinearAttentionInputs<Operand>, "q" | "k">): Sizes {
   const [batch, heads, queries] = q.shape as [number, number, number];
   const [, keyHeads, keys] = k.shape as [number, number, number];
   return { batch, keyHeads, group: heads / keyHeads, queries, keys };
@@ -208,22 +208,37 @@ function supports({ inputs: [q, k, v], attributes }: Node): boolean {
   );
 }
 
+/** The step of a few tokens that a node asks for; `null` where it asks for something else. */
+function stepOf({ node, inputs, outputs, prologues }: KernelStep): Step | null {
+  const { q, k, v, state, mask } = linearAttentionInputs(inputs, node.attributes);
+  const [output = null, final = null] = outputs;
+  const sizes = sizesOf({ q, k });
+  const scale = node.attributes.scale as number;
+  const isLast = node.attributes.mode === "causal" || sizes.queries === 1;
+  const isFew = mask === null && isLast && isStep(sizes);
+  if (!isFew || state === null || output === null || final === null) return null;
+  const norms = { q: prologues?.[0] ?? null, k: prologues?.[1] ?? null };
+  return { sizes, scale, q, k, v, norms, state, output, final };
+}
+
 /** `cumulativeLinearAttention` in chunks; see `scan.ts`. */
 export const cumulativeLinearAttentionKernel: NativeKernel = {
   op: "cumulativeLinearAttention",
   supports,
   omitsOutputs: true,
   acceptsView,
+  takesPrologues: (step, context) => {
+    const few = stepOf(step);
+    const isOther = step.prologues?.some((norm, input) => norm !== null && input > 1);
+    return few !== null && isOther !== true && takesNorms(few, context);
+  },
   lower: (step, context) => {
-    const { q, k, v, state, mask } = linearAttentionInputs(step.inputs, step.node.attributes);
+    const few = stepOf(step);
+    if (few?.sizes.batch) return [stepLaunch(few, context)];
+    const { q, k, v, state } = linearAttentionInputs(step.inputs, step.node.attributes);
     const [output = null, final = null] = step.outputs;
     const { problem, order } = readProblem(step, context);
-    const { sizes, scale, visible } = problem;
-    if (sizes.batch === 0) return [];
-    const isLast = visible === "causal" || sizes.queries === 1;
-    if (mask === null && isLast && isStep(sizes) && state && output !== null && final !== null) {
-      return [stepLaunch({ sizes, scale, q, k, v, state, output, final }, context)];
-    }
+    if (problem.sizes.batch === 0) return [];
     const columns = { keys: k, values: v };
     const begun = begin(problem, "forward", columns, state, final);
     return [...order, ...begun.launches, ...finish(problem, "forward", q, output, columns, begun)];

@@ -1,15 +1,13 @@
 /** Matrix products on the GPU device: which way a product is computed. */
 
-import type { NativeStep } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
 import { lowerLoop } from "../../loop/index.js";
-import type { LoweringContext, NativeKernel } from "../../native.js";
+import type { KernelStep, LoweringContext, NativeKernel } from "../../native.js";
 import { lowerDirect } from "./direct.js";
 import { problemOf, type Problem } from "./problem.js";
 import { lowerTiled } from "./tiled.js";
 import { tilingsFor } from "./tiling.js";
-import { lowerVector } from "./vector.js";
-import { mostVectors } from "./vectors.js";
+import { lowerVector, mostVectors, takesNorms } from "./vector.js";
 
 /** Multiplications up to which a product is small. */
 const smallProduct = 2 ** 16;
@@ -22,6 +20,7 @@ export const matmulKernel: NativeKernel = {
   acceptsView: () => true,
   widens: () => true,
   takesEpilogue: true,
+  takesPrologues: (step, context) => takesNorms(problemOf(step), context),
   lower: (step, context) => {
     const { epilogue } = step;
     const used = [step.outputs[0]!, ...step.inputs.map(({ buffer }) => buffer)];
@@ -32,11 +31,11 @@ export const matmulKernel: NativeKernel = {
   },
 };
 
-function lowerProduct(step: NativeStep, context: LoweringContext): readonly Launch[] {
+function lowerProduct(step: KernelStep, context: LoweringContext): readonly Launch[] {
   const problem = problemOf(step);
-  const { m, n, k, norm } = problem;
-  if (norm !== null) return [lowerVector(problem, context)];
+  const { m, n, k, norms } = problem;
   const isThin = Math.min(m, n) <= mostVectors;
+  if (norms.left !== null || norms.right !== null) return [lowerVector(problem, context)];
   if (k <= shortSum && (isThin || m * n * k <= smallProduct))
     return [lowerDirect(problem, context)];
   if (isThin) return [lowerVector(problem, context)];

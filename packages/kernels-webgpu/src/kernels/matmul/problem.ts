@@ -1,9 +1,9 @@
 /** What a matrix product is about: its sizes, and how the elements of its factors lie in memory. */
 
 import type { LoopStep, NativeStep, Operand } from "@x/tensor/device";
+import type { KernelStep } from "../../native.js";
 import type { ShaderBuilder, Slot, Width } from "../../wgsl/shader.js";
 import { indexIn, product } from "../view.js";
-import { type Norm, normOf } from "./norm.js";
 
 /** A batch of products of `m × k` and `k × n` matrices. */
 export interface Problem {
@@ -18,27 +18,25 @@ export interface Problem {
   readonly output: number;
   /** What is done to every element of the result. */
   readonly epilogue: LoopStep | null;
-  /** What the rows of the left factor are the result of, if the product computes it. */
-  readonly norm: Norm | null;
+  /** For each factor the norm that gives it, if the product is to compute that itself. */
+  readonly norms: Readonly<Record<Side, NativeStep | null>>;
 }
 
 /** The product that a step asks for. */
-export function problemOf(step: NativeStep): Problem {
-  const { inputs, outputs, epilogue } = step;
-  const [given, right] = inputs as [Operand, Operand];
-  const norm = normOf(step);
-  const left = norm === null ? given : { ...given, buffer: norm.x.buffer, offset: norm.x.offset };
+export function problemOf({ inputs, outputs, epilogue, prologues }: KernelStep): Problem {
+  const [left, right] = inputs as [Operand, Operand];
   const [m, k] = left.shape.slice(-2) as [number, number];
   const n = right.shape.at(-1)!;
   const batchShape = left.shape.slice(0, -2);
   const batch = product(batchShape);
-  return { m, n, k, batchShape, batch, left, right, output: outputs[0]!, epilogue, norm };
+  const norms = { left: prologues?.[0] ?? null, right: prologues?.[1] ?? null };
+  return { m, n, k, batchShape, batch, left, right, output: outputs[0]!, epilogue, norms };
 }
 
 /** The name of a product, for profiles. */
-export function nameOf({ m, n, k, batch, epilogue, norm }: Problem): string {
+export function nameOf({ m, n, k, batch, epilogue }: Problem): string {
   const size = `${batch > 1 ? `${batch}x` : ""}${m}x${n}x${k}`;
-  return `${norm === null ? "" : "norm, "}matmul ${size}${epilogue === null ? "" : `, ${epilogue.name}`}`;
+  return `matmul ${size}${epilogue === null ? "" : `, ${epilogue.name}`}`;
 }
 
 /** Which of the factors. */
@@ -70,13 +68,24 @@ export function layoutOf(side: Side, { shape, strides }: Operand): Layout {
   };
 }
 
-/** A factor in a shader, which sees the coordinates of the batch as `b0`, `b1`, … */
-export class Factor {
+/** What a shader may ask of a factor. */
+export interface FactorAccess {
   /** Which one; its identifiers begin with it. */
   readonly side: Side;
   /** How it lies in memory. */
   readonly layout: Layout;
   /** Elements that `at` gives: 4 are neighbours along the near axis. */
+  readonly width: Width;
+  /** A statement that finds the matrix in its batch. */
+  base(): string;
+  /** The element at these coordinates, or the four that begin there, as `f32`. */
+  at(outer: string, summed: string): string;
+}
+
+/** A factor in a shader, which sees the coordinates of the batch as `b0`, `b1`, … */
+export class Factor implements FactorAccess {
+  readonly side: Side;
+  readonly layout: Layout;
   readonly width: Width;
   readonly #operand: Operand;
   readonly #shader: ShaderBuilder;
@@ -91,13 +100,11 @@ export class Factor {
     this.#slot = shader.slot(operand.buffer, operand.dtype, width);
   }
 
-  /** A statement that finds the matrix in its batch. */
   base(): string {
     const batch = this.#operand.shape.slice(0, -2).map((_, axis) => `b${axis}`);
     return `let ${this.side}_base = ${indexIn(this.#operand, batch)};`;
   }
 
-  /** The element at these coordinates, or the four that begin there, as `f32`. */
   at(outer: string, summed: string): string {
     const { strides } = this.layout;
     const term = (coordinate: string, stride: number): string =>

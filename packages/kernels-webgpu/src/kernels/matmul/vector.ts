@@ -5,21 +5,52 @@
  */
 
 import type { Launch } from "../../launch.js";
-import type { LoweringContext } from "../../native.js";
+import type { LoweringContext, PrologueContext } from "../../native.js";
 import type { ShaderBuilder } from "../../wgsl/shader.js";
 import { coordinatesOf } from "../view.js";
-import { Factor, layoutOf, widthsOf, nameOf, type Problem } from "./problem.js";
-import type { Norm } from "./norm.js";
-import { Prologue } from "./prologue.js";
+import { canNormalize, NormalizedFactor } from "./normalized.js";
+import {
+  Factor,
+  type FactorAccess,
+  layoutOf,
+  nameOf,
+  type Problem,
+  type Side,
+  widthsOf,
+} from "./problem.js";
 import { finalResult, type Result } from "./result.js";
-import { mostVectors } from "./vectors.js";
 
+/** Most vectors that a matrix is multiplied with. */
+export const mostVectors = 4;
 /** Invocations of a workgroup, where the device allows. */
 const usualInvocations = 256;
 /** Invocations that keep a device busy. */
 const enoughInvocations = 16384;
 /** Invocations that read neighbours: 32 of them read whole lines of the caches. */
 const usualNeighbours = 32;
+
+/** Most workgroups that each normalize all vectors. */
+const mostNormalizing = 1024;
+
+/** Which factor is the vectors. */
+function fewOf({ m }: Problem): Side {
+  return m <= mostVectors ? "left" : "right";
+}
+
+function invocationsOf({ workgroupSize }: PrologueContext): number {
+  return Math.min(usualInvocations, powerBelow(workgroupSize));
+}
+
+/** Whether a product can compute the norms that give its factors: those of the few vectors. */
+export function takesNorms(problem: Problem, context: PrologueContext): boolean {
+  const { m, n, norms } = problem;
+  const few = fewOf(problem);
+  return (
+    Math.min(m, n) <= mostVectors &&
+    norms[few === "left" ? "right" : "left"] === null &&
+    canNormalize(problem, few, invocationsOf(context), context)
+  );
+}
 
 /** The launch of a product of which one factor is at most `mostVectors` vectors. */
 export function lowerVector(problem: Problem, context: LoweringContext): Launch {
@@ -31,10 +62,10 @@ class VectorProduct {
   readonly #shader: ShaderBuilder;
   readonly #result: Result;
   /** The factor that is the vectors, and the one that is the matrix. */
-  readonly #vectors: Factor;
-  readonly #matrix: Factor;
-  /** How the vectors are normalised. */
-  readonly #prologue: Prologue | null;
+  readonly #vectors: FactorAccess;
+  readonly #matrix: FactorAccess;
+  /** What makes the vectors, if they are not in memory. */
+  readonly #beginning: string | null;
   /** Whether invocations that read neighbours share a sum, or have sums of neighbouring results. */
   readonly #isSummedNear: boolean;
   /** Invocations of a workgroup that share a sum, and sums that it computes side by side. */
@@ -43,13 +74,13 @@ class VectorProduct {
 
   constructor(problem: Problem, context: LoweringContext) {
     const shader = context.shader();
-    const [few, many] =
-      problem.m <= mostVectors ? (["left", "right"] as const) : (["right", "left"] as const);
+    const few = fewOf(problem);
+    const many = few === "left" ? "right" : "left";
+    const invocations = invocationsOf(context);
     const widths = widthsOf(shader, problem);
     const isSummedNear = layoutOf(many, problem[many]).near === "summed";
     const canTakeFour =
       widths[many] === 4 &&
-      (problem.norm === null || hasVectors(problem.norm, problem)) &&
       (isSummedNear
         ? widths[few] === 4 && layoutOf(few, problem[few]).near === "summed"
         : problem.left.buffer !== problem.right.buffer);
@@ -57,12 +88,19 @@ class VectorProduct {
     this.#shader = shader;
     this.#isSummedNear = isSummedNear;
     this.#matrix = new Factor(shader, many, problem[many], canTakeFour ? 4 : 1);
-    this.#vectors = new Factor(shader, few, problem[few], canTakeFour && isSummedNear ? 4 : 1);
-    const { norm } = problem;
-    this.#prologue = norm && new Prologue(shader, norm, this.#vectors);
+    const width = canTakeFour && isSummedNear ? 4 : 1;
+    const norm = problem.norms[few];
+    if (norm === null) {
+      this.#vectors = new Factor(shader, few, problem[few], width);
+      this.#beginning = null;
+    } else {
+      const args = [few, problem, norm, width, invocations, context] as const;
+      const vectors = new NormalizedFactor(shader, ...args);
+      this.#vectors = vectors;
+      this.#beginning = vectors.code;
+    }
     this.#result = finalResult(shader, problem, false);
 
-    const invocations = Math.min(usualInvocations, context.workgroupSize);
     const results = Math.ceil(this.#matrix.layout.sizes.outer / this.#each) * problem.batch;
     const most = Math.min(
       invocations,
@@ -100,8 +138,7 @@ class VectorProduct {
     const width = this.#isSummedNear ? this.#matrix.width : 1;
     const outerAt = `min(place, ${outer - this.#each})`;
     const products = this.#sums.map(
-      (sum, i) =>
-        `${sum} += ${this.#prologue?.at(i) ?? this.#vectors.at(String(i), "p")} * values;`,
+      (sum, i) => `${sum} += ${this.#vectors.at(String(i), "p")} * values;`,
     );
     const invocations = sharing * places;
     this.#shader.declare(
@@ -117,13 +154,10 @@ class VectorProduct {
       const own = `lane + ${i * invocations}`;
       return `shared_sums[${own}] += shared_sums[${own} + half * ${apart}];`;
     });
-    const body = `let batch = group / ${across};
-${coordinatesOf("batch", batchShape, "b")}
-${this.#vectors.base()}
-${this.#matrix.base()}
-${this.#prologue?.statements(invocations) ?? ""}
-let part = lane ${this.#isSummedNear ? `% ${sharing}` : `/ ${places}`};
-let place = ((group % ${across}) * ${places} + lane ${this.#isSummedNear ? `/ ${sharing}` : `% ${places}`}) * ${this.#each};
+    const among = this.#isSummedNear ? `/ ${sharing}` : `% ${places}`;
+    const sums = (
+      block: string,
+    ): string => `let place = (${block} * ${places} + lane ${among}) * ${this.#each};
 let outer = ${outerAt};
 ${this.#sums.map((sum) => `var ${sum} = ${start};`).join("\n")}
 for (var p = part * ${width}; p < ${k}; p += ${sharing * width}) {
@@ -137,9 +171,23 @@ if (part < half) {
 ${join.join("\n")}
 }
 }
-if (part > 0 || place >= ${outer}) { return; }
-${this.#store(invocations)}`;
-    return this.#shader.perGroup(nameOf(this.#problem), across * batch, invocations, body);
+if (part == 0 && place < ${outer}) {
+${this.#store(invocations)}
+}`;
+    const groups = this.#beginning === null ? across : Math.min(across, mostNormalizing);
+    // Nobody begins the next block while another still reads the sums of this one.
+    const blocks =
+      groups === across
+        ? sums(`(group % ${across})`)
+        : `for (var block = group; block < ${across}; block += ${groups}) {\n${sums("block")}\nworkgroupBarrier();\n}`;
+    const body = `let batch = group / ${across};
+${coordinatesOf("batch", batchShape, "b")}
+${this.#vectors.base()}
+${this.#matrix.base()}
+${this.#beginning ?? ""}
+let part = lane ${this.#isSummedNear ? `% ${sharing}` : `/ ${places}`};
+${blocks}`;
+    return this.#shader.perGroup(nameOf(this.#problem), groups * batch, invocations, body);
   }
 
   /** Stores all sums of a place, vector by vector, so that an epilogue is in the text only once. */
@@ -155,17 +203,6 @@ let total = shared_sums[lane + vector * ${invocations}];
 ${stores.join("\n")}
 }`;
   }
-}
-
-/** Whether what a norm multiplies with and adds can be read four numbers at a time. */
-function hasVectors({ weight, bias }: Norm, { epilogue, right }: Problem): boolean {
-  return [weight, bias].every(
-    (operand) =>
-      operand === null ||
-      (operand.offset % 4 === 0 &&
-        operand.buffer !== right.buffer &&
-        epilogue?.buffers.includes(operand.buffer) !== true),
-  );
 }
 
 /** The largest power of two that is not above a number, at least 1. */

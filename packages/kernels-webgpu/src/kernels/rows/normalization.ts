@@ -1,10 +1,10 @@
 /** Layer norm and RMS norm: rows brought to mean 0 and variance 1, or to mean square 1. */
 
-import type { Node, Operand } from "@x/tensor/device";
+import type { NativeStep, Node, Operand } from "@x/tensor/device";
+import type { LoweringContext, NativeKernel } from "../../native.js";
 import { constantCode } from "../../wgsl/functions.js";
-import type { NativeKernel } from "../../native.js";
 import { denseView } from "../view.js";
-import { rowsAlong, RowShader, type RowShape } from "./row-shader.js";
+import { rowsAlong, RowShader, type RowShape, type RowValue } from "./row-shader.js";
 
 /** The rows of a node's first input: its last `axes` axes. */
 export function normalizedRows({ inputs, attributes }: Node): RowShape {
@@ -18,39 +18,73 @@ export function hasRows(node: Node): boolean {
   return !node.inputs[0]!.shape.includes(0);
 }
 
-function normKernel(op: string, isCentred: boolean): NativeKernel {
+/** What a norm reads. */
+export interface NormInputs {
+  /** The rows. */
+  readonly x: Operand;
+  /** What each element of a row is multiplied by. */
+  readonly weight: Operand | null;
+  /** What is added to it then. */
+  readonly bias: Operand | null;
+}
+
+/** The operands of a norm by name. */
+export function normInputs({ node, inputs }: Pick<NativeStep, "node" | "inputs">): NormInputs {
+  const { hasWeight, hasBias } = node.attributes;
+  const [x, ...affine] = inputs as [Operand, ...Operand[]];
+  const weight = hasWeight === true ? affine.shift()! : null;
+  const bias = hasBias === true ? affine.shift()! : null;
+  return { x, weight, bias };
+}
+
+/** What is known of a row when it is normalized. */
+interface NormalizedRow {
+  readonly value: RowValue;
+  /** The mean, if rows are centred, and the factor that makes the variance 1. */
+  readonly statistics: readonly string[];
+}
+
+/** Writes the norm of a row. */
+export function normalize(row: RowShader, step: NativeStep): NormalizedRow {
+  const { x, weight, bias } = normInputs(step);
+  const { op, attributes } = step.node;
+  const constant = (value: number): string => constantCode(value, "float32", row.shader.helpers);
+  const share = constant(1 / normalizedRows(step.node).size);
+  const statistics: string[] = [];
+  const elements = row.load(x);
+  const [factors, terms] = [weight, bias].map((operand) => operand && row.loadShared(operand));
+  let own = elements;
+  if (op.name === layerNormKernel.op) {
+    const mean = row.name(`${row.sum(elements)} * ${share}`);
+    statistics.push(mean);
+    own = row.map((piece) => `(${elements(piece)} - ${mean})`);
+  }
+  const power = row.sum((piece) => `${own(piece)} * ${own(piece)}`);
+  const eps = constant(attributes.eps as number);
+  const scale = row.name(`1 / sqrt(${power} * ${share} + ${eps})`);
+  statistics.push(scale);
+  const value: RowValue = (piece) => {
+    const scaled = `${own(piece)} * ${scale}${factors ? ` * ${factors(piece)}` : ""}`;
+    return terms ? `${scaled} + ${terms(piece)}` : scaled;
+  };
+  return { value, statistics };
+}
+
+function normKernel(op: string): NativeKernel {
   return {
     op,
     supports: hasRows,
-    lower: ({ node, inputs, outputs }, context) => {
-      const rows = normalizedRows(node);
-      const { hasWeight, hasBias, eps } = node.attributes;
-      const [x, ...affine] = inputs as [Operand, ...Operand[]];
-      const weight = hasWeight === true ? affine.shift()! : null;
-      const bias = hasBias === true ? affine.shift()! : null;
-      const y = denseView(outputs[0]!, "float32", x.shape);
-      const row = new RowShader(context, rows, { elements: [x, y], shared: [weight, bias] });
-      const constant = (value: number): string =>
-        constantCode(value, "float32", row.shader.helpers);
-      const share = constant(1 / rows.size);
+    canBePrologue: true,
+    lower: (step, context: LoweringContext) => {
+      const { x, weight, bias } = normInputs(step);
+      const [output, ...singles] = step.outputs;
+      const y = denseView(output!, "float32", x.shape);
+      const operands = { elements: [x, y], shared: [weight, bias] };
+      const row = new RowShader(context, normalizedRows(step.node), operands);
       row.eachRow(() => {
-        const elements = row.load(x);
-        const [factors, terms] = [weight, bias].map(
-          (operand) => operand && row.loadShared(operand),
-        );
-        let own = elements;
-        if (isCentred) {
-          const mean = row.name(`${row.sum(elements)} * ${share}`);
-          row.storeSingle(outputs[1]!, mean);
-          own = row.map((piece) => `(${elements(piece)} - ${mean})`);
-        }
-        const power = row.sum((piece) => `${own(piece)} * ${own(piece)}`);
-        const scale = row.name(`1 / sqrt(${power} * ${share} + ${constant(eps as number)})`);
-        row.storeSingle(outputs[isCentred ? 2 : 1]!, scale);
-        row.store(y, (piece) => {
-          const scaled = `${own(piece)} * ${scale}${factors ? ` * ${factors(piece)}` : ""}`;
-          return terms ? `${scaled} + ${terms(piece)}` : scaled;
-        });
+        const { value, statistics } = normalize(row, step);
+        statistics.forEach((number, i) => row.storeSingle(singles[i]!, number));
+        row.store(y, value);
       });
       return [row.launch(op)];
     },
@@ -58,7 +92,7 @@ function normKernel(op: string, isCentred: boolean): NativeKernel {
 }
 
 /** The kernel of `layerNorm`. */
-export const layerNormKernel: NativeKernel = normKernel("layerNorm", true);
+export const layerNormKernel: NativeKernel = normKernel("layerNorm");
 
 /** The kernel of `rmsNorm`. */
-export const rmsNormKernel: NativeKernel = normKernel("rmsNorm", false);
+export const rmsNormKernel: NativeKernel = normKernel("rmsNorm");

@@ -54,6 +54,20 @@ export interface RowOperands {
   readonly single?: readonly (Operand | null)[];
 }
 
+/** A kernel that works on a few rows before what it is for, each workgroup on all of them. */
+export interface RowHost {
+  /** What it is written into. */
+  readonly shader: ShaderBuilder;
+  /** Invocations of a workgroup, a power of two of at most 256; together they take row after row. */
+  readonly invocations: number;
+  /** Begins the names of what is declared. */
+  readonly prefix: string;
+  /** Where `row` begins in the elements, if not one after the other: code that counts elements. */
+  readonly first?: string;
+  /** Buffers that the kernel reads number by number. */
+  readonly alone: readonly number[];
+}
+
 /** A number for every element of the row, as code for a piece of it: four elements, or one. */
 export type RowValue = (piece: string) => string;
 
@@ -77,23 +91,35 @@ export class RowShader {
   /** How the pieces of an invocation are called where they are in registers. */
   readonly #pieces: readonly string[];
   readonly #rowsEach: number;
+  readonly #host: RowHost | null;
   readonly #lines: string[] = [];
   readonly #joins = new Set<"sum" | "largest">();
   #hasExponentials = false;
   #names = 0;
 
-  constructor(context: LoweringContext, shape: RowShape, operands: RowOperands, rowsEach = 1) {
-    this.shader = context.shader();
+  /** With a host the only team of each workgroup has all rows, which must be neighbours each. */
+  constructor(
+    context: LoweringContext,
+    shape: RowShape,
+    operands: RowOperands,
+    rowsEach = 1,
+    host: RowHost | null = null,
+  ) {
+    this.shader = host?.shader ?? context.shader();
+    this.#host = host;
     this.#shape = shape;
     this.#rowsEach = rowsEach;
-    this.#width = widthOf(this.shader, shape, operands);
+    this.#width = widthOf(this.shader, shape, operands, host?.alone ?? []);
     this.type = this.#width === 4 ? "vec4f" : "f32";
     const { outer, size, inner } = shape;
     const length = size / this.#width;
     this.#length = length;
     this.teams = Math.ceil((outer * inner) / rowsEach);
     const most = Math.min(mostTeam, 2 ** Math.floor(Math.log2(context.workgroupSize)));
-    if (inner === 1) {
+    if (host !== null) {
+      this.#team = host.invocations;
+      this.#across = 1;
+    } else if (inner === 1) {
       const isFew = this.teams * (length / usualPieces) < manyInvocations;
       this.#team = Math.min(powerOfTwo(isFew ? length : length / usualPieces), most);
       const fitting = Math.max(1, Math.min(usualGroup, most) / this.#team);
@@ -205,6 +231,11 @@ export class RowShader {
     this.#each((piece) => this.shader.store(slot, this.#index(operand, piece), value(piece)));
   }
 
+  /** Stores all elements of the row in workgroup memory, where rows follow each other. */
+  keep(name: string, value: RowValue): void {
+    this.#each((piece) => `${name}[${this.#dense} + at${piece}] = ${value(piece)};`);
+  }
+
   /** Stores the one element of this row. */
   storeSingle(buffer: number, code: string): void {
     const store = this.shader.store(this.shader.slot(buffer, "float32"), "row", code);
@@ -234,11 +265,9 @@ export class RowShader {
       this.line(`let isRow = row < ${this.#count};`);
       this.line(`let bound = select(0, ${this.#length}, isRow);`);
     }
-    this.line(
-      inner === 1
-        ? `let first = row * ${this.#length};`
-        : `let first = row / ${inner} * ${inner * this.#length} + row % ${inner};`,
-    );
+    const apart = `row / ${inner} * ${inner * this.#length} + row % ${inner}`;
+    const near = this.#host?.first ? `(${this.#host.first}) / ${this.#width}` : this.#dense;
+    this.line(`let first = ${inner === 1 ? near : apart};`);
     body();
     if (this.#rowsEach > 1) this.line("}");
   }
@@ -252,12 +281,22 @@ export class RowShader {
     }
   }
 
+  /** What was written, as a statement of the host. */
+  get code(): string {
+    return `{\nlet group = 0;\n${this.#lines.join("\n")}\n}`;
+  }
+
   /** The launch of what was written. */
   launch(name: string): Launch {
     const groups = Math.ceil(this.teams / this.#across);
     const { outer, size, inner } = this.#shape;
     const label = `${name} ${[outer, size, inner].join("x")}`;
     return this.shader.perGroup(label, groups, this.#team * this.#across, this.#lines.join("\n"));
+  }
+
+  /** Where the row begins if rows follow each other, in pieces. */
+  get #dense(): string {
+    return `row * ${this.#length}`;
   }
 
   get #count(): number {
@@ -326,15 +365,22 @@ export class RowShader {
     const team = this.#team;
     if (team === 1) return this.name(own);
     this.#declareJoin(kind);
-    return this.name(`${kind}(${own}, lane)`);
+    return this.name(`${this.#prefix}${kind}(${own}, lane)`);
+  }
+
+  get #prefix(): string {
+    return this.#host?.prefix ?? "";
   }
 
   #declareJoin(kind: "sum" | "largest"): void {
     if (this.#joins.has(kind)) return;
+    const [parts, joins] = [`${this.#prefix}parts`, `${this.#prefix}joins`];
     if (this.#joins.size === 0) {
       const size = this.#team * this.#across;
-      this.shader.declare(`var<workgroup> parts: array<f32, ${size}>;`);
-      this.shader.declare(`var<workgroup> joins: array<f32, ${Math.ceil(size / joinedAtOnce)}>;`);
+      this.shader.declare(`var<workgroup> ${parts}: array<f32, ${size}>;`);
+      this.shader.declare(
+        `var<workgroup> ${joins}: array<f32, ${Math.ceil(size / joinedAtOnce)}>;`,
+      );
     }
     this.#joins.add(kind);
     const team = this.#team;
@@ -346,18 +392,18 @@ export class RowShader {
       kind === "sum" ? `${a} + ${b}` : `max(${a}, ${b})`;
     const all = (from: string, count: number, step: number): string =>
       `for (var i = 1; i < ${count}; i++) { total = ${join("total", `${from}[first + i * ${step}]`)}; }`;
-    const far = `if (lane % ${joinedAtOnce} == 0) { joins[lane / ${joinedAtOnce}] = total; }
+    const far = `if (lane % ${joinedAtOnce} == 0) { ${joins}[lane / ${joinedAtOnce}] = total; }
 workgroupBarrier();
 first = lane / ${team} * ${team / joinedAtOnce};
-total = joins[first];
-${all("joins", team / joinedAtOnce, 1)}`;
+total = ${joins}[first];
+${all(joins, team / joinedAtOnce, 1)}`;
     // Nobody writes to memory that another still reads: there is a barrier after each round.
-    this.shader.declare(`fn ${kind}(own: f32, lane: i32) -> f32 {
-parts[lane] = own;
+    this.shader.declare(`fn ${this.#prefix}${kind}(own: f32, lane: i32) -> f32 {
+${parts}[lane] = own;
 workgroupBarrier();
 var first = ${first};
-var total = parts[first];
-${all("parts", near, step)}
+var total = ${parts}[first];
+${all(parts, near, step)}
 ${team > joinedAtOnce ? far : "workgroupBarrier();"}
 return total;
 }`);
@@ -369,7 +415,12 @@ function powerOfTwo(number: number): number {
 }
 
 /** Rows are read as vectors where all of them allow it. */
-function widthOf(shader: ShaderBuilder, shape: RowShape, operands: RowOperands): Width {
+function widthOf(
+  shader: ShaderBuilder,
+  shape: RowShape,
+  operands: RowOperands,
+  alone: readonly number[],
+): Width {
   const { elements, shared = [], single = [] } = operands;
   const wide = [...elements, ...shared].filter((operand) => operand !== null);
   const isWide =
@@ -377,6 +428,9 @@ function widthOf(shader: ShaderBuilder, shape: RowShape, operands: RowOperands):
     shape.size % 4 === 0 &&
     wide.every(({ dtype, offset }) => offset % 4 === 0 && shader.holdsVectors(dtype)) &&
     // A buffer has one width.
-    !single.some((operand) => wide.some(({ buffer }) => buffer === operand?.buffer));
+    !wide.some(
+      ({ buffer }) =>
+        alone.includes(buffer) || single.some((operand) => buffer === operand?.buffer),
+    );
   return isWide ? 4 : 1;
 }

@@ -5,6 +5,7 @@ import { attentionCases } from "./attention.js";
 import { elementwiseCases } from "./elementwise.js";
 import { featureAttentionCases } from "./feature-attention.js";
 import { indexingCases } from "./indexing.js";
+import { halvingCases } from "./kernel-halving.js";
 import { linearAttentionCases } from "./linear-attention.js";
 import { orderedCases } from "./ordered.js";
 import { productCases } from "./products.js";
@@ -20,6 +21,7 @@ export const selfTestCases: readonly SelfTestCase[] = [
   ...rowCases,
   ...attentionCases,
   ...linearAttentionCases,
+  ...halvingCases,
   ...featureAttentionCases,
   ...orderedCases,
   ...indexingCases,

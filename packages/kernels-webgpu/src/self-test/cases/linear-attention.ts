@@ -3,7 +3,9 @@
 import {
   cumulativeLinearAttention,
   noGrad,
+  rmsNorm,
   type CumulativeLinearAttentionOptions,
+  type Tensor,
 } from "@x/tensor";
 import { casesOf, type Inputs, type Results, type SelfTestCase } from "../case.js";
 
@@ -60,6 +62,16 @@ export const linearAttentionCases: readonly SelfTestCase[] = casesOf(
         { mask: inputs.integers([40], -1, 90) },
         true,
       ),
+    "decoding, with norms of queries and keys": (inputs) => {
+      const normalized = (heads: number): Tensor => rmsNorm(inputs.floats([2, heads, 1, 16]), 16);
+      const { output, state } = cumulativeLinearAttention(
+        normalized(4),
+        normalized(2),
+        inputs.floats([2, 2, 1, 20]),
+        { causal: true, state: inputs.floats([2, 2, 16, 20]) },
+      );
+      return [output, state];
+    },
     "decoding, state in place": async (inputs) => {
       const state = await inputs.floats([2, 3, 16, 16]).realize();
       const draw = (): ReturnType<Inputs["floats"]> => inputs.floats([2, 3, 1, 16]);

@@ -85,4 +85,18 @@ export const rowCases: readonly SelfTestCase[] = [
       },
     },
   ),
+  ...casesOf(
+    "norm",
+    { tolerance: 2e-5 },
+    {
+      "of a product's few rows, 2 × 264": (inputs) => [
+        layerNorm(inputs.floats([2, 264], -1, 3), 264, { bias: inputs.floats([264]) })
+          .matmul(inputs.floats([90, 264]).t())
+          .add(inputs.floats([90])),
+      ],
+      "of a product's few rows, float16": (inputs) => [
+        rmsNorm(inputs.floats([1, 70]), 70).matmul(inputs.floats([70, 32], -1, 1, "float16")),
+      ],
+    },
+  ),
 ];

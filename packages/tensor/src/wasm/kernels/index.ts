@@ -12,6 +12,7 @@ import {
 import { matmulKernel } from "./gemm/matmul.js";
 import { gatherKernel, takeKernel } from "./indexing/pick.js";
 import { indexAddKernel, scatterAddKernel, scatterKernel } from "./indexing/scatter.js";
+import { kernelHalvingKernel } from "./kernel-halving/kernel.js";
 import {
   cumulativeLinearAttentionBackwardKernel,
   cumulativeLinearAttentionKernel,
@@ -62,6 +63,7 @@ const kernels: readonly NativeKernel[] = [
   featureAttentionKernel,
   gatherKernel,
   indexAddKernel,
+  kernelHalvingKernel,
   layerNormBackwardKernel,
   layerNormKernel,
   logSoftmaxBackwardKernel,

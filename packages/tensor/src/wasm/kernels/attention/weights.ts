@@ -226,7 +226,11 @@ function finiteShift(c: MathContext, largest: Local<V128>): V128 {
 }
 
 /** The lanes joined, in all lanes. */
-export function overLanes(f: FunctionBuilder, x: Local<V128>, join: (a: V128, b: V128) => V128): V128 {
+export function overLanes(
+  f: FunctionBuilder,
+  x: Local<V128>,
+  join: (a: V128, b: V128) => V128,
+): V128 {
   const pairs = f.let(join(x, i32x4.shuffle(x, x, [1, 0, 3, 2])));
   return join(pairs, i32x4.shuffle(pairs, pairs, [2, 3, 0, 1]));
 }

@@ -85,10 +85,8 @@ export function listBounds(
   [maxima, norms]: readonly [I32, I32],
   factor: I32,
 ): void {
-  f.call(
-    boundsFunction(module, spec, rowBytes, rawBytes),
-    ...[rows, count, raw, maxima, norms, factor],
-  );
+  const bounds = boundsFunction(module, spec, rowBytes, rawBytes);
+  f.call(bounds, rows, count, raw, maxima, norms, factor);
 }
 
 /** `(rows, count, shifts, epsilon, sums)`; see `exponentiate`. */
@@ -152,7 +150,6 @@ function chainFunction(
 ): Routine {
   const key = `feature/chain ${features} ${cotangentBytes} ${powerBytes} ${normalises}`;
   return routine(module, key, (f, cotangents, powers, count, sums) => {
-    const c: MathContext = { module, f };
     const sum = f.local(v128);
     const powersAt = f.let(powers);
     eachRow(f, [cotangents, cotangentBytes], count, (row, at) => {
@@ -167,7 +164,7 @@ function chainFunction(
       storeEntry(f, sums, row, sum);
       if (normalises) {
         changeRow(f, at, features, (x, offset) =>
-          c.module.nmadd(sum, v128.load(powersAt.add(offset)), x),
+          module.nmadd(sum, v128.load(powersAt.add(offset)), x),
         );
       }
       f.increment(powersAt, powerBytes);
@@ -188,10 +185,8 @@ export function chainPowers(
   sums: I32,
   normalises = false,
 ): void {
-  f.call(
-    chainFunction(module, features, cotangentBytes, powerBytes, normalises),
-    ...[cotangents, powers, count, sums],
-  );
+  const chain = chainFunction(module, features, cotangentBytes, powerBytes, normalises);
+  f.call(chain, cotangents, powers, count, sums);
 }
 
 /** Adds raw rows times −2 · factor · their entries of `sums`: the gradient through their norms. */

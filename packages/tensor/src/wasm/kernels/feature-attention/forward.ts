@@ -94,10 +94,8 @@ function forwardSteps(
       chunk.packKeys(start, length);
       packColumns(c, features, [...at.keys, length], at.columns);
       chunk.packValues(start, length);
-      f.if(maximaOut, () => {
-        const to = entryAt(maximaOut, head.multiply(chunk.keyCount).add(start));
-        f.memoryCopy(to, maxima.add(4), length.shiftLeft(2));
-      });
+      const to = entryAt(maximaOut, head.multiply(chunk.keyCount).add(start));
+      f.memoryCopy(to, maxima.add(4), length.shiftLeft(2));
     },
 
     packRows: (start, length) => {
@@ -155,10 +153,8 @@ function forwardSteps(
       eachRow(f, at.output, length, (row, rowAt) => {
         const factor = inverse(f, splatEntry(totals, row));
         changeRow(f, rowAt, valueSize, (x) => f32x4.multiply(x, factor));
-        f.if(denominatorsOut, () => {
-          f.set<I32>(number, chunk.queryNumber(start.add(row)));
-          storeEntry(f, denominatorsOut, number, splatEntry(totals, row));
-        });
+        f.set<I32>(number, chunk.queryNumber(start.add(row)));
+        storeEntry(f, denominatorsOut, number, splatEntry(totals, row));
       });
       const first = head.multiply(chunk.groups).add(chunk.group).multiply(chunk.queryCount);
       const order = chunk.orderAt(start);
@@ -171,7 +167,6 @@ function forwardSteps(
     },
 
     end: () => {
-      if (!spec.finalState) return;
       const to = keyValues.add(head.multiply(features).multiply(rowStride));
       unpack(c, valueSize, at.products, [entryAt(to, column), rowStride, i32.const(features)]);
       const keysTo = keys.add(head.multiply(features * 4));

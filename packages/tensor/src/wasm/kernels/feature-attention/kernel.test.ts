@@ -181,6 +181,17 @@ describe("feature attention", () => {
     });
   }
 
+  it("agrees with its definition for one token", () => {
+    for (let seed = 1; seed <= 30; seed++) {
+      const c: Case = { ...randomCase(seed), n: 1, m: 1, mode: "causal", state: true };
+      const node = forwardNode(c);
+      const views = seed % 3 === 0 ? node.inputs.map(projected) : [];
+      const inPlace = seed % 3 === 1;
+      const run = { data: dataOf(node, c, seed), views, inPlace };
+      expectLikeReference(featureAttentionKernel, node, run, close);
+    }
+  });
+
   it("handles lengths of 0", () => {
     for (const mode of ["causal", "full", "mask"] as const) {
       for (const [n, m] of [
@@ -194,6 +205,25 @@ describe("feature attention", () => {
         const backward = backwardNode(c);
         const run = { data: backwardData(backward, c, 1) };
         expectLikeReference(featureAttentionBackwardKernel, backward, run, close);
+      }
+    }
+  });
+
+  it("stays finite where queries and keys are huge", () => {
+    for (const map of ["random", "exponential"] as const) {
+      const c: Case = { ...simple, map, state: false };
+      const [forward, backward] = [forwardNode(c), backwardNode(c)];
+      const data = dataOf(forward, c, 3).map((x, i) =>
+        Float32Array.from(x, (own) => (i < 2 ? 60 * own : i === 2 ? 1 : own)),
+      );
+      const results = runKernel(featureAttentionKernel, forward, { data });
+      // Means of ones are 1, unless all weights are too small for a float.
+      for (const y of results[0]!) expect([0, 1]).toContain(Math.round(y * 1e5) / 1e5);
+      if (map === "random") expect(Math.min(...results[0]!)).toBeCloseTo(1, 5);
+      const given = backward.inputs.slice(-4, -2).map((input, i) => randomData(input, i));
+      const run = { data: [...data, ...given, ...results.slice(6)] };
+      for (const gradient of runKernel(featureAttentionBackwardKernel, backward, run)) {
+        expect(gradient.every(Number.isFinite)).toBe(true);
       }
     }
   });

@@ -18,6 +18,7 @@ import type { FeatureScanSpec } from "./chunk.js";
 import { forwardCode, forwardLayout } from "./forward.js";
 import { keyCotangentCode, keyCotangentLayout } from "./key-cotangent.js";
 import { queryCotangentCode, queryCotangentLayout } from "./query-cotangent.js";
+import { stepCode, stepLayout } from "./step.js";
 
 /** Tokens of a chunk, as in linear attention. */
 const chunk = 32;
@@ -33,8 +34,10 @@ interface Problem {
   readonly sumWords: readonly Word[];
   /** What comes first: the queries of a mask are sorted. */
   readonly launches: readonly Launch[];
-  /** Floating-point operations a token and a product of features and numbers. */
+  /** Tokens of all query heads. */
   readonly tokens: number;
+  /** Map, mode and sizes, for the names of launches. */
+  readonly text: string;
 }
 
 function readProblem(step: NativeStep, context: LoweringContext): Problem {
@@ -42,7 +45,8 @@ function readProblem(step: NativeStep, context: LoweringContext): Problem {
   const inputs = featureAttentionInputs(step.inputs, attributes);
   const { q, k, v, projection, mask, keyMask, state, backward } = inputs;
   const sizes = featureAttentionSizes(inputs);
-  const { queries, keys, keyHeads, group, batch } = sizes;
+  const { queries, keys, keyHeads, group, batch, keySize, features, valueSize } = sizes;
+  const tokens = batch * keyHeads * group * Math.max(queries, keys);
   const { order, launches } = sortQueries(mask, queries, keys, context);
   const [scale, epsilon] = [attributes.scale as number, attributes.epsilon as number];
   const mode = attributes.mode as LinearAttentionMode;
@@ -50,13 +54,11 @@ function readProblem(step: NativeStep, context: LoweringContext): Problem {
     inputs,
     sizes,
     launches,
-    tokens: batch * keyHeads * group * Math.max(queries, keys),
+    tokens,
+    text: `${attributes.map as string} ${mode} ${tokens}x${keySize}x${features}x${valueSize}`,
     spec: {
       map: projection === null ? "exponential" : "random",
-      size: sizes.keySize,
-      features: sizes.features,
-      valueSize: sizes.valueSize,
-      mode,
+      ...{ size: keySize, features, valueSize, mode },
       // Without scores a larger chunk costs nothing.
       capacity: mode === "full" ? 2 * chunk : chunk,
       keyMask: keyMask !== null,
@@ -83,6 +85,33 @@ function readProblem(step: NativeStep, context: LoweringContext): Problem {
   };
 }
 
+/** One query and one key of each head, with a state that is read and written: a step of decoding. */
+function decode(
+  { inputs, sizes, spec, sumWords, text }: Problem,
+  step: NativeStep,
+  outputs: readonly number[],
+): Launch {
+  const { batch, keyHeads, group, keySize, features, valueSize } = sizes;
+  const { q, k, v, projection, keyMask } = inputs;
+  const { scale, epsilon } = step.node.attributes;
+  const perHead = (keySize + 2 * valueSize) * features;
+  return launchOf(
+    `feature attention step ${text}`,
+    stepCode(spec),
+    [
+      ...[q, k, v].flatMap((operand) => viewWords(operand, 4)),
+      ...[projection, keyMask].flatMap((operand) => viewWords(operand, 2)),
+      ...sumWords,
+      ...outputs.map(addressOrNone),
+      ...[keyHeads, group, floatArgument(scale as number), floatArgument(epsilon as number)],
+    ],
+    batch * keyHeads,
+    batch * keyHeads * perHead * 2 * (1 + group),
+    Math.round(16384 / (perHead * group)),
+    stepLayout(spec).bytes,
+  );
+}
+
 /** `featureAttention` in chunks; see `forward.ts`. */
 export const featureAttentionKernel: NativeKernel = {
   op: "featureAttention",
@@ -90,38 +119,39 @@ export const featureAttentionKernel: NativeKernel = {
   acceptsView,
   lower: (step, context) => {
     const problem = readProblem(step, context);
-    const { sizes, chunkWords, sumWords, launches, tokens } = problem;
+    const { inputs, sizes, chunkWords, sumWords, launches, tokens } = problem;
     const { batch, keyHeads, keySize, features, valueSize } = sizes;
     if (batch === 0) return [];
     const bytes = (output: number): number => 4 * sizeOf(step.node.outputs[output]!.shape);
     // What is computed anyway is written somewhere.
     const wanted = (output: number): number =>
       step.outputs[output] ?? context.workspace(bytes(output));
-    const finals = [1, 2, 3, 4, 5];
-    const finalState = finals.some((output) => typeof step.outputs[output] === "number");
+    const outputs = step.node.outputs.map((_, i) => i);
+    const isToken = sizes.queries === 1 && sizes.keys === 1 && problem.spec.mode !== "mask";
+    if (isToken && inputs.state) {
+      return [decode(problem, step, outputs.map(wanted))];
+    }
     const heads = batch * keyHeads;
     const shared = (chunk / 2 + 2 * keySize) * features;
     const own = (chunk / 2 + 2 * features) * valueSize;
     // Blocks share all sums but those of values, which may be updated where they are.
-    const blocks = problem.inputs.state
+    const blocks = inputs.state
       ? 1
       : chooseBlocks(heads, valueSize, context.threads, [shared, own]);
     const spec: FeatureScanSpec = {
       direction: "forward",
       ...problem.spec,
       valueSize: valueSize / blocks,
-      finalState,
+      finalState: true,
     };
     const words = [
       ...chunkWords(blocks),
       ...sumWords,
-      addressOrNone(wanted(0)),
-      ...finals.map((output) => (finalState ? addressOrNone(wanted(output)) : 0)),
-      ...[6, 7].map((output) => addressOrNone(step.outputs[output])),
+      ...outputs.map((output) => addressOrNone(wanted(output))),
       valueSize,
     ];
     const launch = launchOf(
-      `feature attention forward ${spec.map} ${spec.mode} ${tokens}x${keySize}x${features}x${valueSize}`,
+      `feature attention forward ${problem.text}`,
       forwardCode(spec),
       words,
       heads * blocks,
@@ -143,12 +173,11 @@ export const featureAttentionBackwardKernel: NativeKernel = {
   acceptsView,
   lower: (step, context) => {
     const problem = readProblem(step, context);
-    const { inputs, sizes, chunkWords, sumWords, launches, tokens } = problem;
+    const { inputs, sizes, chunkWords, sumWords, launches, tokens, text } = problem;
     const { batch, keyHeads, keySize, features, valueSize, keys } = sizes;
     if (batch === 0) return [];
     const [dq = null, dk = null, dv = null] = step.outputs;
     const items = batch * keyHeads;
-    const text = `${problem.spec.map} ${problem.spec.mode} ${tokens}x${keySize}x${features}x${valueSize}`;
     const scans: Launch[] = [];
     if (dq !== null) {
       const spec = { direction: "forward", ...problem.spec, finalState: false } as const;

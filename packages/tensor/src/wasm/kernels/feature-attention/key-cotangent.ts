@@ -205,9 +205,8 @@ function keyCotangentSteps(
     },
 
     unpack: (start, length) => {
-      const result = chunk.chain(
-        ...([at.toKeys, at.keys, length, at.rawKeys, at.gradient, false] as const),
-      );
+      const { toKeys, keys, rawKeys, gradient } = at;
+      const result = chunk.chain(toKeys, keys, length, rawKeys, gradient, false);
       if (keyMask) {
         clearRows(f, result, length, at.taken[0]);
         clearRows(f, at.toValues, length, at.taken[0]);

@@ -155,9 +155,8 @@ function queryCotangentSteps(
         changeRow(f, rowAt, features, (x) => f32x4.add(x, total));
       });
       const isSoftmax = map === "exponential";
-      const result = chunk.chain(
-        ...([at.output, at.powers, length, at.rawQueries, at.gradient, isSoftmax] as const),
-      );
+      const { output, powers, rawQueries, gradient } = at;
+      const result = chunk.chain(output, powers, length, rawQueries, gradient, isSoftmax);
       const order = chunk.orderAt(start);
       const first = chunk.head.multiply(chunk.groups).add(chunk.group);
       const number = first.multiply(chunk.queryCount).add(order ? i32.const(0) : start);

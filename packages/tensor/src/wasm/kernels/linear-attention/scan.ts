@@ -25,7 +25,7 @@
  * keys and values exchanged, and so their states are each other's transpose: one of them is kept up to
  * date, and copied for the other after every chunk.
  *
- * To apply a feature map to rows or keys, change them where they are packed.
+ * The order of the steps is that of `traversal.ts`; scans of feature attention take it too.
  */
 
 import type { KernelCode } from "../../launch.js";

@@ -1,0 +1,47 @@
+/** Trained positional embeddings. */
+
+import { arange, type Tensor } from "@x/tensor";
+import { checkNumbers, count } from "@x/tensor/checks";
+import { Embedding, Module, type PositionOptions } from "@x/tensor/nn";
+import { checkLength } from "./length.js";
+
+const owner = "AbsolutePositionalEmbedding";
+
+/**
+ * A trained vector for each of `maxSeqLen` positions.
+ *
+ * @example
+ * ```ts
+ * const embedding = new AbsolutePositionalEmbedding(8, 512);
+ * console.log(embedding.forward(zeros([2, 100, 8])).shape); // → [ 1, 100, 8 ]
+ * ```
+ */
+export class AbsolutePositionalEmbedding extends Module {
+  /** How many positions there are. */
+  readonly maxSeqLen: number;
+  /** The table of the vectors. */
+  readonly emb: Embedding;
+
+  /** @throws XError `argument` if a size is not a whole number of at least 1 */
+  constructor(dim: number, maxSeqLen: number) {
+    super();
+    checkNumbers(owner, count, { dim, maxSeqLen });
+    this.maxSeqLen = maxSeqLen;
+    this.emb = new Embedding(maxSeqLen, dim);
+  }
+
+  /**
+   * The vectors of the positions of `x`, [batch, length, dim], as [1, length, dim]; `x` itself is not
+   * added.
+   *
+   * @throws XError `shape` if `x` has other axes; `argument` if there are more positions than vectors,
+   * as far as that can be seen
+   */
+  forward(x: Tensor, options: PositionOptions = {}): Tensor {
+    const length = checkLength(owner, x, this.maxSeqLen, options);
+    const { offset } = options;
+    if (offset === undefined) return this.emb.weight.narrow(0, 0, length).unsqueeze(0);
+    const positions = arange(length, { dtype: "int32" }).add(offset);
+    return this.emb.forward(positions).unsqueeze(0);
+  }
+}

@@ -1,0 +1,136 @@
+/** Positional embeddings that are factored along axes. */
+
+import { arange, cat, randn, type Tensor } from "@x/tensor";
+import { check, checkNumbers, count } from "@x/tensor/checks";
+import { Module, Parameter, type PositionOptions } from "@x/tensor/nn";
+import { checkLength } from "./length.js";
+
+/** Options of {@link AxialPositionalEmbedding}. */
+export interface AxialPositionalEmbeddingOptions {
+  /**
+   * How many elements of a vector each axis gives; they must add up to `dim`. Default: every axis
+   * gives all `dim`, and what they give is added.
+   */
+  readonly axialDims?: readonly number[] | null;
+}
+
+const owner = "AxialPositionalEmbedding";
+
+/**
+ * A trained vector for each of `Π axialShape` positions, made of few: positions are laid out in a grid
+ * of the shape `axialShape`, row by row, and each axis has one vector a coordinate. The vector of a
+ * position is the sum of those of its coordinates, or with `axialDims` their concatenation: for two
+ * axes `e[i · columns + j] = weights_0[i] + weights_1[j]`.
+ *
+ * @example
+ * ```ts
+ * const embedding = new AxialPositionalEmbedding(8, [16, 32]);
+ * console.log(embedding.forward(zeros([2, 100, 8])).shape); // → [ 2, 100, 8 ]
+ * console.log(embedding.maxSeqLen, Object.keys(embedding.stateDict())); // → 512 [ 'weights_0', 'weights_1' ]
+ * ```
+ *
+ * @see Ho et al.: Axial Attention in Multidimensional Transformers (2019); Kitaev et al.: Reformer (2020)
+ */
+export class AxialPositionalEmbedding extends Module {
+  /** Size of the vectors. */
+  readonly dim: number;
+  /** The shape of the grid. */
+  readonly axialShape: readonly number[];
+  /** How many positions there are. */
+  readonly maxSeqLen: number;
+  /** Whether the vectors of the coordinates are added, not concatenated. */
+  readonly summed: boolean;
+  /** How many axes there are; the vectors of axis i are the parameter `weights_i`. */
+  private readonly axes: number;
+
+  /**
+   * @param dim size of the vectors
+   * @param axialShape the shape of the grid
+   * @throws XError `argument` if a size is out of range or the sizes do not fit each other
+   */
+  constructor(
+    dim: number,
+    axialShape: readonly number[],
+    options: AxialPositionalEmbeddingOptions = {},
+  ) {
+    super();
+    const { axialDims = null } = options;
+    const dims = axialDims ?? axialShape.map(() => dim);
+    checkNumbers(owner, count, { dim, axialShape: [...axialShape], axialDims: [...dims] });
+    check(
+      axialShape.length > 0 && dims.length === axialShape.length,
+      "argument",
+      () =>
+        `${owner}: axialDims must name a size for each axis, got ${dims.length} for ${axialShape.length} axes. Correct them.`,
+    );
+    check(
+      axialDims === null || sum(dims) === dim,
+      "argument",
+      () => `${owner}: axialDims must add up to ${dim}, got ${dims.join(" + ")}. Correct them.`,
+    );
+    this.dim = dim;
+    this.axialShape = [...axialShape];
+    this.maxSeqLen = axialShape.reduce((product, size) => product * size, 1);
+    this.summed = axialDims === null;
+    this.axes = axialShape.length;
+    axialShape.forEach((size, axis) => {
+      const shape = axialShape.map((_, other) => (other === axis ? size : 1));
+      this.setWeights(axis, new Parameter(randn([1, ...shape, dims[axis]!])));
+    });
+  }
+
+  /**
+   * The vectors of the positions of `x`, [batch, length, dim], in the same shape; `x` itself is not
+   * added.
+   *
+   * @throws XError `shape` if `x` has other axes; `argument` if there are more positions than vectors,
+   * as far as that can be seen
+   */
+  forward(x: Tensor, options: PositionOptions = {}): Tensor {
+    const length = checkLength(owner, x, this.maxSeqLen, options);
+    const { offset } = options;
+    const vectors = offset === undefined ? this.first(length) : this.from(offset, length);
+    return vectors.expand([x.shape[0]!, length, this.dim]);
+  }
+
+  /** The vectors of the first positions, [length, dim]. */
+  private first(length: number): Tensor {
+    const { axialShape, maxSeqLen } = this;
+    return this.joined((weights) =>
+      weights.expand([1, ...axialShape, weights.shape.at(-1)!]).reshape([maxSeqLen, -1]),
+    ).narrow(0, 0, length);
+  }
+
+  /** The vectors of the positions from `offset` on, [length, dim]. */
+  private from(offset: number | Tensor, length: number): Tensor {
+    const positions = arange(length, { dtype: "int32" }).add(offset);
+    let stride = this.maxSeqLen;
+    return this.joined((weights, axis) => {
+      const size = this.axialShape[axis]!;
+      stride /= size;
+      const coordinates = positions.floorDivide(stride).remainder(size);
+      return weights.reshape([size, -1]).take(coordinates, 0);
+    });
+  }
+
+  /** What the axes give, added or concatenated. */
+  private joined(vectorsOf: (weights: Parameter, axis: number) => Tensor): Tensor {
+    const parts = Array.from({ length: this.axes }, (_, axis) =>
+      vectorsOf(this.weightsOf(axis), axis),
+    );
+    return this.summed ? parts.reduce((total, part) => total.add(part)) : cat(parts, -1);
+  }
+
+  private setWeights(axis: number, weights: Parameter): void {
+    (this as unknown as Record<string, Parameter>)[`weights_${axis}`] = weights;
+  }
+
+  // Properties that are numbered as in the original have no names that TypeScript could know.
+  private weightsOf(axis: number): Parameter {
+    return (this as unknown as Record<string, Parameter>)[`weights_${axis}`]!;
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

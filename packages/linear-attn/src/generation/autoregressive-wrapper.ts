@@ -1,0 +1,196 @@
+/** Training and generation of language models. */
+
+import { crossEntropy, noGrad, realize, stack, type Tensor } from "@x/tensor";
+import { check, checkNumbers, formatShape, nonNegative, whole, wholeFrom } from "@x/tensor/checks";
+import { Module } from "@x/tensor/nn";
+import { categorical, type Generator } from "@x/tensor/random";
+import {
+  LinearAttentionTransformerLM,
+  type LanguageModelCall,
+} from "../transformer/language-model.js";
+import { Autopadder } from "./autopadder.js";
+import { Decoder } from "./decoder.js";
+import { topK, type FilterLogits } from "./filters.js";
+import { GeneratedTokens } from "./generated-tokens.js";
+
+/** Options of {@link AutoregressiveWrapper}. */
+export interface AutoregressiveWrapperOptions {
+  /** A token that is not to be predicted. Default −100: none. */
+  readonly ignoreIndex?: number;
+  /** What shorter sequences are filled up with. Default 0. */
+  readonly padValue?: number;
+}
+
+/** What a call may come with besides the tokens. */
+export interface AutoregressiveCall extends LanguageModelCall {
+  /** Whether the result is the loss of predicting each token from those before. Default false. */
+  readonly returnLoss?: boolean;
+}
+
+/** Options of {@link AutoregressiveWrapper.generate}. */
+export interface GenerateOptions extends Omit<LanguageModelCall, "state"> {
+  /** Ends a sequence; generation ends when all have ended. Default: none. */
+  readonly eosToken?: number | null;
+  /** Logits are divided by it after filtering; 0 takes the likeliest token. Default 1. */
+  readonly temperature?: number;
+  /** Which tokens may be drawn. Default {@link topK}. */
+  readonly filterLogitsFn?: FilterLogits;
+  /** What the filter gets as `thres`. Default 0.9. */
+  readonly filterThres?: number;
+  /** Where random numbers come from; the default generator unless given. */
+  readonly generator?: Generator;
+}
+
+const owner = "AutoregressiveWrapper";
+
+/**
+ * A causal language model with its loss and with generation.
+ *
+ * @example
+ * ```ts
+ * const model = new AutoregressiveWrapper(
+ *   new LinearAttentionTransformerLM({
+ *     numTokens: 20,
+ *     dim: 16,
+ *     depth: 1,
+ *     maxSeqLen: 64,
+ *     heads: 2,
+ *     causal: true,
+ *   }),
+ * );
+ * const loss = model.forward(randint(20, [2, 33]), { returnLoss: true });
+ * loss.backward();
+ *
+ * const prompt = tensor([[1, 2, 3]], { dtype: "int32" });
+ * const tokens = await model.generate(prompt, 8, { temperature: 0.8 });
+ * console.log(tokens.shape); // → [ 1, 8 ]
+ * ```
+ */
+export class AutoregressiveWrapper extends Module {
+  /** The model, for sequences of any length. */
+  readonly net: Autopadder<LinearAttentionTransformerLM>;
+  /** The longest sequence that the model sees at once. */
+  readonly maxSeqLen: number;
+  /** A token that is not to be predicted. */
+  readonly ignoreIndex: number;
+  /** What shorter sequences are filled up with. */
+  readonly padValue: number;
+
+  /** @throws XError `argument` if the model is none of this package or a number is not whole */
+  constructor(net: LinearAttentionTransformerLM, options: AutoregressiveWrapperOptions = {}) {
+    super();
+    const { ignoreIndex = -100, padValue = 0 } = options;
+    checkNumbers(owner, whole, { ignoreIndex, padValue });
+    check(
+      net instanceof LinearAttentionTransformerLM,
+      "argument",
+      () =>
+        `${owner}: the model must be a LinearAttentionTransformerLM, got ${typeof net}. Pass the model itself.`,
+    );
+    this.net = new Autopadder(net);
+    this.maxSeqLen = net.maxSeqLen;
+    this.ignoreIndex = ignoreIndex;
+    this.padValue = padValue;
+  }
+
+  /**
+   * The logits of tokens, int32 [batch, length] or a list of sequences int32 [length], which are
+   * filled up to the longest. With `returnLoss` the mean cross entropy of predicting each token but
+   * the first from those before it; a mask may then have the length of all tokens.
+   *
+   * @throws XError `shape` if tokens or masks do not fit
+   */
+  forward(x: Tensor | readonly Tensor[], call: AutoregressiveCall = {}): Tensor {
+    const { returnLoss = false, ...rest } = call;
+    const parts = Array.isArray(x) ? (x as readonly Tensor[]) : null;
+    const tokens = parts === null ? (x as Tensor) : this.fillUp(parts);
+    if (!returnLoss) return this.net.forward(tokens, rest);
+    const length = tokens.shape.at(-1)! - 1;
+    check(
+      tokens.rank === 2 && length >= 1,
+      "shape",
+      () =>
+        `${owner}: a loss needs tokens int32 [batch, length] with a length of at least 2, got ${formatShape(tokens.shape)}. Pass longer sequences.`,
+    );
+    // The last token of each sequence is predicted only: it is cut before sequences are filled up.
+    const inputs =
+      parts === null
+        ? tokens.narrow(1, 0, length)
+        : this.fillUp(parts.map((part) => part.narrow(0, 0, part.size - 1)));
+    const targets = tokens.narrow(1, 1, length);
+    const { inputMask = null } = rest;
+    const mask = inputMask?.shape[1] === length + 1 ? inputMask.narrow(1, 0, length) : inputMask;
+    const logits = this.net.forward(inputs, { ...rest, inputMask: mask });
+    const { ignoreIndex } = this;
+    return crossEntropy(logits.flatten(0, 1), targets.flatten(0, 1), { ignoreIndex });
+  }
+
+  /**
+   * Draws the next `seqLen` tokens after `startTokens`, int32 [batch, length] or [length]; fewer where
+   * all sequences end before. Gives them without the start, int32 [batch, number] or [number]; after
+   * the end of a sequence stands `padValue`.
+   *
+   * As long as the sequence fits into `maxSeqLen`, each token takes constant time and memory, and none
+   * after the first compiles anything. Beyond, and in models without a decode state (those that are
+   * not causal, attend axially or reproduce the original), the model sees the last `maxSeqLen` tokens, all of which are
+   * computed again for each new one, as in the original.
+   *
+   * The model is switched to inference meanwhile.
+   *
+   * @throws XError `argument` if a number is out of range; `shape` if tensors do not fit
+   */
+  async generate(
+    startTokens: Tensor,
+    seqLen: number,
+    options: GenerateOptions = {},
+  ): Promise<Tensor> {
+    const { eosToken = null, temperature = 1, filterLogitsFn = topK, filterThres = 0.9 } = options;
+    const { generator, ...rest } = options;
+    checkNumbers(owner, wholeFrom(1), { seqLen });
+    checkNumbers(owner, nonNegative, { temperature });
+    if (eosToken !== null) checkNumbers(owner, whole, { eosToken });
+    const start = startTokens.rank === 1 ? startTokens.unsqueeze(0) : startTokens;
+    check(
+      start.rank === 2 && start.dtype === "int32" && start.shape[1]! > 0,
+      "shape",
+      () =>
+        `${owner}: generation starts from tokens int32 [batch, length] or [length], got ${startTokens.dtype} ${formatShape(startTokens.shape)}. Pass at least one token.`,
+    );
+    const draw = (logits: Tensor): Tensor => {
+      if (temperature === 0) return logits.argmax(-1);
+      const filtered = filterLogitsFn(logits, { thres: filterThres });
+      return categorical(filtered.div(temperature), generator ? { generator } : {});
+    };
+    const { net } = this;
+    const wasTraining = net.training;
+    net.eval();
+    try {
+      const { context = null, contextMask = null, inputMask = null } = rest;
+      const decoder = new Decoder(net, start, { context, contextMask, inputMask });
+      const drawn = new GeneratedTokens(net.net, start.shape[0]!, seqLen);
+      for (let i = 0; i < seqLen; i++) {
+        const token = noGrad(() => draw(decoder.logits));
+        drawn.add(token);
+        if (i + 1 < seqLen) noGrad(() => decoder.advance(token, drawn));
+        await realize(token, drawn.tokens, ...decoder.pending);
+        if (eosToken !== null && (await drawn.haveEnded(token, eosToken))) break;
+      }
+      const tokens = drawn.result(this.padValue);
+      return await (startTokens.rank === 1 ? tokens.squeeze(0) : tokens).realize();
+    } finally {
+      net.train(wasTraining);
+    }
+  }
+
+  /** Sequences of different lengths as one tensor. */
+  private fillUp(parts: readonly Tensor[]): Tensor {
+    check(
+      parts.length > 0 && parts.every(({ rank, size }) => rank === 1 && size > 0),
+      "shape",
+      () =>
+        `${owner}: a list of sequences holds tensors int32 [length], got ${parts.map(({ shape }) => formatShape(shape)).join(", ") || "none"}. Pass sequences of at least one token, for a loss of two.`,
+    );
+    const longest = Math.max(...parts.map(({ size }) => size));
+    return stack(parts.map((part) => part.pad([0, longest - part.size], this.padValue)));
+  }
+}

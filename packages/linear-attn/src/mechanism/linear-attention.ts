@@ -1,0 +1,94 @@
+/** Linear attention for models that take any attention. */
+
+import { dropout as drop, getDevice, type FeatureAttentionState, type Tensor } from "@x/tensor";
+import {
+  check,
+  checkHeads,
+  checkKeyMask,
+  checkNumbers,
+  count,
+  formatShapes,
+} from "@x/tensor/checks";
+import {
+  withUpdates,
+  type AttentionMechanism,
+  type AttentionState,
+  type MechanismOptions,
+  type StateOptions,
+  type StepOptions,
+} from "@x/tensor/nn";
+import { checkState } from "../state.js";
+import { causalLinearAttn } from "../attention/causal-linear-attn.js";
+import { linearAttn } from "../attention/linear-attn.js";
+import { advanceSums, emptySums } from "../attention/linear-memory.js";
+
+const owner = "LinearAttention";
+
+/** What linear attention remembers of the tokens so far: sums, see `featureAttention`. */
+export type LinearAttentionState = AttentionState & FeatureAttentionState;
+
+/**
+ * Linear attention as a mechanism for models that take any attention: {@link causalLinearAttn} where
+ * it is causal, else {@link linearAttn}. Its decode state is one matrix and some sums a head, however
+ * many tokens were seen. Dropout falls on what is read.
+ *
+ * @example
+ * ```ts
+ * const attention = new LinearAttention();
+ * const x = ones([1, 2, 3, 4]);
+ * console.log(attention.forward(x, x, x, { isCausal: true }).shape); // → [ 1, 2, 3, 4 ]
+ *
+ * const state = attention.initState({ batch: 1, heads: 2, headDim: 4 });
+ * const token = ones([1, 2, 1, 4]);
+ * await attention.step(token, token, token, state).realize();
+ * const y = attention.step(token, token, token, state);
+ * console.log(await y.mean().item(), state.keyValues.shape); // → 1 [ 1, 2, 4, 4 ]
+ * ```
+ */
+export class LinearAttention implements AttentionMechanism<LinearAttentionState> {
+  /**
+   * The attention of a whole sequence. A query that sees no key gets 0.
+   *
+   * @throws XError `shape` if the tensors or the mask do not fit each other
+   */
+  forward(query: Tensor, key: Tensor, value: Tensor, options: MechanismOptions = {}): Tensor {
+    const { isCausal = false, keyMask: kvMask = null, dropout = 0 } = options;
+    const attend = isCausal ? causalLinearAttn : linearAttn;
+    return drop(attend(query, key, value, { kvMask }), { p: dropout });
+  }
+
+  /** The memory of nothing. It has room for any number of tokens, whatever the capacity. */
+  initState(options: Omit<StateOptions, "capacity"> & { capacity?: number }): LinearAttentionState {
+    const { batch, heads, headDim, valueDim = headDim, device = getDevice() } = options;
+    checkNumbers(owner, count, { batch, heads, headDim, valueDim });
+    return { ...emptySums(batch, heads, headDim, valueDim, device) };
+  }
+
+  /**
+   * The causal attention of the next tokens. The state changes when the result, or anything that
+   * depends on it, is computed.
+   *
+   * @throws XError `shape` if the tensors, the mask or the state do not fit each other
+   */
+  step(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    state: LinearAttentionState,
+    options: StepOptions = {},
+  ): Tensor {
+    checkHeads(owner, query, key, value);
+    check(
+      query.shape[2] === key.shape[2],
+      "shape",
+      () =>
+        `${owner}: a step needs a query for each key, got ${formatShapes(query, key)}. Reshape them.`,
+    );
+    const { keyMask = null } = options;
+    if (keyMask !== null) checkKeyMask(owner, keyMask, [key.shape[0]!, key.shape[2]!]);
+    const [batch, heads, , headDim] = key.shape as [number, number, number, number];
+    checkState(owner, state, this.initState({ batch, heads, headDim, valueDim: value.shape[3]! }));
+    const { output, updates } = advanceSums(query, key, value, state, keyMask);
+    return withUpdates(output, updates);
+  }
+}
