@@ -5,6 +5,7 @@ import {
   featureAttention,
   fromData,
   grad,
+  ones,
   profile,
   realize,
   reference,
@@ -138,6 +139,21 @@ describe("feature attention", { timeout: 120_000 }, () => {
     const c: Case = { mode: "mask", n: 20, m: 30, d: 6, e: 7, features: 20, state: true };
     await expectLikeReference(await webgpu({ device: plain }), () => program(c, 1), close);
     plain.destroy();
+  });
+
+  it("stays finite where queries and keys are huge", async () => {
+    setDevice(device);
+    const [n, d] = [40, 8];
+    const features = { projection: numbers(9, [12, d]), epsilon: 1e-2 };
+    const loss = (q: Tensor, k: Tensor, v: Tensor): Tensor =>
+      featureAttention(q.mul(1000), k.mul(1000), v, { features, causal: true }).output.sum();
+    const [q, k] = [1, 2].map((seed) => numbers(seed, [1, 1, n, d])) as [Tensor, Tensor];
+    const value = ones([1, 1, n, d]);
+    // Means of ones are 1.
+    expect(await loss(q, k, value).item()).toBeCloseTo(n * d, 2);
+    for (const gradient of grad(loss, [0, 1, 2])(q, k, value)) {
+      expect((await gradient.data()).every(Number.isFinite)).toBe(true);
+    }
   });
 
   for (const value of [-30, NaN, Infinity]) {
