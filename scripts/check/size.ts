@@ -14,7 +14,7 @@ const limits: Record<string, Limits> = {
   // Not reached yet: lower the ceiling with every step toward the target, and raise it only by what
   // new code costs; feature attention with its CPU kernels added 11.6 kB.
   "@x/tensor": { target: 80_000, ceiling: 135_600 },
-  "@x/kernels-webgpu": { target: 60_000, ceiling: 60_000 },
+  "@x/kernels-webgpu": { target: 60_000, ceiling: 71_200 },
 };
 const attentionPackage: Limits = { target: 12_000, ceiling: 12_000 };
 
