@@ -27,6 +27,7 @@ export const suitesOfDevices: readonly string[] = [
   "packages/trim/src",
   "packages/thinformer/src",
   "packages/linear-attn/test",
+  "apps/bench/test/mechanisms.test.ts",
 ];
 
 /** Runs the suites of devices on the GPU device, with fewer random programs than on the CPU. */

@@ -38,6 +38,7 @@ const suitesOfDevices = [
   "packages/tensor/test/attention.test.ts",
   "packages/tensor/src/{nn,optim}/**/!(checkpoint).test.ts",
   "packages/trim/src/{encoder,multihead}/*.test.ts",
+  "apps/bench/test/mechanisms.test.ts",
 ];
 
 function project(name: string, isolated: boolean): TestProjectInlineConfiguration {
