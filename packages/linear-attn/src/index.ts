@@ -34,7 +34,11 @@ export {
   type ImageLinearAttentionCall,
   type ImageLinearAttentionOptions,
 } from "./image/image-linear-attention.js";
-export { LinearAttention, type LinearAttentionState } from "./mechanism/linear-attention.js";
+export {
+  LinearAttention,
+  linearAttention,
+  type LinearAttentionState,
+} from "./mechanism/linear-attention.js";
 export { AbsolutePositionalEmbedding } from "./embedding/absolute.js";
 export {
   AxialPositionalEmbedding,

@@ -1,6 +1,6 @@
 /** Every attention mechanism of the project, for what is to be shown of all of them. */
 
-import { LinearAttention } from "@x/linear-attn";
+import { linearAttention } from "@x/linear-attn";
 import { srfAttention } from "@x/srf";
 import { SoftmaxAttention, type AttentionMechanism } from "@x/tensor/nn";
 import { thinformerAttention } from "@x/thinformer";
@@ -53,7 +53,7 @@ export const mechanisms: readonly MechanismEntry[] = [
   },
   {
     name: "linear",
-    make: () => new LinearAttention(),
+    make: () => linearAttention(),
     isConstant: true,
     needsNorm: false,
   },

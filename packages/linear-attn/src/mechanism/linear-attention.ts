@@ -92,3 +92,17 @@ export class LinearAttention implements AttentionMechanism<LinearAttentionState>
     return withUpdates(output, updates);
   }
 }
+
+/**
+ * {@link LinearAttention} for models that take any attention.
+ *
+ * @example
+ * ```ts
+ * const attention = linearAttention();
+ * const x = ones([1, 2, 3, 4]);
+ * console.log(attention.forward(x, x, x).shape); // → [ 1, 2, 3, 4 ]
+ * ```
+ */
+export function linearAttention(): LinearAttention {
+  return new LinearAttention();
+}
