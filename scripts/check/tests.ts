@@ -14,7 +14,7 @@ interface Report {
 
 /** Runs every test of the workspace from source, and counts them. */
 export async function runTests({ node }: Context): Promise<Outcome> {
-  return runVitest(node, []);
+  return runVitest(node, ["--maxWorkers=2"]);
 }
 
 /** The suites that run on whichever device is named. */

@@ -36,6 +36,13 @@ export async function runExamples(): Promise<Outcome> {
     });
   }
   await writeFile(join(folder, "manifest.json"), JSON.stringify(manifest));
+  // What an example sets is not there for the next.
+  await writeFile(
+    join(folder, "restore.ts"),
+    `import { setDevice, wasm } from "@x/tensor";
+export const restore = (): void => setDevice(wasm());
+`,
+  );
 
   const typeErrors = typeCheck(checked);
   const run = await command(process.execPath, [

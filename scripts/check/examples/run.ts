@@ -18,9 +18,13 @@ export type Results = (string | null)[];
 
 const folder = process.argv[2]!;
 const manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8")) as Manifest;
+const { restore } = (await import(pathToFileURL(join(folder, "restore.ts")).href)) as {
+  restore: () => void;
+};
 const results: Results = [];
 for (const { program, expectations } of manifest.examples) {
   results.push(await runExample(join(folder, program), expectations));
+  restore();
 }
 await writeFile(join(folder, "results.json"), JSON.stringify(results));
 
