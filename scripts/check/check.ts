@@ -30,6 +30,8 @@ export interface Check {
 export interface Context {
   /** The Node program that tests and consumers run with. */
   node: string;
+  /** Whether suites run whole that otherwise run in part, since they take long. */
+  readonly thorough: boolean;
 }
 
 /** The outcome of a check that succeeds as a whole. */

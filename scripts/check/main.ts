@@ -80,12 +80,13 @@ const { values: options, positionals: names } = parseArgs({
   allowPositionals: true,
   options: {
     "also-node": { type: "string" },
+    thorough: { type: "boolean" },
     help: { type: "boolean" },
   },
 });
 
 if (options.help) {
-  console.log("pnpm check [--also-node VERSION] [NAME…]\n");
+  console.log("pnpm check [--thorough] [--also-node VERSION] [NAME…]\n");
   for (const { name, purpose } of checks) console.log(`  ${name.padEnd(16)}${purpose}`);
 } else {
   // Examples run on the GPU device too.
@@ -141,7 +142,7 @@ async function runAll(): Promise<boolean> {
 
 async function run(check: Check, node: string): Promise<Outcome> {
   try {
-    return await check.run({ node });
+    return await check.run({ node, thorough: options.thorough === true });
   } catch (error) {
     const details = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return { passed: 0, failed: 1, skipped: 0, details };

@@ -226,7 +226,8 @@ const cases = Object.keys(devices).flatMap((name) =>
   (Object.keys(kinds) as (keyof typeof kinds)[]).map((kind) => ({
     name,
     kind,
-    runs: name === "reference" ? 10 : Math.ceil(wanted / 2),
+    // Feature attention comes on top; on a GPU it takes longest, since its shaders are compiled anew.
+    runs: name === "reference" ? 10 : Math.ceil(wanted / (kind === "featureAttention" ? 5 : 2)),
   })),
 );
 
