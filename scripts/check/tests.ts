@@ -51,8 +51,9 @@ export async function runTestsOnGpu({ node, thorough }: Context): Promise<Outcom
 }
 
 /** Runs the suites of devices in pages of a browser, on the packages as built. */
-export async function runTestsInBrowser({ node }: Context): Promise<Outcome> {
-  return runVitest(node, ["--config=scripts/check/browser/vitest.config.ts"]);
+export async function runTestsInBrowser({ node, thorough }: Context): Promise<Outcome> {
+  const config = ["--config=scripts/check/browser/vitest.config.ts"];
+  return runVitest(node, config, thorough ? { X_THOROUGH: "yes" } : {});
 }
 
 async function runVitest(

@@ -38,7 +38,8 @@ const suitesOfDevices = [
   "packages/tensor/test/attention.test.ts",
   "packages/tensor/src/{nn,optim}/**/!(checkpoint).test.ts",
   "packages/trim/src/{encoder,multihead}/*.test.ts",
-  "apps/bench/test/mechanisms.test.ts",
+  // Half of the time that pages take.
+  ...(process.env.X_THOROUGH === undefined ? [] : ["apps/bench/test/mechanisms.test.ts"]),
 ];
 
 function project(name: string, isolated: boolean): TestProjectInlineConfiguration {
