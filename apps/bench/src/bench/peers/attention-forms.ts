@@ -1,7 +1,12 @@
 /** Ways to compute attention, by name: exact, every mechanism, and the algorithms of the originals. */
 
 import { simplexRandomMatrix } from "@x/srf";
-import { manualSeed, noGrad, scaledDotProductAttention } from "@x/tensor";
+import {
+  cumulativeLinearAttention,
+  manualSeed,
+  noGrad,
+  scaledDotProductAttention,
+} from "@x/tensor";
 import { mechanisms } from "../../mechanisms/table.js";
 import type { AttentionTask } from "./peer.js";
 import {
@@ -17,6 +22,10 @@ export function attendBy({ kind, length, dim, isFull = false }: AttentionTask): 
   switch (kind) {
     case "exact":
       return (q, k, v) => scaledDotProductAttention(q, k, v, { isCausal: !isFull });
+    case "trim":
+      // With the scale of the original, which the algorithm it is compared with has too.
+      return (q, k, v) =>
+        cumulativeLinearAttention(q, k, v, { causal: !isFull, scale: dim ** -0.5 }).output;
     case "trim original":
       return trimOriginal;
     case "linear original":
