@@ -64,7 +64,9 @@ describe.each(devices)("on %s", (_, device) => {
         [4, 1],
         [5, 1],
       ] as const;
-      const pieces = await Promise.all(ranges.map((range) => target.narrow(1, ...range).realize()));
+      const pieces = await Promise.all(
+        ranges.map(([start, length]) => target.narrow(1, start, length).realize()),
+      );
       const step = async (piece: number): Promise<void> => {
         const part = noGrad(() => bound.forward(pieces[piece]!, { state }));
         await part.data();
