@@ -4,16 +4,46 @@
  * @module
  */
 
-export type { LanguageModel, LanguageModelCall, ModelState } from "./model/language-model.js";
 export {
-  generate,
-  Generation,
-  type GeneratedSequence,
-  type GenerationStep,
-} from "./generation/generate.js";
+  registerAttention,
+  type AttentionSizes,
+  type RegisteredAttention,
+} from "./config/attention-registry.js";
+export type {
+  ActivationKind,
+  AttentionSpec,
+  ExpertsSpec,
+  PoolingKind,
+  PositionKind,
+  RotaryScaling,
+  TransformerFields,
+  TransformerOptions,
+} from "./config/fields.js";
+export { TransformerConfig } from "./config/transformer-config.js";
+export { generate, Generation } from "./generation/generate.js";
+export type { GeneratedSequence, GenerationStep } from "./generation/generate.js";
 export type { EndReason } from "./generation/generated-row.js";
-export type { GenerationModel } from "./generation/generation-model.js";
 export type { GenerateOptions, LogitsContext, LogitsProcessor } from "./generation/options.js";
 export type { Prompt } from "./generation/prompts.js";
 export { StreamingDecoder } from "./generation/streaming-decoder.js";
+export {
+  MultiHeadAttention,
+  type AttentionCall,
+  type AttentionStateOptions,
+  type MultiHeadAttentionOptions,
+  type Projections,
+  type WeightedAttention,
+} from "./model/attention.js";
+export { Encoder, type WeightedEncoding } from "./model/encoder.js";
+export { FeedForward, type FeedForwardOptions } from "./model/feed-forward.js";
+export type {
+  LanguageModel,
+  LanguageModelCall,
+  ModelState,
+  ModelStateOptions,
+} from "./model/language-model.js";
+export type { FeedForwardPart, ModelParts, PartPlace } from "./model/parts.js";
+export type { StackCall } from "./model/stack.js";
+export { TiedProjection, Transformer } from "./model/transformer.js";
+export type { AttentionGuide } from "./model/visibility.js";
 export type { Tokenizer } from "./tokenizers/tokenizer.js";
