@@ -1,0 +1,74 @@
+/** Checkpoints in files that a page was given. */
+
+import { openSafetensors } from "@x/tensor/safetensors";
+import type { CheckpointFiles } from "./checkpoint-files.js";
+import { reasonOf, unloadable } from "./failure.js";
+import { isAbsence } from "./file-system.js";
+
+/** What is used of a `FileSystemWritableFileStream`. */
+export interface WritableFile {
+  write(chunk: Uint8Array<ArrayBuffer> | string): Promise<void>;
+  close(): Promise<void>;
+  abort(): Promise<void>;
+}
+
+/** What is used of a `FileSystemFileHandle`. */
+export interface FileHandle {
+  getFile(): Promise<Blob>;
+  createWritable?(): Promise<WritableFile>;
+}
+
+/** What is used of a `FileSystemDirectoryHandle`. */
+export interface DirectoryHandle {
+  readonly kind: "directory";
+  readonly name: string;
+  getFileHandle(
+    name: string,
+    options?: { readonly create?: boolean },
+  ): Promise<FileHandle>;
+  keys?(): AsyncIterable<string>;
+  removeEntry?(name: string): Promise<void>;
+}
+
+/** How many folders a file that was chosen with its folder lies in. */
+function depthOf(file: File): number {
+  return file.webkitRelativePath.split("/").length;
+}
+
+/** Files by their names; of several with one name, that in the outermost folder. */
+export function byName(files: Iterable<File>): ReadonlyMap<string, Blob> {
+  const sorted = [...files].sort((a, b) => depthOf(b) - depthOf(a));
+  return new Map(sorted.map((file) => [file.name, file]));
+}
+
+/** The files of a map. */
+export function blobFiles(blobs: ReadonlyMap<string, Blob>): CheckpointFiles {
+  return filesOf("the given files", async (name) => blobs.get(name) ?? null);
+}
+
+/** The files of a directory handle. */
+export function handleFiles(directory: DirectoryHandle): CheckpointFiles {
+  return filesOf(JSON.stringify(directory.name), async (name) => {
+    try {
+      return await (await directory.getFileHandle(name)).getFile();
+    } catch (error) {
+      if (isAbsence(error)) return null;
+      throw unloadable(
+        `${name} in ${JSON.stringify(directory.name)} could not be read, got ${reasonOf(error)}. Ask for permission to read.`,
+        error,
+      );
+    }
+  });
+}
+
+function filesOf(place: string, find: (name: string) => Promise<Blob | null>): CheckpointFiles {
+  return {
+    place,
+    opensCheaply: true,
+    text: async (name) => (await find(name))?.text() ?? null,
+    async open(name) {
+      const blob = await find(name);
+      return blob === null ? null : openSafetensors(blob);
+    },
+  };
+}
