@@ -40,3 +40,15 @@ export type { FeedForwardPart, ModelParts, PartPlace } from "./model/parts.js";
 export type { StackCall } from "./model/stack.js";
 export { TiedProjection, Transformer } from "./model/transformer.js";
 export type { AttentionGuide } from "./model/visibility.js";
+export {
+  generate,
+  Generation,
+  type GeneratedSequence,
+  type GenerationStep,
+} from "./generation/generate.js";
+export type { EndReason } from "./generation/generated-row.js";
+export type { GenerationModel } from "./generation/generation-model.js";
+export type { GenerateOptions, LogitsContext, LogitsProcessor } from "./generation/options.js";
+export type { Prompt } from "./generation/prompts.js";
+export { StreamingDecoder } from "./generation/streaming-decoder.js";
+export type { Tokenizer } from "./tokenizers/tokenizer.js";
