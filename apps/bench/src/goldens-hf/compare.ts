@@ -47,7 +47,9 @@ export function compareNumbers(
     if (error === Infinity) break;
   }
   const finding = { tensor, error, tolerance: share * Math.max(largest, 1) };
-  return compared > 0 ? finding : { ...finding, problem: "nothing was recorded that could be compared" };
+  return compared > 0
+    ? finding
+    : { ...finding, problem: "nothing was recorded that could be compared" };
 }
 
 /** Compares ids, which must be equal. */

@@ -37,7 +37,11 @@ export function inputsOf({ tensors }: Expected): {
     return found === undefined ? null : fromData(Int32Array.from(found.data), found.shape);
   };
   const known = ["input.ids", "input.attention_mask", "input.token_type_ids"];
-  const [ids, mask, tokenTypes] = known.map(integers) as [Tensor | null, Tensor | null, Tensor | null];
+  const [ids, mask, tokenTypes] = known.map(integers) as [
+    Tensor | null,
+    Tensor | null,
+    Tensor | null,
+  ];
   return {
     inputs: { ids, mask: mask?.ne(0) ?? null, tokenTypes },
     unknown: [...tensors.keys()].filter(

@@ -46,10 +46,7 @@ export async function runCheckpoint(
   }
 }
 
-async function compareAll(
-  pretrained: Pretrained,
-  expected: Expected,
-): Promise<CheckpointResult> {
+async function compareAll(pretrained: Pretrained, expected: Expected): Promise<CheckpointResult> {
   const compared: string[] = [];
   const reasons: string[] = [];
   let worst: Finding | undefined;

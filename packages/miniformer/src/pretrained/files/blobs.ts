@@ -22,10 +22,7 @@ export interface FileHandle {
 export interface DirectoryHandle {
   readonly kind: "directory";
   readonly name: string;
-  getFileHandle(
-    name: string,
-    options?: { readonly create?: boolean },
-  ): Promise<FileHandle>;
+  getFileHandle(name: string, options?: { readonly create?: boolean }): Promise<FileHandle>;
   keys?(): AsyncIterable<string>;
   removeEntry?(name: string): Promise<void>;
 }
