@@ -20,6 +20,12 @@ export type {
   TransformerOptions,
 } from "./config/fields.js";
 export { TransformerConfig } from "./config/transformer-config.js";
+export { generate, Generation } from "./generation/generate.js";
+export type { GeneratedSequence, GenerationStep } from "./generation/generate.js";
+export type { EndReason } from "./generation/generated-row.js";
+export type { GenerateOptions, LogitsContext, LogitsProcessor } from "./generation/options.js";
+export type { Prompt } from "./generation/prompts.js";
+export { StreamingDecoder } from "./generation/streaming-decoder.js";
 export {
   MultiHeadAttention,
   type AttentionCall,
@@ -28,6 +34,12 @@ export {
   type Projections,
   type WeightedAttention,
 } from "./model/attention.js";
+export {
+  Decoder,
+  type DecoderCall,
+  type DecoderStateOptions,
+  type WeightedDecoding,
+} from "./model/decoder.js";
 export { Encoder, type WeightedEncoding } from "./model/encoder.js";
 export { FeedForward, type FeedForwardOptions } from "./model/feed-forward.js";
 export type {
@@ -37,18 +49,14 @@ export type {
   ModelStateOptions,
 } from "./model/language-model.js";
 export type { FeedForwardPart, ModelParts, PartPlace } from "./model/parts.js";
-export type { StackCall } from "./model/stack.js";
-export { TiedProjection, Transformer } from "./model/transformer.js";
-export type { AttentionGuide } from "./model/visibility.js";
+export { TiedProjection } from "./model/output.js";
 export {
-  generate,
-  Generation,
-  type GeneratedSequence,
-  type GenerationStep,
-} from "./generation/generate.js";
-export type { EndReason } from "./generation/generated-row.js";
-export type { GenerationModel } from "./generation/generation-model.js";
-export type { GenerateOptions, LogitsContext, LogitsProcessor } from "./generation/options.js";
-export type { Prompt } from "./generation/prompts.js";
-export { StreamingDecoder } from "./generation/streaming-decoder.js";
+  BoundSeq2Seq,
+  Seq2SeqTransformer,
+  type BindOptions,
+  type Seq2SeqCall,
+} from "./model/seq2seq.js";
+export type { StackCall } from "./model/stack.js";
+export { Transformer } from "./model/transformer.js";
+export type { AttentionGuide } from "./model/visibility.js";
 export type { Tokenizer } from "./tokenizers/tokenizer.js";

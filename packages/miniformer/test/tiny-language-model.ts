@@ -3,8 +3,10 @@
 import { embedding, fromData, getDevice, ones, zeros, type Tensor } from "@x/tensor";
 import { Module, Parameter, SoftmaxAttention, withUpdates, type SoftmaxState } from "@x/tensor/nn";
 import { Generator, normal } from "@x/tensor/random";
-import type { GenerationModel } from "../src/generation/generation-model.js";
+import type { TransformerOptions } from "../src/config/fields.js";
+import { TransformerConfig } from "../src/config/transformer-config.js";
 import type {
+  LanguageModel,
   LanguageModelCall,
   ModelState,
   ModelStateOptions,
@@ -14,33 +16,30 @@ const dim = 8;
 const heads = 2;
 
 /** One layer of attention over tokens and learned positions, and a head. */
-export class TinyLanguageModel extends Module implements GenerationModel {
-  readonly config: GenerationModel["config"];
+export class TinyLanguageModel extends Module implements LanguageModel {
+  readonly config: TransformerConfig;
   readonly tokens: Parameter;
   readonly positions: Parameter;
   readonly head: Parameter;
   private readonly attention: SoftmaxAttention = new SoftmaxAttention({ scale: 2 });
 
-  constructor(config: Partial<GenerationModel["config"]> = {}) {
+  constructor(options: TransformerOptions = {}) {
     super();
-    const vocabSize = config.vocabSize ?? 11;
-    this.config = {
+    const { vocabSize = 11 } = options;
+    this.config = new TransformerConfig({
       vocabSize,
       outputDim: vocabSize,
-      tieEmbeddings: false,
-      causal: true,
-      maxSeqLen: 512,
-      bosTokenId: null,
-      eosTokenId: null,
-      padTokenId: null,
-      ...config,
-    };
+      dModel: dim,
+      nHeads: heads,
+      nLayers: 1,
+      ...options,
+    });
     const generator = new Generator(1);
     const weight = (rows: number, std: number): Parameter =>
       new Parameter(normal(0, std, [rows, dim], { generator }));
-    this.tokens = weight(vocabSize, 1);
+    this.tokens = weight(vocabSize!, 1);
     this.positions = weight(this.config.maxSeqLen, 1.2);
-    this.head = weight(vocabSize, 0.7);
+    this.head = weight(vocabSize!, 0.7);
   }
 
   forward(tokens: Tensor, call: LanguageModelCall = {}): Tensor {

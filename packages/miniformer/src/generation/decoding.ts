@@ -85,7 +85,7 @@ export class Decoding {
     const { capacity, prefillChunkSize, device } = this.options;
     const masked = prompts.isPadded;
     const batch = prompts.tokens(0, 1).shape[0]!;
-    const state = model.initState({ batch, capacity, masked, device });
+    const state = inference(model, () => model.initState({ batch, capacity, masked, device }));
     this.state = state;
     const next = (start: number, count: number): Tensor => {
       const keyMask = masked ? prompts.mask(start, count) : null;
@@ -101,7 +101,7 @@ export class Decoding {
 }
 
 /** Records what the model computes, without gradients and dropout. */
-function inference(model: Module, record: () => Tensor): Tensor {
+function inference<T>(model: Module, record: () => T): T {
   const { training } = model;
   if (training) model.eval();
   try {

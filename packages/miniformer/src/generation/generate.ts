@@ -1,8 +1,9 @@
 /** Text and tokens from language models. */
 
 import { check } from "@x/tensor/checks";
+import type { LanguageModel } from "../model/language-model.js";
 import type { EndReason } from "./generated-row.js";
-import { vocabularyOf, type GenerationModel } from "./generation-model.js";
+import { vocabularyOf } from "./vocabulary.js";
 import { GenerationRun } from "./generation-run.js";
 import { readOptions, type GenerateOptions, type Settings } from "./options.js";
 import { tokensOfPrompts, type Prompt } from "./prompts.js";
@@ -46,7 +47,7 @@ export interface GeneratedSequence {
  * prompt is empty or not of its vocabulary; `shape` if a tensor does not fit
  */
 export function generate(
-  model: GenerationModel,
+  model: LanguageModel,
   prompt: Prompt,
   options: GenerateOptions = {},
 ): Generation {
@@ -55,12 +56,12 @@ export function generate(
 
 /** What {@link generate} gives: nothing is computed before it is asked for, and each time anew. */
 export class Generation implements AsyncIterable<GenerationStep> {
-  private readonly model: GenerationModel;
+  private readonly model: LanguageModel;
   private readonly prompts: number[][] | Promise<number[][]>;
   private readonly readSettings: () => Settings;
 
   /** Use {@link generate}. */
-  constructor(model: GenerationModel, prompt: Prompt, options: GenerateOptions) {
+  constructor(model: LanguageModel, prompt: Prompt, options: GenerateOptions) {
     const facts = { config: model.config, vocabSize: vocabularyOf(model) };
     const { tokenizer } = readOptions(facts, options);
     this.model = model;

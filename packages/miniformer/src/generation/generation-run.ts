@@ -2,11 +2,11 @@
 
 import { fromData, getDevice, noGrad, realize, type Device, type Tensor } from "@x/tensor";
 import { check, formatShape, sameShape } from "@x/tensor/checks";
+import type { LanguageModel } from "../model/language-model.js";
 import type { Hypothesis } from "./beam-group.js";
 import { beamSearch } from "./beam-search.js";
 import { Decoding } from "./decoding.js";
 import { GeneratedRow } from "./generated-row.js";
-import type { GenerationModel } from "./generation-model.js";
 import type { BeamSettings, Settings } from "./options.js";
 import { drawTokens, penalizeRepetition } from "./sampling.js";
 
@@ -33,7 +33,7 @@ export class GenerationRun {
   private readonly capacity: number;
   private readonly decoding: Decoding;
 
-  constructor(model: GenerationModel, prompts: Sequences, settings: Settings) {
+  constructor(model: LanguageModel, prompts: Sequences, settings: Settings) {
     const { maxSeqLen, vocabSize } = model.config;
     const longest = Math.max(...prompts.map(({ length }) => length));
     const fitting = Math.max(1, Math.min(defaultLength, maxSeqLen + 1 - longest));

@@ -12,8 +12,8 @@ import {
   type Rule,
 } from "@x/tensor/checks";
 import { Generator, getDefaultGenerator } from "@x/tensor/random";
+import type { TransformerConfig } from "../config/transformer-config.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
-import type { GenerationModel } from "./generation-model.js";
 import type { Sampling } from "./sampling.js";
 
 /** What a {@link LogitsProcessor} is told besides the logits. */
@@ -135,7 +135,7 @@ const share: Rule = ["lie above 0 and not above 1", (x) => x > 0 && x <= 1];
 
 /** Checks the options and fills in their defaults. */
 export function readOptions(
-  { config, vocabSize }: { config: GenerationModel["config"]; vocabSize: number },
+  { config, vocabSize }: { config: TransformerConfig; vocabSize: number },
   options: GenerateOptions,
 ): Settings {
   const { eosTokenId, padTokenId: pad } = config;

@@ -2,8 +2,8 @@
 
 import { fromData, type Device, Tensor } from "@x/tensor";
 import { check, checkNumbers, formatShape } from "@x/tensor/checks";
+import type { TransformerConfig } from "../config/transformer-config.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
-import type { GenerationModel } from "./generation-model.js";
 import { tokenBelow } from "./options.js";
 
 /**
@@ -18,7 +18,7 @@ const owner = "generate";
 /** The tokens of each prompt. Those in a tensor are read. */
 export function tokensOfPrompts(
   prompt: Prompt,
-  { config, vocabSize }: { config: GenerationModel["config"]; vocabSize: number },
+  { config, vocabSize }: { config: TransformerConfig; vocabSize: number },
   tokenizer: Tokenizer | null,
 ): number[][] | Promise<number[][]> {
   const finish = (lists: readonly (readonly number[])[]): number[][] =>

@@ -1,25 +1,11 @@
-/** What generation reads from a model, and its checks. */
+/** Which tokens a model predicts. */
 
 import { check } from "@x/tensor/checks";
 import type { LanguageModel } from "../model/language-model.js";
 
-/** A model of tokens with what generation reads of its configuration. */
-export interface GenerationModel extends LanguageModel {
-  readonly config: {
-    readonly vocabSize: number | null;
-    readonly outputDim: number | null;
-    readonly tieEmbeddings: boolean;
-    readonly causal: boolean;
-    readonly maxSeqLen: number;
-    readonly bosTokenId: number | null;
-    readonly eosTokenId: number | readonly number[] | null;
-    readonly padTokenId: number | null;
-  };
-}
-
 /** Checks that the model predicts tokens; gives how many it knows. */
-export function vocabularyOf({ config }: GenerationModel): number {
-  const { vocabSize, outputDim, tieEmbeddings, causal } = config;
+export function vocabularyOf({ config }: LanguageModel): number {
+  const { vocabSize, outputDim, tieEmbeddings, causal, compat } = config;
   check(
     vocabSize !== null,
     "argument",
@@ -27,7 +13,8 @@ export function vocabularyOf({ config }: GenerationModel): number {
       "generate: the model must take tokens, got one of feature vectors. Make it with a vocabSize.",
   );
   check(
-    outputDim !== null || tieEmbeddings,
+    // Under `compat` others may have a head too: whether there is one, its logits show.
+    outputDim !== null || tieEmbeddings || compat !== null,
     "argument",
     () =>
       "generate: the model must have a head that predicts tokens, got one that ends with hidden states. Make it with outputDim equal to vocabSize, or with tieEmbeddings.",
