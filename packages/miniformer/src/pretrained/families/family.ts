@@ -51,8 +51,8 @@ export type Naming = (name: string) => readonly string[];
 export function naming(prefix: string, stored: StoredTensors): Naming {
   const isPrefixed = [...stored.names].some((name) => name.startsWith(prefix));
   return (name) => {
-    const names = [...old(`${prefix}${name}`), ...old(name)];
-    return isPrefixed ? names : names.toReversed();
+    const forms = [old(`${prefix}${name}`), old(name)];
+    return (isPrefixed ? forms : forms.toReversed()).flat();
   };
 }
 

@@ -29,7 +29,9 @@ export interface DirectoryHandle {
 
 /** How many folders a file that was chosen with its folder lies in. */
 function depthOf(file: File): number {
-  return file.webkitRelativePath.split("/").length;
+  // Only browsers say where a file lies.
+  const { webkitRelativePath: path = "" } = file as Partial<File>;
+  return path.split("/").length;
 }
 
 /** Files by their names; of several with one name, that in the outermost folder. */
