@@ -96,7 +96,7 @@ export class ConfigFile {
     if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) {
       throw this.wrong(name, "a list of texts");
     }
-    return value as string[];
+    return value;
   }
 
   /** The id of a token, a list of them, or `null`. */

@@ -14,7 +14,7 @@ import {
 } from "../../test/published/checkpoints.js";
 import { llamaShapes, type LlamaConfig } from "../../test/published/llama.js";
 import type { PlainTensors } from "../../test/published/numbers.js";
-import { Transformer } from "../model/transformer.js";
+import type { Transformer } from "../model/transformer.js";
 import { fromPretrained, type Fetch, type LoadProgress } from "./index.js";
 
 const config: LlamaConfig = {

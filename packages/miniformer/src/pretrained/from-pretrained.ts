@@ -17,13 +17,7 @@ import { openSource, type PretrainedSource } from "./files/source.js";
 import { readGenerationConfig, type GenerationConfig } from "./generation-config.js";
 import { attachHead } from "./heads.js";
 import { rememberOrigin } from "./origin.js";
-import {
-  ownTranslation,
-  ownType,
-  readOwnConfig,
-  type ConfiguredModel,
-  type OwnConfig,
-} from "./own-format.js";
+import { ownTranslation, ownType, readOwnConfig, type OwnConfig } from "./own-format.js";
 import { loadWeights, type PretrainedReport } from "./weights/load-weights.js";
 import { StoredTensors } from "./weights/stored-tensors.js";
 

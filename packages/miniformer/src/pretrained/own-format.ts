@@ -2,7 +2,7 @@
 
 import type { Module } from "@x/tensor/nn";
 import type { TransformerOptions } from "../config/fields.js";
-import { TransformerConfig } from "../config/transformer-config.js";
+import type { TransformerConfig } from "../config/transformer-config.js";
 import type { JsonObject } from "./config-file.js";
 import { unloadable } from "./files/failure.js";
 import { MaskedLanguageModelHead, PooledClassifier, type HeadSpec } from "./heads.js";
@@ -63,7 +63,7 @@ export function readOwnConfig(json: JsonObject): OwnConfig {
     );
   }
   // Checked when the configuration is made of it.
-  return { options: options as TransformerOptions, architecture, head };
+  return { options, architecture, head };
 }
 
 function isHead(head: unknown): head is HeadSpec | null {

@@ -138,7 +138,7 @@ function inLayoutOfOrigin(model: ConfiguredModel, type: SavedType | null): Layou
     return storedShapes(rule, shapes).map((shape, i) =>
       packed(rule.stored[i]![0]!, shape, "float32", type, async () => {
         const read = [];
-        for (const part of parts) read.push((await part.data()) as Float32Array);
+        for (const part of parts) read.push(await part.data());
         return toStored(rule, read, shapes)[i] as Float32Array;
       }),
     );

@@ -19,6 +19,11 @@ interface ForeignTokenizer {
   get_vocab(): Map<string, number>;
 }
 
+/** What is used of the package itself. */
+interface ForeignLibrary {
+  readonly Tokenizer: new (json: JsonObject, config: JsonObject) => ForeignTokenizer;
+}
+
 /** An object of JSON. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -126,8 +131,9 @@ export async function loadHuggingFaceTokenizer(
   json: JsonObject,
   config: JsonObject,
 ): Promise<HuggingFaceTokenizer> {
-  let library: typeof import("@huggingface/tokenizers");
+  let library: ForeignLibrary;
   try {
+    // Its declarations import each other in a way that this module system does not resolve.
     library = await import("@huggingface/tokenizers");
   } catch (error) {
     throw new XError(

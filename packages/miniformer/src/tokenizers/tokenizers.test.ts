@@ -2,13 +2,8 @@
 
 import { readFile } from "node:fs/promises";
 import { describe, expect, test, vi } from "vitest";
-import {
-  ByteTokenizer,
-  CharacterTokenizer,
-  HuggingFaceTokenizer,
-  loadTokenizer,
-  type Tokenizer,
-} from "./index.js";
+import type { HuggingFaceTokenizer } from "./index.js";
+import { ByteTokenizer, CharacterTokenizer, loadTokenizer, type Tokenizer } from "./index.js";
 
 const texts = ["", "plain", "naïve 🙂 été", "\u0000\t\n", "\uFEFFbegins with a mark"];
 

@@ -233,7 +233,7 @@ const llamas: readonly (readonly [string, LlamaCase])[] = [
 
 describe("Llama", () => {
   test.each(llamas)("%s", async (_, { config: changes, kinds, facts = {} }) => {
-    const config = { ...base, ...changes } as LlamaConfig;
+    const config = { ...base, ...changes };
     const tensors = { ...randomTensors(llamaShapes(config, kinds)) };
     if (facts.head !== undefined) delete tensors["lm_head.weight"];
     const { model, report } = await fromPretrained(checkpoint(config, tensors));
