@@ -5,14 +5,26 @@ import { check } from "@x/tensor/checks";
 import { LayerNorm, Linear, Module, Parameter, type Embedding } from "@x/tensor/nn";
 import type { TransformerConfig } from "../config/transformer-config.js";
 
+/** What `config.json` says of a {@link PooledClassifier}. */
+export interface PooledClassesSpec {
+  /** Marks the kind of the head. */
+  readonly kind: "pooled classes";
+  /** The function between its maps. */
+  readonly activation: "tanh" | "relu";
+  /** How many classes there are. */
+  readonly classes: number;
+}
+
+/** What `config.json` says of a {@link MaskedLanguageModelHead}. */
+export interface MaskedLanguageModelSpec {
+  /** Marks the kind of the head. */
+  readonly kind: "masked language model";
+  /** The function after its first map. */
+  readonly activation: HeadActivation;
+}
+
 /** A head, in words that `config.json` can hold. */
-export type HeadSpec =
-  | {
-      readonly kind: "pooled classes";
-      readonly activation: "tanh" | "relu";
-      readonly classes: number;
-    }
-  | { readonly kind: "masked language model"; readonly activation: HeadActivation };
+export type HeadSpec = PooledClassesSpec | MaskedLanguageModelSpec;
 
 /** The function in the head of a masked language model. */
 export type HeadActivation = "gelu" | "gelu_tanh" | "relu" | "silu";
@@ -30,9 +42,10 @@ export class PooledClassifier extends Module {
   /** [classes, dModel] */
   readonly classifier: Linear;
   /** What it is. */
-  readonly spec: HeadSpec & { readonly kind: "pooled classes" };
+  readonly spec: PooledClassesSpec;
 
-  constructor(dModel: number, spec: HeadSpec & { readonly kind: "pooled classes" }) {
+  /** @param spec how many classes there are, and the function between the maps */
+  constructor(dModel: number, spec: PooledClassesSpec) {
     super();
     this.spec = spec;
     this.dense = new Linear(dModel, dModel);
@@ -57,13 +70,13 @@ export class MaskedLanguageModelHead extends Module {
   /** [vocabSize] */
   readonly bias: Parameter;
   /** What it is. */
-  readonly spec: HeadSpec & { readonly kind: "masked language model" };
+  readonly spec: MaskedLanguageModelSpec;
 
-  constructor(
-    embedding: Embedding,
-    eps: number,
-    spec: HeadSpec & { readonly kind: "masked language model" },
-  ) {
+  /**
+   * @param embedding its matrix is that of the last map
+   * @param eps of the norm
+   */
+  constructor(embedding: Embedding, eps: number, spec: MaskedLanguageModelSpec) {
     super();
     const [vocabSize, dModel] = embedding.weight.shape as [number, number];
     this.spec = spec;

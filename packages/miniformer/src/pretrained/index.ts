@@ -4,7 +4,7 @@
  * @module
  */
 
-export type { DirectoryHandle } from "./files/blobs.js";
+export type { DirectoryHandle, FileHandle, WritableFile } from "./files/blobs.js";
 export type { LoadProgress, ReadOptions } from "./files/checkpoint-files.js";
 export type { Fetch } from "./files/remote.js";
 export type { PretrainedSource } from "./files/source.js";
@@ -16,6 +16,8 @@ export {
   PooledClassifier,
   type HeadActivation,
   type HeadSpec,
+  type MaskedLanguageModelSpec,
+  type PooledClassesSpec,
 } from "./heads.js";
 export type { ConfiguredModel } from "./own-format.js";
 export { savePretrained, type SavePretrainedOptions } from "./save-pretrained.js";

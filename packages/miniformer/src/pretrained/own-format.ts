@@ -13,6 +13,7 @@ export const ownType = "miniformer";
 
 /** A model that has a configuration. */
 export interface ConfiguredModel extends Module {
+  /** What it is made of. */
   readonly config: TransformerConfig;
 }
 
@@ -29,7 +30,7 @@ function architectureOf(model: Module): string {
 }
 
 /** The head that a model was given, or `null`. */
-export function headSpecOf(model: Module): HeadSpec | null {
+function headSpecOf(model: Module): HeadSpec | null {
   const head = (model as { readonly outputProjection?: unknown }).outputProjection;
   const isOurs = head instanceof PooledClassifier || head instanceof MaskedLanguageModelHead;
   return isOurs ? head.spec : null;

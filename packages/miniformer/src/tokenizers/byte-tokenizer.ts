@@ -9,6 +9,14 @@ export interface ByteTokenizerOptions {
   readonly specialTokens?: readonly string[];
 }
 
+/** What `tokenizer.json` says of a {@link ByteTokenizer}. */
+export interface ByteTokenizerJSON {
+  /** Marks the kind of tokenizer. */
+  readonly type: "byte";
+  /** The names of the special tokens in the order of their ids. */
+  readonly specialTokens: readonly string[];
+}
+
 /**
  * A tokenizer without a vocabulary: each byte of the text in UTF-8 is a token, with its number as
  * its id. Takes any text.
@@ -53,7 +61,7 @@ export class ByteTokenizer implements Tokenizer {
   }
 
   /** What `loadTokenizer` makes it of. */
-  toJSON(): { readonly type: "byte"; readonly specialTokens: readonly string[] } {
+  toJSON(): ByteTokenizerJSON {
     return { type: "byte", specialTokens: [...this.specialTokens.keys()] };
   }
 }

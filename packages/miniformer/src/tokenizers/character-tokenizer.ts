@@ -17,9 +17,13 @@ export interface CharacterTokenizerOptions {
 
 /** What `tokenizer.json` says of a {@link CharacterTokenizer}. */
 export interface CharacterTokenizerJSON {
+  /** Marks the kind of tokenizer. */
   readonly type: "character";
+  /** The characters in the order of their ids. */
   readonly characters: string;
+  /** The character that stands for all others, or `null`. */
   readonly unknown: string | null;
+  /** The names of the special tokens in the order of their ids. */
   readonly specialTokens: readonly string[];
 }
 

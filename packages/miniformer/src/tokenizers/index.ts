@@ -4,7 +4,11 @@
  * @module
  */
 
-export { ByteTokenizer, type ByteTokenizerOptions } from "./byte-tokenizer.js";
+export {
+  ByteTokenizer,
+  type ByteTokenizerJSON,
+  type ByteTokenizerOptions,
+} from "./byte-tokenizer.js";
 export {
   CharacterTokenizer,
   type CharacterTokenizerJSON,

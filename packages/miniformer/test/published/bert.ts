@@ -72,13 +72,15 @@ export function plainBert(
   const { hidden_size: d, num_attention_heads: heads, layer_norm_eps: eps } = config;
   const size = d / heads;
   const table = (name: string): Matrix => matrix(tensors[`embeddings.${name}_embeddings.weight`]!);
-  const [words, positions, kinds] = ["word", "position", "token_type"].map(table) as Matrix[];
+  const words = table("word");
+  const positions = table("position");
+  const kinds = table("token_type");
   let x = layerNorm(
     tensors,
     "embeddings.LayerNorm",
     eps,
     ids.map((id, i) =>
-      words![id]!.map((value, j) => value + positions![i + offset]![j]! + kinds![types[i]!]![j]!),
+      words[id]!.map((value, j) => value + positions[i + offset]![j]! + kinds[types[i]!]![j]!),
     ),
   );
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {

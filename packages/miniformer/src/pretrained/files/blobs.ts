@@ -7,23 +7,33 @@ import { isAbsence } from "./file-system.js";
 
 /** What is used of a `FileSystemWritableFileStream`. */
 export interface WritableFile {
+  /** Writes at the end. */
   write(chunk: Uint8Array<ArrayBuffer> | string): Promise<void>;
+  /** Puts what was written in the place of the file. */
   close(): Promise<void>;
+  /** Forgets what was written. */
   abort(): Promise<void>;
 }
 
 /** What is used of a `FileSystemFileHandle`. */
 export interface FileHandle {
+  /** What the file holds now. */
   getFile(): Promise<Blob>;
+  /** Begins to write the file anew. */
   createWritable?(): Promise<WritableFile>;
 }
 
 /** What is used of a `FileSystemDirectoryHandle`. */
 export interface DirectoryHandle {
+  /** Marks a directory. */
   readonly kind: "directory";
+  /** Its name, for messages. */
   readonly name: string;
+  /** The handle of a file in it. */
   getFileHandle(name: string, options?: { readonly create?: boolean }): Promise<FileHandle>;
+  /** The names of what is in it. */
   keys?(): AsyncIterable<string>;
+  /** Removes a file. */
   removeEntry?(name: string): Promise<void>;
 }
 

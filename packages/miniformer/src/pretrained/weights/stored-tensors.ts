@@ -26,7 +26,7 @@ export class StoredTensors {
   /** The names of all tensors, as far as files say. */
   readonly names: ReadonlySet<string>;
   /** Files that the index names and that are not there. */
-  readonly missingFiles = new Set<string>();
+  readonly missingFiles: Set<string> = new Set<string>();
   private readonly files: CheckpointFiles;
   private readonly options: ReadOptions;
   private readonly places: ReadonlyMap<string, string>;
