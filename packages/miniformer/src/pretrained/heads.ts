@@ -27,7 +27,7 @@ export interface MaskedLanguageModelSpec {
 export type HeadSpec = PooledClassesSpec | MaskedLanguageModelSpec;
 
 /** The function in the head of a masked language model. */
-export type HeadActivation = "gelu" | "gelu_tanh" | "relu" | "silu";
+export type HeadActivation = "gelu" | "gelu_tanh" | "quick_gelu" | "relu" | "silu";
 
 /** What a model must have to be given a head. */
 interface HasHead {
@@ -99,6 +99,7 @@ export class MaskedLanguageModelHead extends Module {
 function activate(kind: HeadActivation, x: Tensor): Tensor {
   if (kind === "relu") return x.relu();
   if (kind === "silu") return x.silu();
+  if (kind === "quick_gelu") return x.mul(x.mul(1.702).sigmoid());
   return kind === "gelu" ? x.gelu() : x.gelu({ approximate: "tanh" });
 }
 

@@ -83,6 +83,7 @@ export const activations: Readonly<Record<string, (x: number) => number>> = {
   gelu_pytorch_tanh: (x) =>
     0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
   relu: (x) => Math.max(x, 0),
+  quick_gelu: (x) => x / (1 + Math.exp(-1.702 * x)),
   silu: (x) => x / (1 + Math.exp(-x)),
 };
 

@@ -150,6 +150,7 @@ const llamas: readonly (readonly [string, LlamaCase])[] = [
   ["biases of the attention", { config: { attention_bias: true }, kinds: { qkv: true, o: true } }],
   ["biases of the feed-forward part", { config: { mlp_bias: true }, kinds: { mlp: true } }],
   ["another function", { config: { hidden_act: "gelu" } }],
+  ["a function by an approximation", { config: { hidden_act: "gelu_pytorch_tanh" } }],
   [
     "linear scaling, as older files write it",
     {
@@ -313,6 +314,7 @@ describe("GPT-2", () => {
     ["exact GELU", { activation_function: "gelu" }],
     ["ReLU", { activation_function: "relu" }],
     ["SiLU", { activation_function: "silu" }],
+    ["quick GELU", { activation_function: "quick_gelu" }],
     ["GELU by its other name", { activation_function: "gelu_pytorch_tanh" }],
     ["scores that are not scaled", { scale_attn_weights: false }],
     ["scores scaled by the layer", { scale_attn_by_inverse_layer_idx: true }],

@@ -15,11 +15,16 @@ const plain: Readonly<Record<string, HeadActivation>> = {
   relu: "relu",
   silu: "silu",
   swish: "silu",
+  quick_gelu: "quick_gelu",
 };
 
 const gated: Readonly<Record<string, ActivationKind>> = {
   gelu: "geglu",
   gelu_python: "geglu",
+  gelu_new: "geglu_tanh",
+  gelu_fast: "geglu_tanh",
+  gelu_pytorch_tanh: "geglu_tanh",
+  gelu_python_tanh: "geglu_tanh",
   relu: "reglu",
   silu: "swiglu",
   swish: "swiglu",
