@@ -14,12 +14,14 @@ const plain: Readonly<Record<string, Activate>> = {
   gelu_tanh: (x) => x.gelu({ approximate: "tanh" }),
   relu: (x) => x.relu(),
   silu: (x) => x.silu(),
+  quick_gelu: (x) => x.mul(x.mul(1.702).sigmoid()),
 };
 
 /** Activations whose result is multiplied by a second map. */
 const gated: Readonly<Record<string, Activate>> = {
   swiglu: (x) => x.silu(),
   geglu: (x) => x.gelu(),
+  geglu_tanh: (x) => x.gelu({ approximate: "tanh" }),
   reglu: (x) => x.relu(),
 };
 
