@@ -165,9 +165,9 @@ export class Batches<T> {
     const wanted = lengthOf === null ? batchSize : batchSize * poolBatches;
     const examples: T[] = [];
     while (examples.length < wanted) {
-      const { done, value } = await this.#reading.next();
-      if (done === true) break;
-      examples.push(value);
+      const result = await this.#reading.next();
+      if (result.done === true) break;
+      examples.push(result.value);
     }
     this.#pooled = examples.length;
     if (lengthOf !== null) sortByLength(examples, lengthOf);

@@ -90,5 +90,5 @@ export async function* linesOf(
       yield { text: part.endsWith("\r") ? part.slice(0, -1) : part, number: ++number };
     }
   }
-  if (rest !== "") yield { text: rest, number: ++number };
+  if (rest !== "") yield { text: rest, number: number + 1 };
 }

@@ -74,8 +74,8 @@ export async function checkpointFiles(
   others: Readonly<Record<string, string | Uint8Array>>,
 ): Promise<CheckpointFiles> {
   const { tensors, metadata } = packOptimizerState(optimizer.stateDict());
-  const all = new Map([
-    [files.model as string, await saveSafetensors(model.stateDict(), { format: "pt" })],
+  const all = new Map<string, Uint8Array<ArrayBuffer>>([
+    [files.model, await saveSafetensors(model.stateDict(), { format: "pt" })],
     [files.optimizer, await saveSafetensors(tensors, metadata)],
   ]);
   for (const [name, content] of Object.entries(others)) {

@@ -44,6 +44,8 @@ export function logFile(path: string): LogFile {
       }),
     async replace(text) {
       try {
+        const folder = /^(.*)[/\\]/.exec(path)?.[1] ?? "";
+        if (folder !== "") await system.mkdir(folder, { recursive: true });
         await writeFlushed(system, `${path}.new`, text);
         await system.rename(`${path}.new`, path);
       } catch (error) {

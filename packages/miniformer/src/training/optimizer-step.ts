@@ -1,6 +1,6 @@
 /** One step of the optimizer: the batches it learns from, their gradients, and the update. */
 
-import { realize, type Tensor } from "@x/tensor";
+import { fromData, realize, type Tensor } from "@x/tensor";
 import type { Module } from "@x/tensor/nn";
 import { clipGradNorm, type Optimizer } from "@x/tensor/optim";
 import { withHalfWeights, type LossScale } from "./mixed-precision.js";
@@ -21,7 +21,7 @@ export interface StepParts<M extends Module, E, B extends Batch> {
 
 /** What became of a step. */
 export interface StepResult {
-  /** The mean loss over all batches, without the auxiliary one. */
+  /** The mean loss over all batches, with the auxiliary one. */
   readonly loss: number;
   /** The norm of the gradients before clipping, if it was asked for. */
   readonly gradientNorm: number | null;
@@ -47,10 +47,11 @@ export async function optimizerStep<M extends Module, E, B extends Batch>(
   for (const [i, batch] of batches.entries()) {
     const record = (): Tensor => task.loss(model, batch);
     const sum = lossScale === null ? record() : withHalfWeights(model, record);
-    const loss = sum.div(Math.max(1, count));
+    const mean = sum.div(Math.max(1, count));
     const auxiliary = auxiliaryLoss?.(model).div(batches.length);
-    const whole = auxiliary === undefined ? loss : loss.add(auxiliary);
-    (lossScale === null ? whole : whole.mul(scale)).backward();
+    const loss = auxiliary === undefined ? mean : mean.add(auxiliary);
+    // A scaled gradient of the loss itself, so that the loss is computed with its gradients.
+    loss.backward(lossScale === null ? undefined : fromData(Float32Array.of(scale), []));
     losses.push(loss);
     // All but the last are computed at once, so that only one batch is in memory.
     if (i < batches.length - 1) await realize(loss);

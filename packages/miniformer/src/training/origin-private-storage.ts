@@ -93,8 +93,8 @@ export async function originPrivateStorage(name: string = "training"): Promise<C
 async function namesIn(folder: FileSystemDirectoryHandle): Promise<string[]> {
   const names: string[] = [];
   // The types of some versions of TypeScript lack the iteration over a folder.
-  const { keys } = folder as unknown as { keys(): AsyncIterable<string> };
-  for await (const name of keys.call(folder)) names.push(name);
+  const iterable = folder as unknown as { keys(): AsyncIterable<string> };
+  for await (const name of iterable.keys()) names.push(name);
   return names;
 }
 
@@ -119,13 +119,13 @@ async function writeFile(
   file: string,
   bytes: Uint8Array<ArrayBuffer>,
 ): Promise<void> {
-  const handle: FileSystemFileHandle & WorkerFileHandle = await folder.getFileHandle(file, {
-    create: true,
-  });
-  const { createWritable } = handle as Partial<FileSystemFileHandle>;
-  if (createWritable !== undefined) {
-    // Takes the place of the old file when it is closed.
-    const stream = await createWritable.call(handle);
+  const handle: Partial<FileSystemFileHandle> & WorkerFileHandle = await folder.getFileHandle(
+    file,
+    { create: true },
+  );
+  // Takes the place of the old file when it is closed.
+  const stream = await handle.createWritable?.();
+  if (stream !== undefined) {
     await stream.write(bytes);
     await stream.close();
     return;

@@ -22,7 +22,7 @@ export interface StepReport {
   readonly totalSteps: number | null;
   /** The epoch that its last batch belongs to, counted from 0. */
   readonly epoch: number;
-  /** The mean loss of the step. */
+  /** The mean loss of the step, with the auxiliary loss if there is one. */
   readonly loss: number;
   /** A running mean of the loss. */
   readonly averageLoss: number;
