@@ -111,7 +111,15 @@ async function* shuffled<T>(
   }
 }
 
-/** The examples of a source, each made into another. */
+/**
+ * The examples of a source, each made into another when it is read.
+ *
+ * @example
+ * ```ts
+ * const tokens = mapped(fromArray(["ab", "c"]), (text) => new TextEncoder().encode(text));
+ * console.log(tokens.at!(0)); // → Uint8Array(2) [ 97, 98 ]
+ * ```
+ */
 export function mapped<T, U>(source: Source<T>, make: (example: T) => U): Source<U> {
   const { at } = source;
   return {

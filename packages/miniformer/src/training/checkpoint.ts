@@ -181,6 +181,20 @@ export type WhichCheckpoint = "last" | "best" | (string & {});
  * @param which default `"last"`; `"best"` is the one with the best evaluation
  * @returns the name of the checkpoint
  * @throws XError `checkpoint` if there is no such checkpoint, or it does not fit the model
+ * @example
+ * ```ts
+ * const storage = new MemoryStorage();
+ * const task = regression({ inputDim: 1 });
+ * class Mean extends Module {
+ *   readonly linear = new Linear(1, 1);
+ *   forward(x: Tensor): Tensor {
+ *     return this.linear.forward(x.mean(1));
+ *   }
+ * }
+ * const data = [{ features: [1, 2], target: [3] }];
+ * await new Trainer({ model: new Mean(), task, data, steps: 2, storage }).train();
+ * console.log(await loadWeights(new Mean(), storage)); // → step-000002
+ * ```
  */
 export async function loadWeights(
   model: Module,

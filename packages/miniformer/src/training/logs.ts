@@ -134,6 +134,13 @@ const stepColumns = [
 /**
  * A log of comma-separated values: a row for each step, and one for each evaluation, whose metrics
  * have columns of their own (`validation_loss` and so on).
+ *
+ * @example
+ * ```ts
+ * const file = new MemoryLog();
+ * await csvLog(file).begin(0, ["loss", "accuracy"]);
+ * console.log(file.text.trim().split(",").slice(-2)); // → [ 'validation_loss', 'validation_accuracy' ]
+ * ```
  */
 export function csvLog(file: LogFile): TrainingLog {
   let names: readonly string[] = [];

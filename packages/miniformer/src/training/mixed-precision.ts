@@ -39,7 +39,7 @@ export interface LossScaleState {
   readonly good: number;
 }
 
-/** Options of {@link LossScale}. */
+/** How the loss is scaled in mixed precision. */
 export interface LossScaleOptions {
   /** The scale at first. Default 2¹⁶. */
   readonly initial?: number;

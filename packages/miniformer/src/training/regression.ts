@@ -56,6 +56,12 @@ export function regression(
  * `seriesWindows` cuts, which are all of one length and so need no padding.
  *
  * @throws XError `argument` if an option is out of range
+ * @example
+ * ```ts
+ * const windows = seriesWindows([[1], [2], [3], [4]], { context: 3, horizon: 1 });
+ * const batch = forecasting({ inputDim: 1 }).collate([windows.at!(0)]);
+ * console.log(batch.input.shape, await batch.targets.toArray()); // → [ 1, 3, 1 ] [ [ 4 ] ]
+ * ```
  */
 export function forecasting(
   options: RegressionOptions & { readonly inputDim: number },

@@ -5,6 +5,7 @@ import type { Metrics } from "./task.js";
 
 /** A run begins, or goes on. */
 export interface StartReport {
+  /** What it tells of. */
   readonly kind: "start";
   /** How many steps were done before. */
   readonly step: number;
@@ -16,9 +17,11 @@ export interface StartReport {
 
 /** A step was done. */
 export interface StepReport {
+  /** What it tells of. */
   readonly kind: "step";
   /** How many steps were done, this one included. */
   readonly step: number;
+  /** The step to end with, or `null` if only reading the data tells. */
   readonly totalSteps: number | null;
   /** The epoch that its last batch belongs to, counted from 0. */
   readonly epoch: number;
@@ -42,8 +45,11 @@ export interface StepReport {
 
 /** The validation data was evaluated. */
 export interface EvaluationReport {
+  /** What it tells of. */
   readonly kind: "evaluation";
+  /** How many steps were done. */
   readonly step: number;
+  /** What was found. */
   readonly metrics: Metrics;
   /** Whether it was better than all before. */
   readonly isBest: boolean;
@@ -51,7 +57,9 @@ export interface EvaluationReport {
 
 /** A checkpoint is complete. */
 export interface CheckpointReport {
+  /** What it tells of. */
   readonly kind: "checkpoint";
+  /** How many steps were done. */
   readonly step: number;
   /** Its name in the storage. */
   readonly name: string;
@@ -59,8 +67,11 @@ export interface CheckpointReport {
 
 /** The run is over. */
 export interface EndReport {
+  /** What it tells of. */
   readonly kind: "end";
+  /** How many steps were done. */
   readonly step: number;
+  /** Why. */
   readonly ending: Ending;
   /** What the last evaluation gave, if there was one. */
   readonly metrics: Metrics | null;
