@@ -1,15 +1,15 @@
 import { manualSeed, memory, profile, setDevice, tensor, type Tensor } from "@x/tensor";
-import { Embedding, LayerNorm, Linear, Module, Parameter, Sequential } from "@x/tensor/nn";
+import { Embedding, Linear, Module, Parameter, Sequential } from "@x/tensor/nn";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { codeOf } from "../../test/code-of.js";
 import { devices } from "../../test/devices.js";
 import { MeanModel, SmallLanguageModel, walk } from "../../test/small-models.js";
 import { fromArray, streamed } from "../data/source.js";
 import { tokenWindows } from "../data/text.js";
+import { loadWeights } from "./checkpoint.js";
 import { classification } from "./classification.js";
 import { languageModelling } from "./language-modelling.js";
 import { csvLog, jsonlLog, MemoryLog } from "./logs.js";
-import { decayGroups } from "./optimization.js";
 import { regression } from "./regression.js";
 import type { EvaluationReport, StepReport } from "./report.js";
 import { MemoryStorage } from "./storage.js";
@@ -388,7 +388,6 @@ describe("a run", () => {
     expect(new TextDecoder().decode((await storage.read("step-000004", "config.json"))!)).toBe(
       "{}",
     );
-    const { loadWeights } = await import("./checkpoint.js");
     expect(await loadWeights(model, storage, "best")).toBe("step-000004");
     expect(await model.weight.item()).toBe(weights[3]);
     expect(await loadWeights(model, storage)).toBe("step-000012");
@@ -464,6 +463,7 @@ describe("a run", () => {
       { steps: 1, metric: "f1" },
       { steps: 1, earlyStopping: {} },
       { steps: 1, schedule: "step" },
+      { steps: 1, resume: true },
       { epochs: 1, data: streamed(() => [1]), schedule: "cosine" },
     ]) {
       expect(make(options)).toBe("argument");
@@ -481,24 +481,4 @@ describe("a run", () => {
     await expect(trainer.evaluate()).rejects.toThrow("evaluate needs data, got none");
     await expect(trainer.save()).rejects.toThrow("saving needs a storage, got none");
   });
-});
-
-test("matrices decay; embeddings, norms and vectors do not", () => {
-  class Named extends Module {
-    readonly tokenEmbedding = new Embedding(6, 4);
-    readonly positionTable = new Parameter(tensor([[1, 2]]));
-    readonly linear = new Linear(4, 4);
-    readonly norm = new LayerNorm(4);
-    readonly frozen = new Linear(4, 4).requiresGrad(false);
-    /** Tied: the same matrix again. */
-    readonly head = { weight: this.tokenEmbedding.weight };
-  }
-  const model = new Named();
-  const names = new Map(model.namedParameters().map(([name, parameter]) => [parameter, name]));
-  const groups = decayGroups(model, 0.1);
-  expect(groups.map(({ weightDecay }) => weightDecay)).toEqual([0.1, 0]);
-  expect(groups.map(({ params }) => params.map((parameter) => names.get(parameter)))).toEqual([
-    ["linear.weight"],
-    ["position_table", "token_embedding.weight", "linear.bias", "norm.weight", "norm.bias"],
-  ]);
 });

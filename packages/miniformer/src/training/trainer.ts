@@ -131,6 +131,11 @@ export class Trainer<M extends Module, E, B extends Batch> {
       "argument",
       () => `${op}: early stopping needs validation data, got none. Give some, or leave it out.`,
     );
+    check(
+      this.#storage !== null || options.resume !== true,
+      "argument",
+      () => `${op}: resuming needs a storage, got none. Give one, or leave resume out.`,
+    );
     this.#progress = new Progress(this.#comparison, earlyStopping);
     this.#lossScale = precision === "mixed" ? new LossScale(options.lossScale) : null;
     this.optimizer = new AdamW(decayGroups(model, weightDecay), { lr: learningRate, betas });
@@ -169,7 +174,7 @@ export class Trainer<M extends Module, E, B extends Batch> {
     const { totalSteps } = this;
     const resumedFrom = this.#resumedFrom;
     yield await this.#tell({ kind: "start", step: this.#step, totalSteps, resumedFrom });
-    while (this.#ending === null) {
+    for (;;) {
       // Due after the step before; first of all where a stop came between.
       const metrics = this.#isEvaluationDue ? await this.#measure(this.#validation!) : null;
       if (metrics !== null) yield await this.#tell(this.#accept(metrics));
@@ -185,13 +190,8 @@ export class Trainer<M extends Module, E, B extends Batch> {
       if (report === null) this.#isExhausted = true;
       else yield await this.#tell(report);
     }
-    const { ending, metrics } = {
-      ending: this.#ending ?? "finished",
-      metrics: this.#evaluation?.metrics ?? null,
-    };
-    const report: EndReport = { kind: "end", step: this.#step, ending, metrics };
-    await this.#tell(report);
-    return report;
+    const metrics = this.#evaluation?.metrics ?? null;
+    return this.#tell({ kind: "end", step: this.#step, ending: this.#ending, metrics });
   }
 
   /**
