@@ -1,7 +1,34 @@
 /**
- * To be filled.
+ * What is done to a model beside training it: low-rank adapters, narrow weights, pruning, distillation,
+ * mixtures of experts, and other attention.
  *
  * @module
  */
 
-export {};
+export { AdaptedLinear, type Adaptation } from "./adapted-linear.js";
+export { distillationLoss, type DistillationOptions } from "./distillation.js";
+export {
+  addLora,
+  loadLora,
+  loraStateDict,
+  mergeLora,
+  removeLora,
+  type LoraOptions,
+} from "./lora.js";
+export {
+  finishPruning,
+  prune,
+  type PrunedMap,
+  type PruneOptions,
+  type PruningReport,
+} from "./prune.js";
+export { QuantizedEmbedding } from "./quantized-embedding.js";
+export {
+  loadQuantized,
+  quantize,
+  type NarrowType,
+  type QuantizationReport,
+  type QuantizedMap,
+  type QuantizeOptions,
+} from "./quantize.js";
+export type { MapTargets } from "./targets.js";
