@@ -4,4 +4,39 @@
  * @module
  */
 
-export type { LanguageModel, LanguageModelCall, ModelState } from "./model/language-model.js";
+export {
+  registerAttention,
+  type AttentionSizes,
+  type RegisteredAttention,
+} from "./config/attention-registry.js";
+export type {
+  ActivationKind,
+  AttentionSpec,
+  ExpertsSpec,
+  PoolingKind,
+  PositionKind,
+  RotaryScaling,
+  TransformerFields,
+  TransformerOptions,
+} from "./config/fields.js";
+export { TransformerConfig } from "./config/transformer-config.js";
+export {
+  MultiHeadAttention,
+  type AttentionCall,
+  type AttentionStateOptions,
+  type MultiHeadAttentionOptions,
+  type Projections,
+  type WeightedAttention,
+} from "./model/attention.js";
+export { Encoder, type WeightedEncoding } from "./model/encoder.js";
+export { FeedForward, type FeedForwardOptions } from "./model/feed-forward.js";
+export type {
+  LanguageModel,
+  LanguageModelCall,
+  ModelState,
+  ModelStateOptions,
+} from "./model/language-model.js";
+export type { FeedForwardPart, ModelParts, PartPlace } from "./model/parts.js";
+export type { StackCall } from "./model/stack.js";
+export { TiedProjection, Transformer } from "./model/transformer.js";
+export type { AttentionGuide } from "./model/visibility.js";

@@ -2,6 +2,7 @@
 
 import type { Device, Tensor } from "@x/tensor";
 import type { AttentionState, Module } from "@x/tensor/nn";
+import type { TransformerConfig } from "../config/transformer-config.js";
 
 /**
  * What a model remembers of the tokens so far: a flat record of tensors that calls update in place.
@@ -35,6 +36,8 @@ export interface ModelStateOptions {
 
 /** A causal model of tokens: what `generate` works on. */
 export interface LanguageModel extends Module {
+  /** What the model is made of. */
+  readonly config: TransformerConfig;
   /** The logits of the token after each: int32 [batch, length] to [batch, length, vocabSize]. */
   forward(tokens: Tensor, call?: LanguageModelCall): Tensor;
   /** The logits of the token after the last: int32 [batch, length] to [batch, vocabSize]. */

@@ -1,0 +1,178 @@
+/** What a transformer is made of. */
+
+import type { AttentionMechanism, RotaryLayout } from "@x/tensor/nn";
+
+/** The function between the two maps of the feed-forward part; those with `glu` are gated. */
+export type ActivationKind = "gelu" | "gelu_tanh" | "relu" | "silu" | "swiglu" | "geglu" | "reglu";
+
+/** How a model knows where its tokens stand. */
+export type PositionKind = "learned" | "sinusoidal" | "rotary" | "alibi" | "none";
+
+/** What becomes of the positions when a result is asked for a whole sequence. */
+export type PoolingKind = "none" | "first" | "last" | "mean" | "max";
+
+/**
+ * How layers attend: by exact softmax attention, by a mechanism that {@link registerAttention} gave a
+ * name, with options beside the name or without, or by a mechanism itself.
+ */
+export type AttentionSpec =
+  | "softmax"
+  // Keeps "softmax" in what editors suggest.
+  | (string & {})
+  | { readonly name: string; readonly [option: string]: unknown }
+  | AttentionMechanism;
+
+/**
+ * How rotary frequencies are changed for sequences longer than those a model was trained on.
+ *
+ * - `linear`: all are divided by `factor` (Chen et al. 2023, "Position Interpolation")
+ * - `llama3`: slow ones are divided by `factor`, fast ones are kept, and those between are mixed: waves
+ *   that fit `highFreqFactor` times into `originalMaxPositions` are fast, those that fit fewer than
+ *   `lowFreqFactor` times are slow (Llama 3.1)
+ * - `yarn`: the same with a ramp between `betaFast` (32) and `betaSlow` (1) turns, and rotated vectors
+ *   are scaled by `attentionFactor` (0.1 log(factor) + 1) (Peng et al. 2023, "YaRN")
+ */
+export type RotaryScaling =
+  | { readonly type: "linear"; readonly factor: number }
+  | {
+      readonly type: "llama3";
+      readonly factor: number;
+      readonly lowFreqFactor: number;
+      readonly highFreqFactor: number;
+      readonly originalMaxPositions: number;
+    }
+  | {
+      readonly type: "yarn";
+      readonly factor: number;
+      readonly originalMaxPositions: number;
+      readonly betaFast?: number;
+      readonly betaSlow?: number;
+      readonly attentionFactor?: number;
+    };
+
+/** A feed-forward part that is a mixture of experts. */
+export interface ExpertsSpec {
+  /** How many experts there are. */
+  readonly count: number;
+  /** How many of them each token uses. */
+  readonly topK: number;
+  /** The layers that have experts. Default: all. */
+  readonly layers?: readonly number[];
+}
+
+/** All that a {@link TransformerConfig} says, defaults filled in. */
+export interface TransformerFields {
+  /** How many tokens there are; `null` for a model of feature vectors. */
+  readonly vocabSize: number | null;
+  /** Size of the feature vectors; `null` for a model of tokens. */
+  readonly inputDim: number | null;
+  /** Size of the results; `null` for hidden states or, with `tieEmbeddings`, logits. Default `null`. */
+  readonly outputDim: number | null;
+  /** Size of the vectors between the layers. Default 256. */
+  readonly dModel: number;
+  /** Heads of the queries. Default 4. */
+  readonly nHeads: number;
+  /** Heads of keys and values, each shared by as many query heads. Default `nHeads`. */
+  readonly nKvHeads: number;
+  /** Size of a head. Default `dModel / nHeads`. */
+  readonly headDim: number;
+  /** How many layers there are. Default 4. */
+  readonly nLayers: number;
+  /** How many layers the decoder of an encoder–decoder has. Default `nLayers`. */
+  readonly nDecoderLayers: number;
+  /** Size between the maps of the feed-forward part. Default `4 dModel`. */
+  readonly dFf: number;
+  /** The probability of dropout after embeddings and in layers, in training. Default 0. */
+  readonly dropout: number;
+  /** The probability with which an attention weight is dropped, in training. Default 0. */
+  readonly attentionDropout: number;
+  /**
+   * The function between the maps of the feed-forward part. Default `"gelu"`, the exact one. Gated ones
+   * (`"swiglu"`, `"geglu"`, `"reglu"`) multiply by a second map.
+   */
+  readonly activation: ActivationKind;
+  /** Whether parts of layers normalise what goes in, not the sum that comes out. Default true. */
+  readonly preNorm: boolean;
+  /** The kind of all norms. Default `"layer"`. */
+  readonly norm: "layer" | "rms";
+  /** Added to the variance or mean square in norms. Default 1e-5. */
+  readonly layerNormEps: number;
+  /** Whether a norm follows the last layer. Default false, as in the original. */
+  readonly finalNorm: boolean;
+  /** Whether a norm follows the embeddings. Default false. */
+  readonly embeddingNorm: boolean;
+  /**
+   * Whether queries and keys are normalised head by head; `null`, the default: where the mechanism of
+   * the layer needs it.
+   */
+  readonly qkNorm: boolean | null;
+  /** Whether linear maps have biases, unless said otherwise. Default true. */
+  readonly bias: boolean;
+  /** Whether the maps to queries, keys and values have biases. Default `bias`. */
+  readonly qkvBias: boolean;
+  /** Whether the map after the attention has a bias. Default `bias`. */
+  readonly outputBias: boolean;
+  /** Whether the maps of the feed-forward part have biases. Default `bias`. */
+  readonly ffBias: boolean;
+  /** Whether the map to the outputs has a bias; one tied to the embeddings has none. Default `bias`. */
+  readonly headBias: boolean;
+  /** How the model knows where its tokens stand. Default `"learned"`. */
+  readonly positions: PositionKind;
+  /** The longest sequence. Default 512. */
+  readonly maxSeqLen: number;
+  /** The part of each head that is rotated, with rotary positions. Default 1. */
+  readonly rotaryPct: number;
+  /** The slowest rotation takes about 2π times so many positions. Default 10000. */
+  readonly rotaryBase: number;
+  /** Which elements form the pairs that are rotated. Default `"half"`. */
+  readonly rotaryLayout: RotaryLayout;
+  /** How frequencies are changed for long contexts. Default `null`: not at all. */
+  readonly rotaryScaling: RotaryScaling | null;
+  /** Whether embeddings of tokens are multiplied by √dModel, as in the original. Default true. */
+  readonly embeddingScale: boolean;
+  /** How many kinds of tokens have an embedding of their own that is added. Default 0. */
+  readonly tokenTypes: number;
+  /** Whether the map to the logits is the matrix of the embeddings. Default false. */
+  readonly tieEmbeddings: boolean;
+  /** Standard deviation of initial weights. Default 0.02. */
+  readonly initializerRange: number;
+  /** The token that fills up batches, or `null`. Default `null`. */
+  readonly padTokenId: number | null;
+  /** The token at the beginning, or `null`. Default `null`. */
+  readonly bosTokenId: number | null;
+  /** The token that ends a text, several, or `null`. Default `null`. */
+  readonly eosTokenId: number | readonly number[] | null;
+  /** Whether a position sees only those before it. Default: true for tokens, false for features. */
+  readonly causal: boolean;
+  /**
+   * How many positions, its own included, each sees: those before, and where the model is not causal as
+   * many after. One for all layers or a list; `null` for no limit. Softmax only. Default `null`.
+   */
+  readonly slidingWindow: number | null | readonly (number | null)[];
+  /** How a result for the whole sequence is made of those of its positions. Default `"none"`. */
+  readonly pooling: PoolingKind;
+  /** Whether there is a map of the first position, for `forwardPooled`, as in BERT. Default false. */
+  readonly pooler: boolean;
+  /** How layers attend, one for all or a list. Default `"softmax"`. */
+  readonly attention: AttentionSpec | readonly AttentionSpec[];
+  /** Feed-forward parts that are mixtures of experts, or `null`. Default `null`. */
+  readonly experts: ExpertsSpec | null;
+  /** Whether layers compute their intermediate results again for gradients. Default false. */
+  readonly checkpoint: boolean;
+  /** Whether encoder and decoder have the same embeddings. Default true. */
+  readonly shareEmbeddings: boolean;
+  /** Whether the decoder of an encoder–decoder is causal. Default true. */
+  readonly useCausalMask: boolean;
+  /**
+   * `"reference"` reproduces the original where it contradicts itself: token 0 is padding and is masked
+   * without being asked, positions count padding too, a query that sees no key attends to all of them
+   * alike, logits are tied where `outputDim` is `vocabSize`, or is `null` and `vocabSize` at least
+   * `10 dModel`, and an `outputDim` of `dModel` gives no map. Default `null`.
+   */
+  readonly compat: "reference" | null;
+}
+
+/** What a {@link TransformerConfig} is made of; all that is left out has a default. */
+export type TransformerOptions = {
+  readonly [Name in keyof TransformerFields]?: TransformerFields[Name] | undefined;
+};
