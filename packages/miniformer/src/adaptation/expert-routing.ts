@@ -42,7 +42,10 @@ export function sortIntoBlocks(
   { size, blocks }: BlockSizes,
 ): ExpertBlocks {
   const [tokens, topK] = chosen.shape as [number, number];
-  const isChosen = chosen.reshape([tokens * topK]).oneHot(count).float();
+  const isChosen = chosen
+    .reshape([tokens * topK])
+    .oneHot(count)
+    .float();
   // How many of an expert's rows come before; counts are exact in float32.
   const before = isChosen.cumsum(0).sub(isChosen);
   const own = isChosen.sum(0).div(size).ceil();
@@ -54,7 +57,11 @@ export function sortIntoBlocks(
   return {
     tokens: zeros([blocks * size], { dtype: "int32" }).scatter(0, rows, token),
     // Blocks behind the last one belong to the last expert, and nobody reads them.
-    experts: block.ge(ends).sum(1).minimum(count - 1).int(),
+    experts: block
+      .ge(ends)
+      .sum(1)
+      .minimum(count - 1)
+      .int(),
     rows: rows.reshape([tokens, topK]),
   };
 }

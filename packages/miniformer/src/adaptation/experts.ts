@@ -26,7 +26,8 @@ export function expertParts(): ModelParts {
 
 function expertLayer(options: FeedForwardOptions, { layer, config }: PartPlace): FeedForwardPart {
   const { experts, initializerRange } = config;
-  if (experts === null || experts.layers?.includes(layer) === false) return new FeedForward(options);
+  if (experts === null || experts.layers?.includes(layer) === false)
+    return new FeedForward(options);
   const { count, topK } = experts;
   const part = new MixtureOfExperts({ ...options, count, topK });
   for (const maps of part.modules()) {

@@ -7,6 +7,7 @@
 
 export { AdaptedLinear, type Adaptation } from "./adapted-linear.js";
 export { distillationLoss, type DistillationOptions } from "./distillation.js";
+export { auxiliaryLoss, expertParts, type AuxiliaryLossOptions } from "./experts.js";
 export {
   addLora,
   loadLora,
@@ -15,6 +16,11 @@ export {
   removeLora,
   type LoraOptions,
 } from "./lora.js";
+export {
+  MixtureOfExperts,
+  type MixtureOfExpertsOptions,
+  type Routing,
+} from "./mixture-of-experts.js";
 export {
   finishPruning,
   prune,
@@ -31,4 +37,6 @@ export {
   type QuantizedMap,
   type QuantizeOptions,
 } from "./quantize.js";
+export { retrofit, type RetrofitOptions } from "./retrofit.js";
+export { StackedLinear } from "./stacked-linear.js";
 export type { MapTargets } from "./targets.js";

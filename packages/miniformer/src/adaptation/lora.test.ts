@@ -1,10 +1,12 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { manualSeed, mseLoss, randn, setDevice, type Tensor } from "@x/tensor";
+import { manualSeed, mseLoss, randn, setDevice, tensor, type Tensor } from "@x/tensor";
 import { Linear, Module } from "@x/tensor/nn";
 import { AdamW } from "@x/tensor/optim";
 import { expectClose } from "@x/tensor/testing";
 import { codeOf } from "../../test/code-of.js";
 import { devices } from "../../test/devices.js";
+import { TransformerConfig } from "../config/transformer-config.js";
+import { Transformer } from "../model/transformer.js";
 import { addLora, loadLora, loraStateDict, mergeLora, removeLora } from "./lora.js";
 import { quantize } from "./quantize.js";
 
@@ -88,6 +90,24 @@ describe.each(devices)("LoRA on %s", (_, device) => {
     await expectClose(other.forward(x), await model.forward(x).data());
     removeLora(other);
     await expectClose(other.forward(x), before);
+  });
+
+  test("by default adapts queries and values of a transformer, and a tied head where asked", async () => {
+    const model = new Transformer(TransformerConfig.tiny({ vocabSize: 9, dModel: 8, nHeads: 2 }));
+    const names = Object.keys(model.stateDict());
+    const tokens = tensor([[1, 5, 3]], { dtype: "int32" });
+    const before = await model.forward(tokens).data();
+    expect(addLora(model, { rank: 1 })).toHaveLength(4);
+    expect(Object.keys(loraStateDict(model))).toContain(
+      "encoder.layers.0.self_attention.wv.lora_b",
+    );
+    addLora(model, { rank: 1, targets: ["output_projection"] });
+    // Those that were added before are frozen.
+    expect(model.parameters().filter((parameter) => parameter.requiresGrad)).toHaveLength(2);
+    await expectClose(model.forward(tokens), before);
+    removeLora(model);
+    expect(Object.keys(model.stateDict())).toEqual(names);
+    await expectClose(model.forward(tokens), before);
   });
 
   test("drops inputs in training only, and stands beside int8 weights", async () => {

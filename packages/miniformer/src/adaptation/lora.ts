@@ -45,7 +45,7 @@ export function addLora(model: Module, options: LoraOptions = {}): AdaptedLinear
   checkNumbers("addLora", finite, { alpha });
   checkNumbers("addLora", probability, { dropout });
   const maps = linearMaps("addLora", model, targets);
-  for (const [name, map] of maps) {
+  for (const { name, map } of maps) {
     check(
       !(map instanceof AdaptedLinear) || map.loraA === null,
       "argument",
@@ -57,12 +57,12 @@ export function addLora(model: Module, options: LoraOptions = {}): AdaptedLinear
     if (parameter.dtype === "float32") parameter.setRequiresGrad(false);
   }
   const replacements = new Map<Module, AdaptedLinear>();
-  for (const [, map] of maps) {
+  for (const { module, map } of maps) {
     const { inFeatures, outFeatures } = map;
     const loraA = new Parameter(randn([rank, inFeatures]).mul(1 / Math.sqrt(inFeatures)));
     const loraB = new Parameter(zeros([outFeatures, rank]));
     const parts = { loraA, loraB, loraScale: alpha / rank, loraDropout: dropout };
-    replacements.set(map, new AdaptedLinear(map, parts));
+    replacements.set(module, new AdaptedLinear(map, parts));
   }
   replaceModules(model, replacements);
   return [...replacements.values()];
@@ -122,8 +122,10 @@ export function loadLora(
   state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
 ): LoadReport {
   const names = Object.keys(loraStateDict(model));
-  const given = state instanceof Map ? [...state.keys()] : Object.keys(state);
-  const unexpected = given.filter((name) => !names.includes(name));
+  const given = state instanceof Map ? (state as ReadonlyMap<string, Tensor>) : null;
+  const unexpected = [...(given?.keys() ?? Object.keys(state))].filter(
+    (name) => !names.includes(name),
+  );
   check(
     unexpected.length === 0,
     "checkpoint",

@@ -1,29 +1,20 @@
 /** A feed-forward part of several experts, of which each token uses a few. */
 
 import { dropout as drop, zeros, type Tensor } from "@x/tensor";
-import { check, checkChoice, checkLastAxis, checkNumbers, count as atLeastOne, probability } from "@x/tensor/checks";
+import {
+  check,
+  checkChoice,
+  checkLastAxis,
+  checkNumbers,
+  count as atLeastOne,
+  probability,
+} from "@x/tensor/checks";
 import { Linear, Module } from "@x/tensor/nn";
-import type { FeedForwardOptions } from "../model/feed-forward.js";
+import { gated, plain, type FeedForwardOptions } from "../model/feed-forward.js";
 import { blockSizes, sortIntoBlocks } from "./expert-routing.js";
 import { StackedLinear } from "./stacked-linear.js";
 
 const owner = "MixtureOfExperts";
-
-type Activate = (x: Tensor) => Tensor;
-
-const plain: Readonly<Record<string, Activate>> = {
-  gelu: (x) => x.gelu(),
-  gelu_tanh: (x) => x.gelu({ approximate: "tanh" }),
-  relu: (x) => x.relu(),
-  silu: (x) => x.silu(),
-};
-
-/** Activations whose result is multiplied by a second map. */
-const gated: Readonly<Record<string, Activate>> = {
-  swiglu: (x) => x.silu(),
-  geglu: (x) => x.gelu(),
-  reglu: (x) => x.relu(),
-};
 
 /** Options of {@link MixtureOfExperts}. */
 export interface MixtureOfExpertsOptions extends FeedForwardOptions {
@@ -180,10 +171,7 @@ export class MixtureOfExperts extends Module {
       return this.linear2!.forward(drop(inner, { p, training }), experts);
     }
     const [gate, inner] = this.w12.forward(x, experts).chunk(2, -1) as [Tensor, Tensor];
-    return this.proj!.forward(
-      drop(gated[activation]!(gate).mul(inner), { p, training }),
-      experts,
-    );
+    return this.proj!.forward(drop(gated[activation]!(gate).mul(inner), { p, training }), experts);
   }
 }
 

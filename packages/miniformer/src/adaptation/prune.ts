@@ -64,7 +64,7 @@ export async function prune(model: Module, options: PruneOptions): Promise<Pruni
   );
   const { targets = (_, map) => !tables.has((map as Linear).weight) } = options;
   const maps = linearMaps("prune", model, targets);
-  for (const [name, map] of maps) {
+  for (const { name, map } of maps) {
     check(
       map.weight.dtype === "float32",
       "argument",
@@ -72,15 +72,15 @@ export async function prune(model: Module, options: PruneOptions): Promise<Pruni
         `prune: weights must be float32, got ${map.weight.dtype} for ${name}. Prune before quantize().`,
     );
   }
-  const sizes = await Promise.all(maps.map(async ([, map]) => magnitudes(map)));
+  const sizes = await Promise.all(maps.map(({ map }) => magnitudes(map)));
   const groups = scope === "global" ? [sizes] : sizes.map((own) => [own]);
   const kept = groups.flatMap((group) => keptOf(group, amount));
   const replacements = new Map<Module, Linear>();
-  const reports = maps.map(([name, map], i): PrunedMap => {
+  const reports = maps.map(({ name, module, map }, i): PrunedMap => {
     const flags = kept[i]!;
     const mask = tensor(flags, { dtype: "bool" }).reshape(map.weight.shape);
     if (map instanceof AdaptedLinear && map.mask !== null) map.mask.assign(mask);
-    else replacements.set(map, withAdaptation(map, { mask: new Buffer(mask) }));
+    else replacements.set(module, withAdaptation(map, { mask: new Buffer(mask) }));
     const pruned = flags.reduce((sum, flag) => sum + 1 - flag, 0);
     return { name, size: flags.length, pruned, sparsity: pruned / flags.length };
   });

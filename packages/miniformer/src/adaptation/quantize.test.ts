@@ -1,9 +1,20 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { manualSeed, memory, profile, randint, randn, setDevice, type Tensor } from "@x/tensor";
+import {
+  fromData,
+  manualSeed,
+  memory,
+  profile,
+  randint,
+  randn,
+  setDevice,
+  type Tensor,
+} from "@x/tensor";
 import { Embedding, Linear, Module } from "@x/tensor/nn";
 import { loadSafetensors, saveSafetensors } from "@x/tensor/safetensors";
 import { expectClose } from "@x/tensor/testing";
 import { devices } from "../../test/devices.js";
+import { TransformerConfig } from "../config/transformer-config.js";
+import { Transformer } from "../model/transformer.js";
 import { prune } from "./prune.js";
 import { loadQuantized, quantize } from "./quantize.js";
 
@@ -102,19 +113,48 @@ describe.each(devices)("quantize on %s", (name, device) => {
     }
   });
 
-  test.skipIf(name === "reference")("never holds float32 copies of the weights", async () => {
+  test("a transformer: tied logits within 2 %, matrices a quarter of the bytes, and it decodes", async () => {
+    const config = TransformerConfig.tiny({ vocabSize: 40, dModel: 64, tokenTypes: 2 });
+    const model = new Transformer(config).eval();
+    const tokens = await randint(0, 40, [2, 10]).realize();
+    const sample = (model: Transformer): Tensor => model.forward(tokens);
+    const report = await quantize(model, { dtype: "int8", sample });
+    expect(report.outputError).toBeGreaterThan(0);
+    expect(report.outputError).toBeLessThan(0.02);
+    // A byte a weight, and scales of four bytes for every 64 or more of them.
+    expect(report.bytesAfter / report.bytesBefore).toBeLessThan(0.25 * (1 + 4 / 64));
+    const state = model.stateDict();
+    expect(state["output_projection.weight"]).toBe(state["encoder.token_embedding.weight"]);
+    expect(state["token_embedding.scale"]).toBe(state["output_projection.scale"]);
+    expect(state["encoder.token_type_embedding.weight"]!.dtype).toBe("float32");
+
+    const other = new Transformer(config).eval();
+    loadQuantized(other, state);
+    const whole = await other.forward(tokens).data();
+    const cache = other.initState({ batch: 2, capacity: 10 });
+    await other.next(tokens.narrow(1, 0, 9), { state: cache }).data();
+    const last = await other.next(tokens.narrow(1, 9, 1), { state: cache }).data();
+    const expected = [0, 1].flatMap((i) => [...whole.slice((i * 10 + 9) * 40, (i + 1) * 400)]);
+    await expectClose(fromData(last, [80]), expected, { absolute: 1e-4 });
+  });
+
+  test.skipIf(name !== "wasm")("never holds float32 copies of the weights", async () => {
     const size = 512;
     const before = memory();
     const model = new Model(size, size);
     await quantize(model, { dtype: "int8" });
     const tensors = memory().tensors - before.tensors;
     expect(tensors).toBeLessThan(2 * size * size * 1.05);
+    const { plans } = memory();
     for (const length of [1, 40]) {
       const tokens = randint(0, size, [1, length]);
       const { kernels } = await profile(() => model.eval().forward(tokens).data());
-      console.log(kernels, memory());
-      expect(kernels.length).toBeGreaterThan(0);
+      const products = kernels.filter(({ name }) => name === `gemm ${length}x${size}x${size}`);
+      expect(products.map(({ calls }) => calls)).toEqual([2]);
+      // A float32 copy of one matrix would be four times that, written or read.
+      for (const { bytes, calls } of kernels) expect(bytes / calls).toBeLessThan(2 * size * size);
     }
+    expect(memory().plans - plans).toBeLessThan(2 * size * size);
     expect(memory().tensors - before.tensors).toBeLessThan(2 * size * size * 1.1);
   });
 });

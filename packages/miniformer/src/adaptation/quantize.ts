@@ -2,10 +2,10 @@
 
 import { where, zeros, type Tensor } from "@x/tensor";
 import { check, checkChoice } from "@x/tensor/checks";
-import { Buffer, Embedding, Linear, type LoadReport, type Module } from "@x/tensor/nn";
+import { Buffer, Embedding, type LoadReport, type Module } from "@x/tensor/nn";
 import { AdaptedLinear } from "./adapted-linear.js";
 import { QuantizedEmbedding } from "./quantized-embedding.js";
-import { isTargeted, replaceModules, type MapTargets } from "./targets.js";
+import { isTargeted, linearMapOf, replaceModules, type MapTargets } from "./targets.js";
 
 /** What narrow weights are kept as. */
 export type NarrowType = "int8" | "float16";
@@ -14,7 +14,7 @@ export type NarrowType = "int8" | "float16";
 export interface QuantizeOptions<M extends Module = Module> {
   /** `"int8"`: a byte a weight and a float32 scale a row; `"float16"`: two bytes a weight. */
   readonly dtype: NarrowType;
-  /** Which linear maps and embeddings are meant. Default: all. */
+  /** Which linear maps and embeddings are meant. Default: all but those of kinds of tokens. */
   readonly targets?: MapTargets;
   /** Something the model computes, such as logits: computed before and after, for `outputError`. */
   readonly sample?: (model: M) => Tensor;
@@ -46,7 +46,13 @@ export interface QuantizationReport {
   readonly outputError: number | null;
 }
 
-type NarrowMap = Linear | Embedding;
+/** A module with a matrix that can be kept narrow: a linear map, a tied one, an embedding. */
+type NarrowMap = Module & { readonly weight: Tensor };
+
+/** Models read the few vectors of kinds of tokens as they are. */
+function isTokenTypes(name: string): boolean {
+  return name.endsWith("token_type_embedding");
+}
 
 interface Matrix {
   readonly name: string;
@@ -84,7 +90,7 @@ export async function quantize<M extends Module>(
   model: M,
   options: QuantizeOptions<M>,
 ): Promise<QuantizationReport> {
-  const { dtype, targets = () => true, sample } = options;
+  const { dtype, targets = (name) => !isTokenTypes(name), sample } = options;
   checkChoice("quantize", "dtype", dtype, ["int8", "float16"]);
   const matrices = findMatrices(model, targets);
   const wasTraining = model.training;
@@ -116,32 +122,42 @@ export async function quantize<M extends Module>(
 
 /** The matrices that are meant, each once, with all maps of the model that use them. */
 function findMatrices(model: Module, targets: MapTargets): Matrix[] {
-  const found = new Map<Tensor, Matrix>();
   const maps = model
     .namedModules()
     .filter((entry): entry is [string, NarrowMap] => isWide(entry[1]) && entry[0] !== "");
+  const found: Matrix[] = [];
+  const taken = new Set<Module>();
   for (const [name, map] of maps) {
-    if (found.has(map.weight) || !isTargeted(targets, name, map)) continue;
-    const users = maps.flatMap(([, other]) => (other.weight === map.weight ? [other] : []));
-    found.set(map.weight, { name, weight: map.weight, maps: users });
+    if (taken.has(map) || !isTargeted(targets, name, map)) continue;
+    const { weight } = map;
+    const users = maps
+      .map(([, other]) => other)
+      .filter((other) => other.weight === weight && maskOf(other) === maskOf(map));
+    for (const user of users) taken.add(user);
+    found.push({ name, weight, maps: users });
   }
   check(
-    found.size > 0,
+    found.length > 0,
     "argument",
     () =>
       `quantize: the model must have linear maps or embeddings of float32 that the targets mean, got none in ${model.constructor.name}. Correct the targets.`,
   );
-  return [...found.values()];
+  return found;
 }
 
-function isWide(module: Module): boolean {
-  const isMap = module instanceof Linear || module instanceof Embedding;
-  return isMap && module.weight.dtype === "float32";
+function isWide(module: Module): module is NarrowMap {
+  const isMap = module instanceof Embedding || linearMapOf(module) !== null;
+  return isMap && (module as NarrowMap).weight.dtype === "float32";
+}
+
+/** Of two maps with one weight, one may be pruned. */
+function maskOf(map: Module): Tensor | null {
+  return map instanceof AdaptedLinear ? map.mask : null;
 }
 
 function denseWeight({ maps, weight }: Matrix): Tensor {
-  const [map] = maps;
-  return (map instanceof AdaptedLinear ? map.denseWeight() : weight.mul(1)).detach();
+  const adapted = maps.find((map) => map instanceof AdaptedLinear);
+  return (adapted?.denseWeight() ?? weight.mul(1)).detach();
 }
 
 function narrow(dense: Tensor, dtype: NarrowType): { weight: Buffer; scale: Buffer | null } {
@@ -153,9 +169,9 @@ function narrow(dense: Tensor, dtype: NarrowType): { weight: Buffer; scale: Buff
   return { weight: new Buffer(whole.cast("int8")), scale: new Buffer(scale) };
 }
 
-function narrowMap(map: NarrowMap, weight: Buffer, scale: Buffer | null): Module {
-  if (map instanceof Linear) return new AdaptedLinear(map, { weight, scale, mask: null });
-  return new QuantizedEmbedding(map, weight, scale);
+function narrowMap(module: NarrowMap, weight: Buffer, scale: Buffer | null): Module {
+  if (module instanceof Embedding) return new QuantizedEmbedding(module, weight, scale);
+  return new AdaptedLinear(linearMapOf(module)!, { weight, scale, mask: null });
 }
 
 async function reportOf(
@@ -221,7 +237,7 @@ export function loadQuantized(
   const made = new Map<Tensor, { weight: Buffer; scale: Buffer | null }>();
   for (const [name, map] of model.namedModules()) {
     if (!isWide(map) || name === "") continue;
-    const wide = (map as NarrowMap).weight;
+    const wide = map.weight;
     // Of the names of a matrix that several maps use, one suffices.
     const names = Object.keys(own).filter((key) => own[key] === wide);
     const dtype = names.map((key) => given.get(key)?.dtype).find((type) => type !== undefined);
@@ -232,7 +248,7 @@ export function loadQuantized(
       const scale = dtype === "int8" ? new Buffer(zeros([wide.shape[0]!])) : null;
       made.set(wide, (parts = { weight, scale }));
     }
-    replacements.set(map, narrowMap(map as NarrowMap, parts.weight, parts.scale));
+    replacements.set(map, narrowMap(map, parts.weight, parts.scale));
   }
   replaceModules(model, replacements);
   return model.loadStateDict(given);

@@ -30,7 +30,11 @@ export class StackedLinear extends Module {
     super();
     const bound = 1 / Math.sqrt(inFeatures);
     const draw = (shape: number[]): Parameter =>
-      new Parameter(rand(shape).mul(2 * bound).sub(bound));
+      new Parameter(
+        rand(shape)
+          .mul(2 * bound)
+          .sub(bound),
+      );
     this.weight = draw([count, outFeatures, inFeatures]);
     this.bias = options.bias === false ? null : draw([count, outFeatures]);
   }

@@ -2,6 +2,7 @@
 
 import { check } from "@x/tensor/checks";
 import { Linear, type Module } from "@x/tensor/nn";
+import { TiedProjection } from "../model/transformer.js";
 
 /**
  * Which maps of a model are meant: names, or parts of names between dots, such as `"wq"`,
@@ -15,20 +16,41 @@ export function isTargeted(targets: MapTargets, name: string, map: Module): bool
   return targets.some((target) => `.${name}.`.includes(`.${target}.`));
 }
 
+/** A linear map in a model. */
+export interface LinearPlace {
+  /** Its first name. */
+  readonly name: string;
+  /** The module that stands there. */
+  readonly module: Module;
+  /** The map that it computes: the module itself, or for a tied projection one with its weight. */
+  readonly map: Linear;
+}
+
+/** The linear map that a module computes, if it is one. */
+export function linearMapOf(module: Module): Linear | null {
+  if (module instanceof Linear) return module;
+  if (!(module instanceof TiedProjection)) return null;
+  const { weight, training } = module;
+  const [outFeatures, inFeatures] = weight.shape as [number, number];
+  const map = new Linear(inFeatures, outFeatures, { bias: false });
+  return Object.assign(map, { weight, training });
+}
+
 /**
  * The linear maps of a model that `targets` mean, each once, with their first names.
  *
  * @throws XError `argument` if there are none
  */
-export function linearMaps(op: string, model: Module, targets: MapTargets): [string, Linear][] {
-  const all = model
-    .namedModules()
-    .filter((entry): entry is [string, Linear] => entry[1] instanceof Linear && entry[0] !== "");
-  const found = all.filter(([name, map]) => isTargeted(targets, name, map));
+export function linearMaps(op: string, model: Module, targets: MapTargets): LinearPlace[] {
+  const all = model.namedModules().flatMap(([name, module]): LinearPlace[] => {
+    const map = name === "" ? null : linearMapOf(module);
+    return map === null ? [] : [{ name, module, map }];
+  });
+  const found = all.filter(({ name, map }) => isTargeted(targets, name, map));
   check(found.length > 0, "argument", () => {
     const wanted =
       typeof targets === "function" ? "a function that takes none" : targets.join(", ");
-    const known = [...new Set(all.map(([name]) => name.split(".").at(-1)!))].join(", ");
+    const known = [...new Set(all.map(({ name }) => name.split(".").at(-1)!))].join(", ");
     return `${op}: the targets must name linear maps of the model, got ${wanted}. ${known === "" ? "Pass a model with linear maps." : `Choose among ${known}.`}`;
   });
   return found;

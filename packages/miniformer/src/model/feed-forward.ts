@@ -9,15 +9,16 @@ const owner = "FeedForward";
 
 type Activate = (x: Tensor) => Tensor;
 
-const plain: Readonly<Record<string, Activate>> = {
+/** @internal Activations of one map. */
+export const plain: Readonly<Record<string, Activate>> = {
   gelu: (x) => x.gelu(),
   gelu_tanh: (x) => x.gelu({ approximate: "tanh" }),
   relu: (x) => x.relu(),
   silu: (x) => x.silu(),
 };
 
-/** Activations whose result is multiplied by a second map. */
-const gated: Readonly<Record<string, Activate>> = {
+/** @internal Activations whose result is multiplied by a second map. */
+export const gated: Readonly<Record<string, Activate>> = {
   swiglu: (x) => x.silu(),
   geglu: (x) => x.gelu(),
   reglu: (x) => x.relu(),
