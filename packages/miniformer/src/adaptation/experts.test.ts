@@ -172,7 +172,9 @@ describe.each(devices)("MixtureOfExperts on %s", (_, device) => {
         const { compileCount } = await profile(() => optimizer.step());
         own.push(await loss.item());
         if (i === 4) held = memory().tensors;
-        if (i > 4) expect([compileCount, memory().tensors]).toEqual([0, held]);
+        if (i <= 4) continue;
+        expect(compileCount).toBe(0);
+        expect(memory().tensors).toBeLessThanOrEqual(held);
       }
       losses.push(own);
       expect(own.at(-1)!).toBeLessThan(0.9 * own[0]!);

@@ -178,4 +178,4 @@ export class MixtureOfExperts extends Module {
 // Blocks take copies of the weights, which are worth it from so many rows each on, and where there is
 // at most this part of the rows of a dense computation.
 const fewestRows = 16;
-const mostRows = 0.7;
+const mostRows = 0.8;
