@@ -119,7 +119,7 @@ export function withAdaptation(map: Linear, changes: Partial<Adaptation>): Linea
 }
 
 /** A `Linear` of given tensors. */
-export function plainLinear(map: Linear, weight: Parameter, bias: Parameter | null): Linear {
+function plainLinear(map: Linear, weight: Parameter, bias: Parameter | null): Linear {
   const { inFeatures, outFeatures, training } = map;
   const plain = new Linear(inFeatures, outFeatures, { bias: false });
   return Object.assign(plain, { weight, bias, training });

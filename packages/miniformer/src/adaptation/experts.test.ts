@@ -16,6 +16,7 @@ import { AdamW } from "@x/tensor/optim";
 import { expectClose } from "@x/tensor/testing";
 import { codeOf } from "../../test/code-of.js";
 import { devices } from "../../test/devices.js";
+import type { TransformerOptions } from "../config/fields.js";
 import { TransformerConfig } from "../config/transformer-config.js";
 import { FeedForward } from "../model/feed-forward.js";
 import { Transformer } from "../model/transformer.js";
@@ -148,26 +149,18 @@ describe.each(devices)("MixtureOfExperts on %s", (_, device) => {
     expect(fractions[1]).toBeLessThan(0.45);
   });
 
-  test("trains in a model, by its configuration, also with checkpoints", async () => {
+  test("trains in a model, with checkpoints as without", async () => {
     const losses: number[][] = [];
     for (const checkpoint of [false, true]) {
-      manualSeed(3);
-      const config = TransformerConfig.tiny({
-        ...{ vocabSize: 12, dModel: 16, nHeads: 2, checkpoint, activation: "swiglu" },
-        experts: { count: 4, topK: 2, layers: [1] },
-      });
-      const model = new Transformer(config, expertParts());
-      expect(model.encoder.layers[0]!.feedForward).toBeInstanceOf(FeedForward);
-      expect(Object.keys(model.stateDict())).toContain("encoder.layers.1.feed_forward.w12.weight");
+      const model = makeModel({ checkpoint });
       const tokens = await randint(0, 12, [4, 16]).realize();
       const optimizer = new AdamW(model.parameters(), { lr: 0.01 });
       const own: number[] = [];
       let held = 0;
       for (let i = 0; i < 8; i++) {
         optimizer.zeroGrad();
-        const loss = mseLoss(model.forward(tokens), tokens.oneHot(12).float()).add(
-          auxiliaryLoss(model),
-        );
+        const error = mseLoss(model.forward(tokens), tokens.oneHot(12).float());
+        const loss = error.add(auxiliaryLoss(model));
         loss.backward();
         const { compileCount } = await profile(() => optimizer.step());
         own.push(await loss.item());
@@ -180,17 +173,38 @@ describe.each(devices)("MixtureOfExperts on %s", (_, device) => {
       expect(own.at(-1)!).toBeLessThan(0.9 * own[0]!);
       // Nothing was called since, so there is nothing to take; checkpoints call layers again.
       if (!checkpoint) expect(await auxiliaryLoss(model).item()).toBe(0);
-      const state = model.eval().initState({ batch: 4, capacity: 16 });
-      const whole = await model.forward(tokens).data();
-      const parts = [tokens.narrow(1, 0, 15), tokens.narrow(1, 15, 1)];
-      await model.forward(parts[0]!, { state }).data();
-      const last = model.forward(parts[1]!, { state });
-      await expectClose(last, tensor(whole).reshape([4, 16, 12]).narrow(1, 15, 1), {
-        absolute: 1e-4,
-      });
     }
     await expectClose(tensor(losses[1]!), losses[0]!, { relative: 1e-3 });
   });
+
+  test("decodes in a model as it computes at once", async () => {
+    const model = makeModel().eval();
+    const tokens = await randint(0, 12, [4, 16]).realize();
+    const whole = await model.forward(tokens).realize();
+    const state = model.initState({ batch: 4, capacity: 16 });
+    await model.forward(tokens.narrow(1, 0, 15), { state }).data();
+    const last = model.forward(tokens.narrow(1, 15, 1), { state });
+    await expectClose(last, whole.narrow(1, 15, 1), { absolute: 1e-4 });
+  });
+});
+
+/** A model of one layer with experts. */
+function makeModel(options: TransformerOptions = {}): Transformer {
+  manualSeed(3);
+  const config = TransformerConfig.tiny({
+    ...{ vocabSize: 12, dModel: 16, nHeads: 2, nLayers: 1, activation: "swiglu" },
+    experts: { count: 4, topK: 2 },
+    ...options,
+  });
+  return new Transformer(config, expertParts());
+}
+
+test("a configuration says which layers have experts", () => {
+  setDevice(reference());
+  const model = makeModel({ nLayers: 2, experts: { count: 3, topK: 1, layers: [1] } });
+  expect(model.encoder.layers[0]!.feedForward).toBeInstanceOf(FeedForward);
+  const { "encoder.layers.1.feed_forward.w12.weight": weight } = model.stateDict();
+  expect(weight!.shape).toEqual([3, 128, 16]);
 });
 
 describe("errors of experts", () => {

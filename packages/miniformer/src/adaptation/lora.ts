@@ -112,7 +112,7 @@ export function loraStateDict(model: Module): StateDict {
  * the model has no adapters
  * @example
  * ```ts
- * const [model, other] = [0, 1].map(() => new Sequential(new Linear(8, 16))) as [Module, Module];
+ * const [model, other] = [new Sequential(new Linear(8, 16)), new Sequential(new Linear(8, 16))];
  * for (const each of [model, other]) addLora(each, { rank: 2, targets: ["0"] });
  * console.log(loadLora(other, loraStateDict(model))); // → { missing: [], unexpected: [] }
  * ```

@@ -138,7 +138,7 @@ describe.each(devices)("quantize on %s", (name, device) => {
     await expectClose(fromData(last, [80]), expected, { absolute: 1e-4 });
   });
 
-  test.skipIf(name !== "wasm")("never holds float32 copies of the weights", async () => {
+  test.skipIf(name === "reference")("never holds float32 copies of the weights", async () => {
     const size = 512;
     const before = memory();
     const model = new Model(size, size);
@@ -149,8 +149,8 @@ describe.each(devices)("quantize on %s", (name, device) => {
     for (const length of [1, 40]) {
       const tokens = randint(0, size, [1, length]);
       const { kernels } = await profile(() => model.eval().forward(tokens).data());
-      const products = kernels.filter(({ name }) => name === `gemm ${length}x${size}x${size}`);
-      expect(products.map(({ calls }) => calls)).toEqual([2]);
+      const products = kernels.filter(({ name }) => name.includes(` ${length}x${size}x${size}`));
+      expect(products.reduce((sum, { calls }) => sum + calls, 0)).toBe(2);
       // A float32 copy of one matrix would be four times that, written or read.
       for (const { bytes, calls } of kernels) expect(bytes / calls).toBeLessThan(2 * size * size);
     }

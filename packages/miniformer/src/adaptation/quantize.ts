@@ -217,7 +217,7 @@ function relativeError(expected: ArrayLike<number>, actual: ArrayLike<number>): 
  * @throws XError `checkpoint` if the state does not fit the model
  * @example
  * ```ts
- * const [saved, model] = [0, 1].map(() => new Sequential(new Linear(8, 4))) as [Sequential, Sequential];
+ * const [saved, model] = [new Sequential(new Linear(8, 4)), new Sequential(new Linear(8, 4))];
  * await quantize(saved, { dtype: "int8" });
  * loadQuantized(model, saved.stateDict());
  * const x = randn([2, 8]);
