@@ -10,9 +10,9 @@ import type { Tensor } from "../src/tensor/tensor.js";
 import { expectClose } from "../src/testing/index.js";
 import { devices } from "./devices.js";
 
-describe.each(Object.entries(devices))("on %s", (name, open) => {
-  beforeAll(async () => {
-    setDevice(await open());
+describe.each(devices)("on %s", (name, device) => {
+  beforeAll(() => {
+    setDevice(device);
     manualSeed(6);
   });
 

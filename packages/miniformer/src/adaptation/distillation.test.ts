@@ -1,8 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { manualSeed, randn, reference, setDevice, tensor, zeros } from "@x/tensor";
-import { checkGradients } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { checkGradients, codeOf } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { distillationLoss } from "./distillation.js";
 
 function logSoftmax(row: readonly number[]): number[] {

@@ -13,9 +13,8 @@ import {
   type Tensor,
 } from "@x/tensor";
 import { AdamW } from "@x/tensor/optim";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import type { TransformerOptions } from "../config/fields.js";
 import { TransformerConfig } from "../config/transformer-config.js";
 import { FeedForward } from "../model/feed-forward.js";

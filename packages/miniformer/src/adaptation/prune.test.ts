@@ -3,7 +3,7 @@ import { manualSeed, mseLoss, randn, setDevice } from "@x/tensor";
 import { Linear, ReLU, Sequential } from "@x/tensor/nn";
 import { AdamW } from "@x/tensor/optim";
 import { expectClose } from "@x/tensor/testing";
-import { devices } from "../../test/devices.js";
+import { devices } from "../../../tensor/test/devices.js";
 import { finishPruning, prune } from "./prune.js";
 import { quantize } from "./quantize.js";
 

@@ -12,7 +12,7 @@ import {
 import { Embedding, Linear, Module } from "@x/tensor/nn";
 import { loadSafetensors, saveSafetensors } from "@x/tensor/safetensors";
 import { expectClose } from "@x/tensor/testing";
-import { devices } from "../../test/devices.js";
+import { devices } from "../../../tensor/test/devices.js";
 import { TransformerConfig } from "../config/transformer-config.js";
 import { Transformer } from "../model/transformer.js";
 import { prune } from "./prune.js";

@@ -2,13 +2,13 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { crossEntropy, manualSeed, randint, setDevice, type Tensor } from "@x/tensor";
 import { Linear, SoftmaxAttention, type AttentionMechanism } from "@x/tensor/nn";
 import { AdamW } from "@x/tensor/optim";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { registerAttention } from "../config/attention-registry.js";
 import type { TransformerOptions } from "../config/fields.js";
 import { TransformerConfig } from "../config/transformer-config.js";
 import { MultiHeadAttention } from "../model/attention.js";
+import { Seq2SeqTransformer } from "../model/seq2seq.js";
 import { Transformer } from "../model/transformer.js";
 import { retrofit } from "./retrofit.js";
 
@@ -75,6 +75,22 @@ describe.each(devices)("retrofit on %s", (_, device) => {
       await optimizer.step();
     }
     expect(await loss().item()).toBeLessThan(0.8 * first);
+  });
+
+  test("changes encoder and decoder, and leaves attention to the memory", async () => {
+    const config = new TransformerConfig({
+      ...{ vocabSize: 9, outputDim: 9, dModel: 8, nHeads: 2, nLayers: 2, nDecoderLayers: 1 },
+    });
+    const model = new Seq2SeqTransformer(config).eval();
+    const names = Object.keys(model.stateDict());
+    expect(retrofit(model, "test-mean")).toHaveLength(3);
+    expect(Object.keys(model.stateDict())).toEqual(names);
+    expect(model.config.attention).toBe("test-mean");
+    expect(model.decoder.layers[0]!.crossAttention.mechanism).toBeNull();
+    const copy = new Seq2SeqTransformer(TransformerConfig.fromJSON(model.config.toJSON())).eval();
+    copy.loadStateDict(model.stateDict());
+    const [source, target] = [randint(0, 9, [1, 5]), randint(0, 9, [1, 4])];
+    await expectClose(copy.forward(source, target), await model.forward(source, target).data());
   });
 
   test("adds norms where the attention needs them, unless told otherwise", () => {

@@ -13,8 +13,10 @@ export interface RetrofitOptions {
   /** The layers that are changed, counted from 0. Default: all. */
   readonly layers?: readonly number[];
   /**
-   * Whether queries and keys get norms, head by head, where they have none; they add `q_norm` and `k_norm`
-   * to the names. Default: whether the attention is registered as needing them.
+   * Whether queries and keys of these layers get norms, head by head, where they have none; they add
+   * `q_norm` and `k_norm` to the names. Default: whether the attention is registered as needing them, as
+   * a model that is made from the configuration has them; what is said here for some layers only is not
+   * part of the configuration.
    */
   readonly qkNorm?: boolean;
 }
@@ -61,35 +63,61 @@ export function retrofit(
     () =>
       `retrofit: the model must have layers with attention, got none in ${model.constructor.name}. Pass a Transformer.`,
   );
-  const plans = stacks.map((stack) => planFor(stack, attention, options));
-  const changed: MultiHeadAttention[] = [];
-  for (const { before, after, parts } of plans) {
-    for (const { module, mechanism, hasNorm } of parts) {
-      module.mechanism = mechanism;
-      if (hasNorm && module.qNorm === null) {
-        module.qNorm = makeNorm(module.headDim, after);
-        module.kNorm = makeNorm(module.headDim, after);
-      }
-      changed.push(module);
-    }
-    for (const owner of model.modules()) {
-      if ((owner as { config?: unknown }).config === before)
-        Object.assign(owner, { config: after });
+  const { qkNorm } = options;
+  // Everything is checked and made before anything is changed.
+  const layers = chosenLayers(stacks, options.layers);
+  for (const { config, attentions } of stacks) {
+    for (const [layer, module] of attentions) {
+      if (layers === null || layers.includes(layer)) checkReplaceable(config, layer, module);
     }
   }
-  return changed;
+  const after = new Map<TransformerConfig, TransformerConfig>();
+  for (const { config } of configured(model)) {
+    after.set(config, after.get(config) ?? changedConfig(config, attention, layers, qkNorm));
+  }
+  const parts = stacks.flatMap(({ config, attentions }) =>
+    attentions
+      .filter(([layer]) => layers === null || layers.includes(layer))
+      .map(([layer, module]) => ({
+        module,
+        config,
+        ...mechanismOf(after.get(config)!, layer),
+      })),
+  );
+  for (const { module, config, mechanism, needsNorm } of parts) {
+    module.mechanism = mechanism;
+    if (!(qkNorm ?? needsNorm) || module.qNorm !== null) continue;
+    module.qNorm = makeNorm(module.headDim, config);
+    module.kNorm = makeNorm(module.headDim, config);
+  }
+  for (const owner of configured(model)) {
+    Object.assign(owner, { config: after.get(owner.config) });
+  }
+  return parts.map(({ module }) => module);
+}
+
+type Configured = Module & { readonly config: TransformerConfig };
+
+/** The parts of a model that know its configuration, or that of a part. */
+function configured(model: Module): Configured[] {
+  return model
+    .modules()
+    .filter(
+      (part): part is Configured =>
+        (part as { config?: unknown }).config instanceof TransformerConfig,
+    );
 }
 
 /** The stacks of layers in a model. */
 function stacksOf(model: Module): Layers[] {
-  return model.modules().flatMap((owner) => {
-    const { config, layers } = owner as { config?: unknown; layers?: unknown };
-    if (!(config instanceof TransformerConfig) || !isIterable(layers)) return [];
+  return configured(model).flatMap((owner) => {
+    const { layers } = owner as { layers?: unknown };
+    if (!isIterable(layers)) return [];
     const attentions = [...layers].flatMap((layer, i) => {
       const { selfAttention } = layer as { selfAttention?: unknown };
       return selfAttention instanceof MultiHeadAttention ? [[i, selfAttention] as const] : [];
     });
-    return [{ config, attentions }];
+    return [{ config: owner.config, attentions }];
   });
 }
 
@@ -97,41 +125,37 @@ function isIterable(value: unknown): value is Iterable<unknown> {
   return typeof value === "object" && value !== null && Symbol.iterator in value;
 }
 
-interface Plan {
-  readonly before: TransformerConfig;
-  readonly after: TransformerConfig;
-  readonly parts: readonly {
-    readonly module: MultiHeadAttention;
-    readonly mechanism: MultiHeadAttention["mechanism"];
-    readonly hasNorm: boolean;
-  }[];
-}
-
-/** What is to be done to a stack: everything is checked and made before anything is changed. */
-function planFor(
-  { config, attentions }: Layers,
-  attention: AttentionSpec,
-  { layers = attentions.map(([layer]) => layer), qkNorm }: RetrofitOptions,
-): Plan {
+/** The layers that are changed, of every stack; `null` for all. */
+function chosenLayers(
+  stacks: readonly Layers[],
+  layers: readonly number[] | undefined,
+): readonly number[] | null {
+  if (layers === undefined) return null;
+  const fewest = Math.min(...stacks.map(({ attentions }) => attentions.length));
   for (const layer of layers) {
     check(
-      attentions.some(([number]) => number === layer),
+      Number.isInteger(layer) && layer >= 0 && layer < fewest,
       "argument",
-      () =>
-        `retrofit: layers must be numbers from 0 to ${attentions.length - 1}, got ${layer}. Correct them.`,
+      () => `retrofit: layers must be numbers from 0 to ${fewest - 1}, got ${layer}. Correct them.`,
     );
   }
-  const chosen = attentions.filter(([layer]) => layers.includes(layer));
-  for (const [layer, module] of chosen) checkReplaceable(config, layer, module);
-  const specs = attentions.map(([layer]) =>
+  return layers;
+}
+
+/** A configuration that says what was put in. */
+function changedConfig(
+  config: TransformerConfig,
+  attention: AttentionSpec,
+  layers: readonly number[] | null,
+  qkNorm: boolean | undefined,
+): TransformerConfig {
+  if (layers === null) {
+    return config.with({ attention, ...(qkNorm !== undefined && { qkNorm }) });
+  }
+  const specs = Array.from({ length: config.nLayers }, (_, layer) =>
     layers.includes(layer) ? attention : config.attentionOf(layer),
   );
-  const after = config.with({ attention: specs, ...(qkNorm !== undefined && { qkNorm }) });
-  const parts = chosen.map(([layer, module]) => {
-    const { mechanism, needsNorm } = mechanismOf(after, layer);
-    return { module, mechanism, hasNorm: qkNorm ?? needsNorm };
-  });
-  return { before: config, after, parts };
+  return config.with({ attention: specs });
 }
 
 function checkReplaceable(

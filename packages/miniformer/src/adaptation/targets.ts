@@ -2,7 +2,7 @@
 
 import { check } from "@x/tensor/checks";
 import { Linear, type Module } from "@x/tensor/nn";
-import { TiedProjection } from "../model/transformer.js";
+import { TiedProjection } from "../model/output.js";
 
 /**
  * Which maps of a model are meant: names, or parts of names between dots, such as `"wq"`,
