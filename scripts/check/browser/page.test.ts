@@ -115,16 +115,27 @@ describe.each(kinds)("a page that is %s", (kind, headers, threads) => {
   });
 });
 
-test.each(["CPU", "GPU"])("attention is measured on the %s", async (device) => {
+test.each([
+  ["CPU", ["linear", "thinformer"]],
+  ["GPU", ["SRF"]],
+] as const)("attention is measured on the %s", async (device, others) => {
   const { page, errors } = await open(isolation);
   await page.getByLabel(device, { exact: true }).check();
   const attention = page.locator("#attention");
   await attention.getByLabel("Longest N").selectOption("256");
+  for (const other of others) await attention.getByLabel(other).check();
   expect(await run(attention)).toBe("Done.");
-  const cells = await attention.locator(".measured tbody tr").allInnerTexts();
-  expect(cells.map((row) => row.split("\t")[0])).toEqual(["64", "128", "256"]);
-  for (const row of cells) {
-    for (const error of row.split("\t").slice(-2)) expect(Number(error)).toBeLessThan(1e-4);
+  const rows = await attention.locator(".measured tbody tr").allInnerTexts();
+  const cells = rows.map((row) => row.split("\t"));
+  const mechanisms = ["softmax", "trim", ...others.map((name) => name.toLowerCase())];
+  expect(cells.map(([length, mechanism]) => `${length} ${mechanism}`)).toEqual(
+    [64, 128, 256].flatMap((length) => mechanisms.map((name) => `${length} ${name}`)),
+  );
+  for (const [, mechanism, milliseconds, , error, distance] of cells) {
+    expect(Number(milliseconds)).toBeGreaterThan(0);
+    // Other mechanisms are not known in float64; that they are attention shows in the distance.
+    if (mechanism === "softmax" || mechanism === "trim") expect(Number(error)).toBeLessThan(1e-4);
+    else expect(Number(distance)).toBeLessThan(2);
   }
   const chart = attention.locator(".times canvas");
   const line = await inkOf(chart, `attention-${device.toLowerCase()}`);
