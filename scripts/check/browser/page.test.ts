@@ -79,20 +79,26 @@ async function inkOf(element: Locator, name: string): Promise<Ink> {
 }
 
 const kinds = [
-  ["cross-origin isolated", { ...isolation, "Content-Security-Policy": withThreads }, /2 threads/],
-  ["not isolated", { "Content-Security-Policy": strict }, /one thread/],
+  [
+    "cross-origin isolated",
+    { ...isolation, "Content-Security-Policy": withThreads },
+    "trim",
+    /2 threads/,
+  ],
+  ["not isolated", { "Content-Security-Policy": strict }, "thinformer", /one thread/],
 ] as const;
 
-describe.each(kinds)("a page that is %s", (kind, headers, threads) => {
+describe.each(kinds)("a page that is %s", (kind, headers, cpu, threads) => {
   test.each([
-    ["CPU", threads],
-    ["GPU", /through WebGPU: google swiftshader/],
-  ] as const)("trains on the %s", async (device, sentence) => {
+    ["CPU", cpu, threads],
+    ["GPU", "trim", /through WebGPU: google swiftshader/],
+  ] as const)("trains on the %s with %s", async (device, mechanism, sentence) => {
     const { page, errors } = await open(headers);
     await page.getByLabel(device, { exact: true }).check();
 
     const training = page.locator("#training");
     await training.getByLabel("Model").selectOption("tiny");
+    await training.getByLabel("Attention").selectOption(mechanism);
     await training.getByLabel("Steps", { exact: true }).fill("40");
     await training.getByLabel("Bytes to write").fill("40");
     const result = await run(training);

@@ -11,6 +11,8 @@ export interface TrainingRequest {
   readonly kind: "train";
   readonly device: DeviceName;
   readonly shape: ModelShape;
+  /** A name of the table of mechanisms. */
+  readonly mechanism: string;
   readonly steps: number;
   readonly batch: number;
   /** Highest learning rate. */
