@@ -36,8 +36,7 @@ export function showAttention(device: () => DeviceName): void {
       if (report.kind !== "row") return;
       const { length, measured } = report.row;
       const times = lines.map(
-        ({ label }) =>
-          measured.find(({ mechanism }) => mechanism === label)?.milliseconds ?? null,
+        ({ label }) => measured.find(({ mechanism }) => mechanism === label)?.milliseconds ?? null,
       );
       chart.add(length, times);
       addRows(body, report.row);

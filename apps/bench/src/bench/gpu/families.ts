@@ -132,13 +132,11 @@ async function decoding(options: GpuSuiteOptions, notes: string[]): Promise<Row[
     const taskOf = (kind: string): DecodeTask => ({ op: "decode", kind, position, ...model });
     const nameOf = (kind: string): string => formatTask(taskOf(kind));
     const kinds = chosen(all, options.only);
-    const contestants = kinds.map(
-      (kind): Contestant => ({
-        name: nameOf(kind),
-        prepare: () => decode(taskOf(kind)),
-        figures: (milliseconds) => ({ "tokens/s": 1000 / milliseconds }),
-      }),
-    );
+    const contestants = kinds.map((kind): Contestant => ({
+      name: nameOf(kind),
+      prepare: () => decode(taskOf(kind)),
+      figures: (milliseconds) => ({ "tokens/s": 1000 / milliseconds }),
+    }));
     const entries = await compete(contestants, options, notes);
     rows.push(...rowsBesideExact(entries, nameOf, kinds));
   }
