@@ -9,7 +9,7 @@ import {
   type Tensor,
 } from "@x/tensor";
 import { checkHeads, checkNumbers, count, positive } from "@x/tensor/checks";
-import { isReference, type Compatibility } from "../compatibility.js";
+import { checkCompat, type Compatibility } from "../compatibility.js";
 import { hiddenKeys } from "./linear-attn.js";
 
 /** Options of {@link causalLinearAttn}. */
@@ -65,7 +65,7 @@ export function causalLinearAttn(
   checkNumbers(op, positive, { eps });
   const visibility =
     bucketSize === 1 ? { causal: true } : { mask: lastOfBuckets(q, k, bucketSize) };
-  if (!isReference(op, options.compat)) {
+  if (checkCompat(op, options.compat) === null) {
     const keyMask = kvMask && { keyMask: kvMask };
     return featureAttention(q, k, v, { features: "exponential", ...visibility, ...keyMask }).output;
   }

@@ -2,8 +2,12 @@ import { cat, memory, noGrad, profile, randn, tensor, zeros, type Tensor } from 
 import { forkState } from "@x/tensor/nn";
 import { loadSafetensors, saveSafetensors } from "@x/tensor/safetensors";
 import { describe, expect, it } from "vitest";
-import type { SelfAttentionState } from "./self-attention-state.js";
-import { SelfAttention, type SelfAttentionOptions } from "./self-attention.js";
+
+import {
+  SelfAttention,
+  type SelfAttentionOptions,
+  type SelfAttentionState,
+} from "./self-attention.js";
 
 const difference = (a: Tensor, b: Tensor): Promise<number> => a.sub(b).abs().max().item();
 const rows = (x: Tensor, start: number, length: number): Tensor => x.narrow(1, start, length);

@@ -1,9 +1,9 @@
 /** Positional embeddings that are factored along axes. */
 
-import { arange, cat, randn, type Tensor } from "@x/tensor";
+import { cat, randn, type Tensor } from "@x/tensor";
 import { check, checkNumbers, count } from "@x/tensor/checks";
 import { Module, Parameter, type PositionOptions } from "@x/tensor/nn";
-import { checkLength } from "./length.js";
+import { checkLength, positionsFrom } from "./positions.js";
 
 /** Options of {@link AxialPositionalEmbedding}. */
 export interface AxialPositionalEmbeddingOptions {
@@ -40,8 +40,6 @@ export class AxialPositionalEmbedding extends Module {
   readonly maxSeqLen: number;
   /** Whether the vectors of the coordinates are added, not concatenated. */
   readonly summed: boolean;
-  /** How many axes there are; the vectors of axis i are the parameter `weights_i`. */
-  private readonly axes: number;
 
   /**
    * @param dim size of the vectors
@@ -72,10 +70,11 @@ export class AxialPositionalEmbedding extends Module {
     this.axialShape = [...axialShape];
     this.maxSeqLen = axialShape.reduce((product, size) => product * size, 1);
     this.summed = axialDims === null;
-    this.axes = axialShape.length;
+    // Numbered as in the original: `weights_0`, `weights_1` …
     axialShape.forEach((size, axis) => {
       const shape = axialShape.map((_, other) => (other === axis ? size : 1));
-      this.setWeights(axis, new Parameter(randn([1, ...shape, dims[axis]!])));
+      const weights = new Parameter(randn([1, ...shape, dims[axis]!]));
+      Object.assign(this, { [`weights_${axis}`]: weights });
     });
   }
 
@@ -103,7 +102,7 @@ export class AxialPositionalEmbedding extends Module {
 
   /** The vectors of the positions from `offset` on, [length, dim]. */
   private from(offset: number | Tensor, length: number): Tensor {
-    const positions = arange(length, { dtype: "int32" }).add(offset);
+    const positions = positionsFrom(offset, length);
     let stride = this.maxSeqLen;
     return this.joined((weights, axis) => {
       const size = this.axialShape[axis]!;
@@ -115,19 +114,8 @@ export class AxialPositionalEmbedding extends Module {
 
   /** What the axes give, added or concatenated. */
   private joined(vectorsOf: (weights: Parameter, axis: number) => Tensor): Tensor {
-    const parts = Array.from({ length: this.axes }, (_, axis) =>
-      vectorsOf(this.weightsOf(axis), axis),
-    );
+    const parts = this.parameters().map(vectorsOf);
     return this.summed ? parts.reduce((total, part) => total.add(part)) : cat(parts, -1);
-  }
-
-  private setWeights(axis: number, weights: Parameter): void {
-    (this as unknown as Record<string, Parameter>)[`weights_${axis}`] = weights;
-  }
-
-  // Properties that are numbered as in the original have no names that TypeScript could know.
-  private weightsOf(axis: number): Parameter {
-    return (this as unknown as Record<string, Parameter>)[`weights_${axis}`]!;
   }
 }
 

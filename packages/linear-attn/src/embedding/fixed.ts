@@ -3,7 +3,7 @@
 import { fromData, type Tensor } from "@x/tensor";
 import { check, checkNumbers, count } from "@x/tensor/checks";
 import { Buffer, Module, type PositionOptions } from "@x/tensor/nn";
-import { checkLength } from "./length.js";
+import { vectorsFor } from "./positions.js";
 
 /** Options of {@link FixedPositionalEmbedding}. */
 export interface FixedPositionalEmbeddingOptions {
@@ -54,13 +54,7 @@ export class FixedPositionalEmbedding extends Module {
    * as far as that can be seen
    */
   forward(x: Tensor, options: PositionOptions = {}): Tensor {
-    const length = checkLength(owner, x, this.maxSeqLen, options);
-    const { offset } = options;
-    const vectors =
-      offset === undefined
-        ? this.emb.narrow(0, 0, length)
-        : this.emb.dynamicSlice(0, offset, length);
-    return vectors.unsqueeze(0);
+    return vectorsFor(owner, x, this.emb, options);
   }
 }
 

@@ -92,7 +92,7 @@ export class Autopadder<Model extends PaddedModel = PaddedModel> extends Module 
     const inputMask = given.inputMask ?? null;
     if (inputMask !== null) checkKeyMask(owner, inputMask, [batch, length]);
     // In a causal model nothing that counts sees what comes after it.
-    const isUnseen = inputMask === null && !padLeft && transformerOf(net).causal;
+    const isUnseen = inputMask === null && !padLeft && transformerOf(net).plan.causal;
     const mask = isUnseen
       ? null
       : this.pad(inputMask ?? ones([batch, length], { dtype: "bool" }), padding);

@@ -1,7 +1,7 @@
 /** Training and generation of language models. */
 
-import { crossEntropy, noGrad, realize, stack, type Tensor } from "@x/tensor";
-import { check, checkNumbers, formatShape, nonNegative, whole, wholeFrom } from "@x/tensor/checks";
+import { cat, crossEntropy, noGrad, ones, realize, stack, zeros, type Tensor } from "@x/tensor";
+import { check, checkNumbers, count, formatShape, nonNegative, whole } from "@x/tensor/checks";
 import { Module } from "@x/tensor/nn";
 import { categorical, type Generator } from "@x/tensor/random";
 import {
@@ -9,9 +9,7 @@ import {
   type LanguageModelCall,
 } from "../transformer/language-model.js";
 import { Autopadder } from "./autopadder.js";
-import { Decoder } from "./decoder.js";
 import { topK, type FilterLogits } from "./filters.js";
-import { GeneratedTokens } from "./generated-tokens.js";
 
 /** Options of {@link AutoregressiveWrapper}. */
 export interface AutoregressiveWrapperOptions {
@@ -145,8 +143,8 @@ export class AutoregressiveWrapper extends Module {
     options: GenerateOptions = {},
   ): Promise<Tensor> {
     const { eosToken = null, temperature = 1, filterLogitsFn = topK, filterThres = 0.9 } = options;
-    const { generator, ...rest } = options;
-    checkNumbers(owner, wholeFrom(1), { seqLen });
+    const { generator, context = null, contextMask = null, inputMask = null } = options;
+    checkNumbers(owner, count, { seqLen });
     checkNumbers(owner, nonNegative, { temperature });
     if (eosToken !== null) checkNumbers(owner, whole, { eosToken });
     const start = startTokens.rank === 1 ? startTokens.unsqueeze(0) : startTokens;
@@ -161,25 +159,53 @@ export class AutoregressiveWrapper extends Module {
       const filtered = filterLogitsFn(logits, { thres: filterThres });
       return categorical(filtered.div(temperature), generator ? { generator } : {});
     };
-    const { net } = this;
+    const { net, maxSeqLen } = this;
+    const { inner } = net.net;
+    const [batch, given] = start.shape as [number, number];
+    const length = Math.min(given, maxSeqLen);
+    /** The last tokens that are given, and places for more: no step then differs from the others. */
+    const withRoom = (x: Tensor, room: Tensor): Tensor =>
+      cat([x.narrow(1, given - length, length), room], 1);
+    const places = { device: inner.device, dtype: "int32" } as const;
+    const tokens = withRoom(start, zeros([batch, seqLen], places));
+    const mask =
+      inputMask && withRoom(inputMask, ones([batch, seqLen], { ...places, dtype: "bool" }));
+    const ended = zeros([batch], { ...places, dtype: "bool" });
+    // The original waits for a step in which all sequences end at once.
+    const isOriginal = inner.plan.compat !== null;
+    let state = inner.canStream ? net.net.initState(batch, { masked: mask !== null }) : null;
+    let number = 0;
+    const step = (): void => {
+      const end = length + number;
+      if (end > maxSeqLen) state = null;
+      // A state knows all tokens but the last; without one the model sees them again.
+      const size = state !== null && number > 0 ? 1 : Math.min(end, maxSeqLen);
+      const last = (x: Tensor): Tensor => x.dynamicSlice(1, end - size, size);
+      const call = { context, contextMask, inputMask: mask && last(mask), state };
+      const token = draw(net.forward(last(tokens), call).select(1, size - 1));
+      tokens.assign(tokens.dynamicUpdate(1, token.unsqueeze(1), end));
+      number++;
+      if (eosToken === null) return;
+      const isEnd = token.eq(eosToken);
+      ended.assign(isOriginal ? isEnd : ended.logicalOr(isEnd));
+    };
     const wasTraining = net.training;
     net.eval();
     try {
-      const { context = null, contextMask = null, inputMask = null } = rest;
-      const decoder = new Decoder(net, start, { context, contextMask, inputMask });
-      const drawn = new GeneratedTokens(net.net, start.shape[0]!, seqLen);
-      for (let i = 0; i < seqLen; i++) {
-        const token = noGrad(() => draw(decoder.logits));
-        drawn.add(token);
-        if (i + 1 < seqLen) noGrad(() => decoder.advance(token, drawn));
-        await realize(token, drawn.tokens, ...decoder.pending);
-        if (eosToken !== null && (await drawn.haveEnded(token, eosToken))) break;
-      }
-      const tokens = drawn.result(this.padValue);
-      return await (startTokens.rank === 1 ? tokens.squeeze(0) : tokens).realize();
+      await realize(tokens, ended, ...(mask ? [mask] : []));
+      do {
+        noGrad(step);
+        await realize(tokens, ended);
+      } while (number < seqLen && !(await ended.data()).every(Boolean));
     } finally {
       net.train(wasTraining);
     }
+    let drawn = tokens.narrow(1, length, number);
+    if (eosToken !== null && !isOriginal) {
+      const isEnd = drawn.eq(eosToken).int();
+      drawn = drawn.where(isEnd.cumsum(1).sub(isEnd).eq(0), this.padValue);
+    }
+    return (startTokens.rank === 1 ? drawn.squeeze(0) : drawn).realize();
   }
 
   /** Sequences of different lengths as one tensor. */

@@ -3,7 +3,7 @@
 import { cat, type Tensor } from "@x/tensor";
 import { check, checkNumbers, count, formatShape } from "@x/tensor/checks";
 import { Conv2d, Module } from "@x/tensor/nn";
-import { isReference, type Compatibility } from "../compatibility.js";
+import { checkCompat, type Compatibility } from "../compatibility.js";
 
 /** Options of {@link ImageLinearAttention}. */
 export interface ImageLinearAttentionOptions {
@@ -83,7 +83,7 @@ export class ImageLinearAttention extends Module {
     this.valueDim = valueDim;
     this.heads = heads;
     this.normQueries = normQueries;
-    this.compat = isReference(owner, options.compat) ? "reference" : null;
+    this.compat = checkCompat(owner, options.compat);
     this.toQ = new Conv2d(chan, keyDim * heads, kernelSize, { padding, stride });
     this.toK = new Conv2d(chan, keyDim * heads, kernelSize, { padding, stride });
     this.toV = new Conv2d(chan, valueDim * heads, kernelSize, { padding, stride });
@@ -103,13 +103,13 @@ export class ImageLinearAttention extends Module {
       () =>
         `${owner}: the input must be [batch, chan, height, width] and a context the same or [batch, chan, length], got ${formatShape(x.shape)}${context === null ? "" : ` and ${formatShape(context.shape)}`}. Reshape them.`,
     );
+    const isOriginal = this.compat !== null;
     const scale = this.keyDim ** -0.25;
     const image = this.toQ.forward(x);
     let query = this.toHeads(image).mul(scale);
     let key = this.toHeads(this.toK.forward(x)).mul(scale);
     let value = this.toHeads(this.toV.forward(x));
     if (context !== null) {
-      const isOriginal = this.compat !== null;
       const source = isOriginal || context.rank === 3 ? context.flatten(2).unsqueeze(2) : context;
       const more = this.toHeads(this.toK.forward(source));
       key = cat([key, isOriginal ? more : more.mul(scale)], -1);
@@ -117,8 +117,7 @@ export class ImageLinearAttention extends Module {
     }
     if (this.normQueries) query = query.softmax(-2);
     const summary = value.matmul(key.softmax(-1).transpose(-1, -2));
-    const [height, width] = image.shape.slice(-2) as [number, number];
-    const joined = summary.matmul(query).flatten(1, 2).unflatten(-1, [height, width]);
+    const joined = summary.matmul(query).flatten(1, 2).unflatten(-1, image.shape.slice(-2));
     return this.toOut.forward(joined);
   }
 

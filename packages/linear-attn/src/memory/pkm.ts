@@ -1,9 +1,9 @@
 /** A product-key memory. */
 
 import { embeddingBag, stack, zeros, type Tensor } from "@x/tensor";
-import { check, checkKeyMask, checkNumbers, count } from "@x/tensor/checks";
+import { check, checkNumbers, count } from "@x/tensor/checks";
 import { Dropout, Embedding, init, Linear, Module, Parameter } from "@x/tensor/nn";
-import { checkSequence } from "../linformer/linformer-self-attention.js";
+import { checkSequence } from "../sequence.js";
 import { MaskedBatchNorm1D } from "./masked-batch-norm.js";
 
 /** Options of {@link PKM}. */
@@ -102,8 +102,7 @@ export class PKM extends Module {
    */
   forward(x: Tensor, options: PKMCall = {}): Tensor {
     const { inputMask = null } = options;
-    checkSequence(owner, "input", x, this.toQueries.inFeatures);
-    if (inputMask !== null) checkKeyMask(owner, inputMask, x.shape.slice(0, 2));
+    checkSequence(owner, "input", x, this.toQueries.inFeatures, inputMask);
     const { heads, numKeys, topk } = this;
     const [batch, length] = x.shape as [number, number];
     const projected = this.toQueries.forward(this.inputDropout.forward(x));
