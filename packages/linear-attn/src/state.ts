@@ -1,17 +1,9 @@
 /** What states of all kinds have in common. */
 
 import { fromData, getDevice, ones, zeros, type Device, type Tensor } from "@x/tensor";
-import {
-  check,
-  checkHeads,
-  checkKeyMask,
-  checkNumbers,
-  count,
-  formatShape,
-  formatShapes,
-  sameShape,
-} from "@x/tensor/checks";
+import { check, checkHeads, formatShape, sameShape } from "@x/tensor/checks";
 import type { AttentionState, StateOptions, Update } from "@x/tensor/nn";
+import { checkShape, checkCounts, checkMask } from "./checks.js";
 
 /** What is attended to, and what the state is about to become. */
 export interface Advance {
@@ -97,7 +89,7 @@ export function checkState(op: string, state: AttentionState, empty: AttentionSt
 /** The sizes of a state, checked and with every default in its place. */
 export function checkSizes(op: string, sizes: StateSizes): Required<StateSizes> {
   const { batch, heads, headDim, valueDim = headDim, masked = false } = sizes;
-  checkNumbers(op, count, { batch, heads, headDim, valueDim });
+  checkCounts(op, { batch, heads, headDim, valueDim });
   return { batch, heads, headDim, valueDim, masked, device: sizes.device ?? getDevice() };
 }
 
@@ -111,12 +103,13 @@ export function checkStep(
 ): void {
   checkHeads(op, q, k, v);
   const [batch, heads, tokens, headDim] = k.shape as [number, number, number, number];
-  check(
+  checkShape(
+    op,
     q.shape[2] === tokens,
-    "shape",
-    () => `${op}: a step needs a query for each key, got ${formatShapes(q, k)}. Reshape them.`,
+    [q, k],
+    (shapes) => `a step needs a query for each key, got ${shapes}. Reshape them.`,
   );
-  if (mask !== null) checkKeyMask(op, mask, [batch, tokens]);
+  checkMask(op, mask, [batch, tokens]);
   const sizes = { batch, heads, headDim, valueDim: v.shape[3]!, masked: mask !== null };
   checkState(op, state, mechanism.initState(sizes));
 }

@@ -8,7 +8,8 @@ import {
   ones,
   type Tensor,
 } from "@x/tensor";
-import { checkHeads, checkNumbers, count, positive } from "@x/tensor/checks";
+import { checkHeads, checkNumbers, positive } from "@x/tensor/checks";
+import { checkCounts } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 import { hiddenKeys } from "./linear-attn.js";
 
@@ -61,7 +62,7 @@ export function causalLinearAttn(
 ): Tensor {
   const { kvMask = null, bucketSize = 1, eps = 1e-3 } = options;
   checkHeads(op, q, k, v);
-  checkNumbers(op, count, { bucketSize });
+  checkCounts(op, { bucketSize });
   checkNumbers(op, positive, { eps });
   const visibility =
     bucketSize === 1 ? { causal: true } : { mask: lastOfBuckets(q, k, bucketSize) };

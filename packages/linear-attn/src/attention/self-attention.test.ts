@@ -140,7 +140,7 @@ describe("SelfAttention", () => {
     const inputMask = zeros([2, 3], { dtype: "bool" });
     const state = attention.initState({ batch: 2 });
     expect(() => attention.forward(x, { state, inputMask })).toThrow(
-      "the state must have a tensor localMask, bool [2, 256], got none. Make it with initState() for these sizes, with masked: true if masks come with it.",
+      "the state must have a tensor local.mask, bool [2, 256], got none. Make it with initState() for these sizes, with masked: true if masks come with it.",
     );
     expect(() => new SelfAttention(8, 2).initState({ batch: 1 })).toThrow(
       "only causal attention without a context can be continued, got causal false",

@@ -1,13 +1,14 @@
 /** Attention with global linear heads and local heads. */
 
 import { cat, getDevice, type Device, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count, wholeFrom } from "@x/tensor/checks";
+import { checkNumbers, wholeFrom } from "@x/tensor/checks";
 import { Dropout, Linear, Module, withUpdates, type AttentionState } from "@x/tensor/nn";
+import { checkArgument, checkCounts, checkSequence } from "../checks.js";
+import { headSize, splitHeads, joinHeads } from "../heads.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 import { applyRotoryPosEmb } from "../embedding/rotary.js";
 import { LocalAttention } from "../local/local-attention.js";
 import type { Ring } from "../local/ring.js";
-import { checkSequence, headSize, joinHeads, splitHeads } from "../sequence.js";
 import {
   asPart,
   checkState,
@@ -148,13 +149,12 @@ export class SelfAttention extends Module {
     super();
     const { causal = false, blindspotSize = 1, nLocalAttnHeads = 0 } = options;
     const { receivesContext = false, oneKvHead = false } = options;
-    checkNumbers(owner, count, { dim, heads, blindspotSize });
+    checkCounts(owner, { dim, heads, blindspotSize });
     checkNumbers(owner, wholeFrom(0), { nLocalAttnHeads });
-    check(
+    checkArgument(
+      owner,
       nLocalAttnHeads <= heads,
-      "argument",
-      () =>
-        `${owner}: there are ${heads} heads, got ${nLocalAttnHeads} local ones. Make fewer local.`,
+      () => `there are ${heads} heads, got ${nLocalAttnHeads} local ones. Make fewer local.`,
     );
     const dimHead = headSize(owner, dim, heads, options.dimHead);
     this.heads = heads;
@@ -210,11 +210,11 @@ export class SelfAttention extends Module {
     const { inputMask = null, context = null, contextMask = null, posEmb = null } = options;
     const dim = this.toQ.inFeatures;
     checkSequence(owner, "input", x, dim, inputMask);
-    check(
+    checkArgument(
+      owner,
       (context !== null) === this.receivesContext,
-      "argument",
       () =>
-        `${owner}: a context comes exactly where receivesContext is set, got ${context === null ? "none" : "one"}. Set receivesContext for a layer that attends to a context.`,
+        `a context comes exactly where receivesContext is set, got ${context === null ? "none" : "one"}. Set receivesContext for a layer that attends to a context.`,
     );
     const source = context ?? x;
     const kvMask = context === null ? inputMask : contextMask;
@@ -241,12 +241,12 @@ export class SelfAttention extends Module {
    */
   initState(options: SelfAttentionStateOptions): SelfAttentionState {
     const { batch, masked = false, device = this.toQ.weight.device ?? getDevice() } = options;
-    checkNumbers(owner, count, { batch });
-    check(
+    checkCounts(owner, { batch });
+    checkArgument(
+      owner,
       this.causal && !this.receivesContext && this.compat === null,
-      "argument",
       () =>
-        `${owner}: only causal attention without a context can be continued, got causal ${this.causal}, receivesContext ${this.receivesContext} and compat ${String(this.compat)}. Make the module for generation.`,
+        `only causal attention without a context can be continued, got causal ${this.causal}, receivesContext ${this.receivesContext} and compat ${String(this.compat)}. Make the module for generation.`,
     );
     const { dimHead: headDim, blindspotSize, localKeyHeads, globalKeyHeads } = this;
     const sizes = { batch, headDim, valueDim: headDim, masked, device };

@@ -1,9 +1,9 @@
 /** Attention along every nth position. */
 
 import { XError, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count, formatShape } from "@x/tensor/checks";
+import { whole } from "@x/tensor/checks";
 import { type AttentionState, Module } from "@x/tensor/nn";
-import { checkSequence } from "../sequence.js";
+import { checkShape, checkCounts, checkSequence } from "../checks.js";
 import type { Layer, LayerCall } from "../stack/layer.js";
 
 const owner = "FoldAxially";
@@ -27,7 +27,7 @@ export class FoldAxially extends Module {
   /** @throws XError `argument` if `axialDim` is not a whole number of at least 1 */
   constructor(axialDim: number, fn: Layer) {
     super();
-    checkNumbers(owner, count, { axialDim });
+    checkCounts(owner, { axialDim });
     this.axialDim = axialDim;
     this.fn = fn;
   }
@@ -43,11 +43,12 @@ export class FoldAxially extends Module {
     const { inputMask = null, axialPosEmb = null, posEmb: _, ...rest } = call;
     checkSequence(owner, "input", x, null, inputMask);
     const [batch, length] = x.shape as [number, number];
-    check(
+    checkShape(
+      owner,
       length % axialDim === 0,
-      "shape",
-      () =>
-        `${owner}: the input must have a length that ${axialDim} divides, got ${formatShape(x.shape)}. Pad it, such as with Autopadder.`,
+      [x],
+      (shape) =>
+        `the input must have a length that ${axialDim} divides, got ${shape}. Pad it, such as with Autopadder.`,
     );
     const folded = this.fn.forward(this.fold(x), {
       ...rest,

@@ -1,8 +1,8 @@
 /** Trained positional embeddings. */
 
 import type { Tensor } from "@x/tensor";
-import { checkNumbers, count } from "@x/tensor/checks";
 import { Embedding, Module, type PositionOptions } from "@x/tensor/nn";
+import { checkCounts } from "../checks.js";
 import { vectorsFor } from "./positions.js";
 
 const owner = "AbsolutePositionalEmbedding";
@@ -25,7 +25,7 @@ export class AbsolutePositionalEmbedding extends Module {
   /** @throws XError `argument` if a size is not a whole number of at least 1 */
   constructor(dim: number, maxSeqLen: number) {
     super();
-    checkNumbers(owner, count, { dim, maxSeqLen });
+    checkCounts(owner, { dim, maxSeqLen });
     this.maxSeqLen = maxSeqLen;
     this.emb = new Embedding(maxSeqLen, dim);
   }

@@ -1,8 +1,8 @@
 /** Positional embeddings that are factored along axes. */
 
 import { cat, randn, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count } from "@x/tensor/checks";
 import { Module, Parameter, type PositionOptions } from "@x/tensor/nn";
+import { checkArgument, checkCounts } from "../checks.js";
 import { checkLength, positionsFrom } from "./positions.js";
 
 /** Options of {@link AxialPositionalEmbedding}. */
@@ -54,17 +54,17 @@ export class AxialPositionalEmbedding extends Module {
     super();
     const { axialDims = null } = options;
     const dims = axialDims ?? axialShape.map(() => dim);
-    checkNumbers(owner, count, { dim, axialShape: [...axialShape], axialDims: [...dims] });
-    check(
+    checkCounts(owner, { dim, axialShape: [...axialShape], axialDims: [...dims] });
+    checkArgument(
+      owner,
       axialShape.length > 0 && dims.length === axialShape.length,
-      "argument",
       () =>
-        `${owner}: axialDims must name a size for each axis, got ${dims.length} for ${axialShape.length} axes. Correct them.`,
+        `axialDims must name a size for each axis, got ${dims.length} for ${axialShape.length} axes. Correct them.`,
     );
-    check(
+    checkArgument(
+      owner,
       axialDims === null || sum(dims) === dim,
-      "argument",
-      () => `${owner}: axialDims must add up to ${dim}, got ${dims.join(" + ")}. Correct them.`,
+      () => `axialDims must add up to ${dim}, got ${dims.join(" + ")}. Correct them.`,
     );
     this.dim = dim;
     this.axialShape = [...axialShape];

@@ -1,9 +1,8 @@
 /** Which positions an input has. */
 
 import { arange, type Tensor } from "@x/tensor";
-import { check } from "@x/tensor/checks";
 import type { PositionOptions } from "@x/tensor/nn";
-import { checkSequence } from "../sequence.js";
+import { checkArgument, checkSequence } from "../checks.js";
 
 /**
  * The length of an input [batch, length, dim], checked together with an offset that is known against
@@ -18,11 +17,11 @@ export function checkLength(
   checkSequence(owner, "input", x, null);
   const length = x.shape[1]!;
   const known = typeof offset === "number" ? offset : 0;
-  check(
+  checkArgument(
+    owner,
     known >= 0 && known + length <= maxSeqLen,
-    "argument",
     () =>
-      `${owner}: there are ${maxSeqLen} positions, got ${length} from position ${known} on. Make maxSeqLen larger or cut the input.`,
+      `there are ${maxSeqLen} positions, got ${length} from position ${known} on. Make maxSeqLen larger or cut the input.`,
   );
   return length;
 }

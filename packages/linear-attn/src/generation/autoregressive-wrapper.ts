@@ -1,9 +1,10 @@
 /** Training and generation of language models. */
 
 import { cat, crossEntropy, noGrad, ones, realize, stack, zeros, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count, formatShape, nonNegative, whole } from "@x/tensor/checks";
+import { checkNumbers, nonNegative, whole } from "@x/tensor/checks";
 import { Module } from "@x/tensor/nn";
 import { categorical, type Generator } from "@x/tensor/random";
+import { checkArgument, checkShape, checkCounts } from "../checks.js";
 import {
   LinearAttentionTransformerLM,
   type LanguageModelCall,
@@ -79,11 +80,11 @@ export class AutoregressiveWrapper extends Module {
     super();
     const { ignoreIndex = -100, padValue = 0 } = options;
     checkNumbers(owner, whole, { ignoreIndex, padValue });
-    check(
+    checkArgument(
+      owner,
       net instanceof LinearAttentionTransformerLM,
-      "argument",
       () =>
-        `${owner}: the model must be a LinearAttentionTransformerLM, got ${typeof net}. Pass the model itself.`,
+        `the model must be a LinearAttentionTransformerLM, got ${typeof net}. Pass the model itself.`,
     );
     this.net = new Autopadder(net);
     this.maxSeqLen = net.maxSeqLen;
@@ -104,11 +105,12 @@ export class AutoregressiveWrapper extends Module {
     const tokens = parts === null ? (x as Tensor) : this.fillUp(parts);
     if (!returnLoss) return this.net.forward(tokens, rest);
     const length = tokens.shape.at(-1)! - 1;
-    check(
+    checkShape(
+      owner,
       tokens.rank === 2 && length >= 1,
-      "shape",
-      () =>
-        `${owner}: a loss needs tokens int32 [batch, length] with a length of at least 2, got ${formatShape(tokens.shape)}. Pass longer sequences.`,
+      [tokens],
+      (shape) =>
+        `a loss needs tokens int32 [batch, length] with a length of at least 2, got ${shape}. Pass longer sequences.`,
     );
     // The last token of each sequence is predicted only: it is cut before sequences are filled up.
     const inputs =
@@ -130,8 +132,8 @@ export class AutoregressiveWrapper extends Module {
    *
    * As long as the sequence fits into `maxSeqLen`, each token takes constant time and memory, and none
    * after the first compiles anything. Beyond, and in models without a decode state (those that are
-   * not causal, attend axially or reproduce the original), the model sees the last `maxSeqLen` tokens, all of which are
-   * computed again for each new one, as in the original.
+   * not causal, attend axially or reproduce the original), the model sees the last `maxSeqLen` tokens,
+   * all of which are computed again for each new one, as in the original.
    *
    * The model is switched to inference meanwhile.
    *
@@ -144,15 +146,16 @@ export class AutoregressiveWrapper extends Module {
   ): Promise<Tensor> {
     const { eosToken = null, temperature = 1, filterLogitsFn = topK, filterThres = 0.9 } = options;
     const { generator, context = null, contextMask = null, inputMask = null } = options;
-    checkNumbers(owner, count, { seqLen });
+    checkCounts(owner, { seqLen });
     checkNumbers(owner, nonNegative, { temperature });
     if (eosToken !== null) checkNumbers(owner, whole, { eosToken });
     const start = startTokens.rank === 1 ? startTokens.unsqueeze(0) : startTokens;
-    check(
+    checkShape(
+      owner,
       start.rank === 2 && start.dtype === "int32" && start.shape[1]! > 0,
-      "shape",
-      () =>
-        `${owner}: generation starts from tokens int32 [batch, length] or [length], got ${startTokens.dtype} ${formatShape(startTokens.shape)}. Pass at least one token.`,
+      [startTokens],
+      (shape) =>
+        `generation starts from tokens int32 [batch, length] or [length], got ${startTokens.dtype} ${shape}. Pass at least one token.`,
     );
     const draw = (logits: Tensor): Tensor => {
       if (temperature === 0) return logits.argmax(-1);
@@ -163,7 +166,7 @@ export class AutoregressiveWrapper extends Module {
     const { inner } = net.net;
     const [batch, given] = start.shape as [number, number];
     const length = Math.min(given, maxSeqLen);
-    /** The last tokens that are given, and places for more: no step then differs from the others. */
+    // The last tokens that are given, and places for more: no step then differs from the others.
     const withRoom = (x: Tensor, room: Tensor): Tensor =>
       cat([x.narrow(1, given - length, length), room], 1);
     const places = { device: inner.device, dtype: "int32" } as const;
@@ -210,11 +213,12 @@ export class AutoregressiveWrapper extends Module {
 
   /** Sequences of different lengths as one tensor. */
   private fillUp(parts: readonly Tensor[]): Tensor {
-    check(
+    checkShape(
+      owner,
       parts.length > 0 && parts.every(({ rank, size }) => rank === 1 && size > 0),
-      "shape",
-      () =>
-        `${owner}: a list of sequences holds tensors int32 [length], got ${parts.map(({ shape }) => formatShape(shape)).join(", ") || "none"}. Pass sequences of at least one token, for a loss of two.`,
+      parts,
+      (shapes) =>
+        `a list of sequences holds tensors int32 [length], got ${shapes || "none"}. Pass sequences of at least one token, for a loss of two.`,
     );
     const longest = Math.max(...parts.map(({ size }) => size));
     return stack(parts.map((part) => part.pad([0, longest - part.size], this.padValue)));

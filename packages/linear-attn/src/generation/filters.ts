@@ -1,7 +1,8 @@
 /** Which tokens may be drawn. */
 
 import { fullLike, type Tensor } from "@x/tensor";
-import { check, checkNumbers, formatShape, probability } from "@x/tensor/checks";
+import { checkNumbers, probability } from "@x/tensor/checks";
+import { checkShape } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 
 /** Options of {@link topK} and {@link topP}. */
@@ -67,10 +68,10 @@ export function topP(logits: Tensor, options: FilterOptions = {}): Tensor {
 
 function checkLogits(op: string, logits: Tensor, thres: number): void {
   checkNumbers(op, probability, { thres });
-  check(
+  checkShape(
+    op,
     logits.rank === 2,
-    "shape",
-    () =>
-      `${op}: logits must have the axes [batch, numTokens], got ${formatShape(logits.shape)}. Reshape them.`,
+    [logits],
+    (shape) => `logits must have the axes [batch, numTokens], got ${shape}. Reshape them.`,
   );
 }

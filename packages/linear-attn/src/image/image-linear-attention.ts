@@ -1,8 +1,8 @@
 /** Linear attention over images. */
 
 import { cat, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count, formatShape } from "@x/tensor/checks";
 import { Conv2d, Module } from "@x/tensor/nn";
+import { checkShape, checkCounts } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 
 /** Options of {@link ImageLinearAttention}. */
@@ -78,7 +78,7 @@ export class ImageLinearAttention extends Module {
     super();
     const { kernelSize = 1, padding = 0, stride = 1 } = options;
     const { keyDim = 64, valueDim = 64, heads = 8, normQueries = true } = options;
-    checkNumbers(owner, count, { chan, keyDim, valueDim, heads });
+    checkCounts(owner, { chan, keyDim, valueDim, heads });
     this.keyDim = keyDim;
     this.valueDim = valueDim;
     this.heads = heads;
@@ -97,11 +97,12 @@ export class ImageLinearAttention extends Module {
    */
   forward(x: Tensor, options: ImageLinearAttentionCall = {}): Tensor {
     const { context = null } = options;
-    check(
+    checkShape(
+      owner,
       x.rank === 4 && (context === null || context.rank === 3 || context.rank === 4),
-      "shape",
-      () =>
-        `${owner}: the input must be [batch, chan, height, width] and a context the same or [batch, chan, length], got ${formatShape(x.shape)}${context === null ? "" : ` and ${formatShape(context.shape)}`}. Reshape them.`,
+      [x, ...(context ? [context] : [])],
+      (shapes) =>
+        `the input must be [batch, chan, height, width] and a context the same or [batch, chan, length], got ${shapes}. Reshape them.`,
     );
     const isOriginal = this.compat !== null;
     const scale = this.keyDim ** -0.25;

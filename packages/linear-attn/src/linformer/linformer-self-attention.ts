@@ -1,10 +1,10 @@
 /** Attention over keys and values that are projected to a fixed number of positions. */
 
 import { scaledDotProductAttention, zeros, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count, formatShape } from "@x/tensor/checks";
 import { Dropout, init, Linear, Module, Parameter } from "@x/tensor/nn";
+import { checkShape, checkCounts, checkSequence } from "../checks.js";
+import { headSize, splitHeads, joinHeads } from "../heads.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
-import { checkSequence, headSize, joinHeads, splitHeads } from "../sequence.js";
 
 /** Options of {@link LinformerSelfAttention}. */
 export interface LinformerSelfAttentionOptions {
@@ -84,7 +84,7 @@ export class LinformerSelfAttention extends Module {
   constructor(dim: number, seqLen: number, options: LinformerSelfAttentionOptions = {}) {
     super();
     const { k = 256, heads = 8, oneKvHead = false, shareKv = false, dropout = 0 } = options;
-    checkNumbers(owner, count, { dim, seqLen, k, heads });
+    checkCounts(owner, { dim, seqLen, k, heads });
     const dimHead = headSize(owner, dim, heads, options.dimHead);
     this.seqLen = seqLen;
     this.k = k;
@@ -118,11 +118,12 @@ export class LinformerSelfAttention extends Module {
     const mask = this.compat === null ? (context === null ? inputMask : contextMask) : null;
     checkSequence(owner, "input", x, this.toQ.inFeatures);
     checkSequence(owner, "context", source, this.toQ.inFeatures, mask);
-    check(
+    checkShape(
+      owner,
       source.shape[1] === this.seqLen,
-      "shape",
-      () =>
-        `${owner}: there must be ${this.seqLen} keys, got ${formatShape(source.shape)}. Pad the sequence, or make the module for that length.`,
+      [source],
+      (shape) =>
+        `there must be ${this.seqLen} keys, got ${shape}. Pad the sequence, or make the module for that length.`,
     );
     const heads = (y: Tensor): Tensor => splitHeads(y, this.dimHead);
     const hidden = mask?.logicalNot().unsqueeze(-1) ?? null;

@@ -1,17 +1,9 @@
 /** Attention within windows. */
 
 import { normalize, ones, type Tensor } from "@x/tensor";
-import {
-  check,
-  checkKeyMask,
-  checkNumbers,
-  count,
-  formatShape,
-  formatShapes,
-  sameShape,
-  wholeFrom,
-} from "@x/tensor/checks";
+import { checkNumbers, wholeFrom, sameShape } from "@x/tensor/checks";
 import { Dropout, Module, withUpdates, type AttentionState, type StateOptions } from "@x/tensor/nn";
+import { checkArgument, checkShape, checkCounts, checkMask } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 import {
   checkSizes,
@@ -118,13 +110,13 @@ export class LocalAttention extends Module implements WindowRules {
     super();
     const { windowSize, causal = false, lookBackward = 1, dim = null, dropout = 0 } = options;
     const lookForward = options.lookForward ?? (causal ? 0 : 1);
-    checkNumbers(owner, count, { windowSize });
+    checkCounts(owner, { windowSize });
     checkNumbers(owner, wholeFrom(0), { lookBackward, lookForward });
-    check(
+    checkArgument(
+      owner,
       !causal || lookForward === 0,
-      "argument",
       () =>
-        `${owner}: a causal query sees nothing ahead, got lookForward ${lookForward}. Leave lookForward out.`,
+        `a causal query sees nothing ahead, got lookForward ${lookForward}. Leave lookForward out.`,
     );
     this.windowSize = windowSize;
     this.causal = causal;
@@ -150,24 +142,26 @@ export class LocalAttention extends Module implements WindowRules {
    */
   forward(q: Tensor, k: Tensor, v: Tensor, options: LocalAttentionCall = {}): Tensor {
     const { inputMask = null } = options;
-    check(
+    checkShape(
+      owner,
       q.rank >= 2 &&
         sameShape(q.shape, k.shape) &&
         sameShape(k.shape.slice(0, -1), v.shape.slice(0, -1)),
-      "shape",
-      () =>
-        `${owner}: expected queries and keys [..., length, d] and values [..., length, e], got ${formatShapes(q, k, v)}. Reshape them.`,
+      [q, k, v],
+      (shapes) =>
+        `expected queries and keys [..., length, d] and values [..., length, e], got ${shapes}. Reshape them.`,
     );
     const length = q.shape.at(-2)!;
     const batch = inputMask?.shape[0] ?? 1;
-    if (inputMask !== null) checkKeyMask(owner, inputMask, [batch, length]);
+    checkMask(owner, inputMask, [batch, length]);
     const { windowSize, lookBackward, lookForward } = this;
     const missing = (windowSize - (length % windowSize)) % windowSize;
-    check(
+    checkShape(
+      owner,
       missing === 0 || this.autopad,
-      "shape",
-      () =>
-        `${owner}: the length must be a multiple of the window of ${windowSize}, got ${formatShape(q.shape)}. Set autopad, or pad the sequence.`,
+      [q],
+      (shape) =>
+        `the length must be a multiple of the window of ${windowSize}, got ${shape}. Set autopad, or pad the sequence.`,
     );
     const withHeads = (x: Tensor): Tensor => x.reshape([batch, -1, length, x.shape.at(-1)!]);
     const [query, key, value] = this.prepare([withHeads(q), withHeads(k), withHeads(v)], 0);
@@ -229,11 +223,11 @@ export class LocalAttention extends Module implements WindowRules {
 
   /** @internal What `step` gives, with the updates still to be made, that of the position apart. */
   advance(heads: Heads, ring: Ring, inputMask: Tensor | null): Advance {
-    check(
+    checkArgument(
+      owner,
       this.causal && this.compat === null,
-      "argument",
       () =>
-        `${owner}: only causal attention can be continued, got a module with causal ${this.causal} and compat ${String(this.compat)}. Make it causal, without compat.`,
+        `only causal attention can be continued, got a module with causal ${this.causal} and compat ${String(this.compat)}. Make it causal, without compat.`,
     );
     return advanceRing(this.prepare(heads, ring.position), ring, inputMask, this);
   }

@@ -1,10 +1,10 @@
 /** Token shift: parts of each vector come from neighbouring positions. */
 
 import { cat, zeros, type Device, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count, formatShape, whole } from "@x/tensor/checks";
+import { checkNumbers, whole } from "@x/tensor/checks";
 import { type AttentionState, Module, type Update, withUpdates } from "@x/tensor/nn";
+import { checkArgument, checkShape, checkCounts, checkSequence } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
-import { checkSequence } from "../sequence.js";
 import type { Layer, LayerCall, LayerStateOptions } from "../stack/layer.js";
 import { checkState } from "../state.js";
 
@@ -41,10 +41,10 @@ export class PreShiftTokens extends Module {
   constructor(shifts: readonly number[], fn: Layer, options: PreShiftTokensOptions = {}) {
     super();
     checkNumbers(owner, whole, { shifts: [...shifts] });
-    check(
+    checkArgument(
+      owner,
       shifts.length > 0,
-      "argument",
-      () => `${owner}: there must be at least one shift, got none. Pass [0] to shift nothing.`,
+      () => `there must be at least one shift, got none. Pass [0] to shift nothing.`,
     );
     this.shifts = [...shifts];
     this.fn = fn;
@@ -63,11 +63,12 @@ export class PreShiftTokens extends Module {
     const mask = this.compat === null ? inputMask : null;
     checkSequence(owner, "input", x, null, mask);
     const [batch, length, dim] = x.shape as [number, number, number];
-    check(
+    checkShape(
+      owner,
       dim >= shifts.length,
-      "shape",
-      () =>
-        `${owner}: the input must have a dim of at least ${shifts.length}, got ${formatShape(x.shape)}. Reshape it.`,
+      [x],
+      (shape) =>
+        `the input must have a dim of at least ${shifts.length}, got ${shape}. Reshape it.`,
     );
     const before = this.nothing(batch, dim);
     if (state !== null) checkState(owner, state, before);
@@ -97,12 +98,12 @@ export class PreShiftTokens extends Module {
    */
   initState(options: LayerStateOptions): AttentionState {
     const { batch, dim, device } = options;
-    checkNumbers(owner, count, { batch, dim });
-    check(
+    checkCounts(owner, { batch, dim });
+    checkArgument(
+      owner,
       this.shifts.every((amount) => amount >= 0),
-      "argument",
       () =>
-        `${owner}: a state needs shifts to later positions only, got ${this.shifts.join(", ")}. Compute the whole sequence instead.`,
+        `a state needs shifts to later positions only, got ${this.shifts.join(", ")}. Compute the whole sequence instead.`,
     );
     return { ...this.nothing(batch, dim, device), ...this.fn.initState?.(options) };
   }

@@ -1,8 +1,8 @@
 /** What stacks of pairs of layers have in common. */
 
 import type { Tensor } from "@x/tensor";
-import { check } from "@x/tensor/checks";
 import { type AttentionState, Module } from "@x/tensor/nn";
+import { checkArgument } from "../checks.js";
 import { asPart, partOf } from "../state.js";
 import type { Layer, LayerCall, LayerStateOptions } from "./layer.js";
 import type { ArgsRoute, LayerPair, SequenceOptions } from "./route.js";
@@ -17,11 +17,11 @@ export abstract class LayerStack extends Module {
     super();
     this.argsRoute = options.argsRoute ?? {};
     for (const [name, routes] of Object.entries(this.argsRoute)) {
-      check(
+      checkArgument(
+        owner,
         routes.length === depth,
-        "argument",
         () =>
-          `${owner}: the route of ${name} must say something for each of ${depth} pairs, got ${routes.length}. Correct it.`,
+          `the route of ${name} must say something for each of ${depth} pairs, got ${routes.length}. Correct it.`,
       );
     }
   }

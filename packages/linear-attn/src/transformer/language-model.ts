@@ -1,7 +1,6 @@
 /** The language model: tokens, positions, the transformer and logits. */
 
 import type { Tensor } from "@x/tensor";
-import { check, checkNumbers, count, formatShape } from "@x/tensor/checks";
 import {
   type AttentionState,
   Embedding,
@@ -11,6 +10,7 @@ import {
   Module,
   withUpdates,
 } from "@x/tensor/nn";
+import { checkArgument, checkShape, checkCounts } from "../checks.js";
 import { AbsolutePositionalEmbedding } from "../embedding/absolute.js";
 import { AxialPositionalEmbedding } from "../embedding/axial.js";
 import { FixedPositionalEmbedding } from "../embedding/fixed.js";
@@ -93,12 +93,12 @@ export class LinearAttentionTransformerLM extends Module {
     const { axialDimHead, plan } = transformer;
     const { dim, dimHead, maxSeqLen, localAttnWindowSize, nLocalAttnHeads, attendAxially } = plan;
     const embDim = options.embDim ?? dim;
-    checkNumbers(owner, count, { numTokens, embDim });
-    check(
+    checkCounts(owner, { numTokens, embDim });
+    checkArgument(
+      owner,
       maxSeqLen % localAttnWindowSize === 0 || nLocalAttnHeads.every((number) => number === 0),
-      "argument",
       () =>
-        `${owner}: localAttnWindowSize must divide maxSeqLen, got ${localAttnWindowSize} for ${maxSeqLen}. Make maxSeqLen a multiple.`,
+        `localAttnWindowSize must divide maxSeqLen, got ${localAttnWindowSize} for ${maxSeqLen}. Make maxSeqLen a multiple.`,
     );
     this.maxSeqLen = maxSeqLen;
     this.tokenEmb = new Embedding(numTokens, embDim);
@@ -144,11 +144,12 @@ export class LinearAttentionTransformerLM extends Module {
    * more tokens than positions or a context is missing
    */
   forward(tokens: Tensor, call: LanguageModelCall = {}): Tensor {
-    check(
+    checkShape(
+      owner,
       tokens.rank === 2 && tokens.dtype === "int32",
-      "shape",
-      () =>
-        `${owner}: tokens must be int32 [batch, length], got ${tokens.dtype} ${formatShape(tokens.shape)}. Reshape or cast them.`,
+      [tokens],
+      (shape) =>
+        `tokens must be int32 [batch, length], got ${tokens.dtype} ${shape}. Reshape or cast them.`,
     );
     const { state = null } = call;
     if (state !== null) checkState(owner, state, { position: startPosition() });

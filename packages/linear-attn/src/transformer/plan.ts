@@ -1,8 +1,9 @@
 /** From the options of the transformer to what is built. */
 
-import { check, checkNumbers, count, probability, wholeFrom } from "@x/tensor/checks";
+import { checkNumbers, probability, wholeFrom } from "@x/tensor/checks";
+import { checkArgument, checkCounts } from "../checks.js";
+import { headSize } from "../heads.js";
 import { checkCompat } from "../compatibility.js";
-import { headSize } from "../sequence.js";
 import type { LinearAttentionTransformerOptions } from "./options.js";
 import { LinformerContextSettings, LinformerSettings } from "./settings.js";
 
@@ -56,32 +57,31 @@ export function planTransformer(
   const { blindspotSize, localAttnWindowSize, ffChunks, pkmNumKeys } = plan;
   const { ffDropout, attnLayerDropout, attnDropout } = plan;
   const { linformerSettings, contextLinformerSettings } = plan;
-  checkNumbers(owner, count, { dim, depth, maxSeqLen, heads });
-  checkNumbers(owner, count, { blindspotSize, localAttnWindowSize, ffChunks, pkmNumKeys });
+  checkCounts(owner, { dim, depth, maxSeqLen, heads });
+  checkCounts(owner, { blindspotSize, localAttnWindowSize, ffChunks, pkmNumKeys });
   checkNumbers(owner, probability, { ffDropout, attnLayerDropout, attnDropout });
   const dimHead = headSize(owner, dim, heads, options.dimHead);
   const local = options.nLocalAttnHeads ?? 0;
   const nLocalAttnHeads = typeof local === "number" ? new Array<number>(depth).fill(local) : local;
   checkNumbers(owner, wholeFrom(0), { nLocalAttnHeads: [...nLocalAttnHeads] });
-  check(
+  checkArgument(
+    owner,
     nLocalAttnHeads.length === depth && nLocalAttnHeads.every((number) => number <= heads),
-    "argument",
     () =>
-      `${owner}: nLocalAttnHeads must be at most ${heads} in each of ${depth} layers, got ${nLocalAttnHeads.join(", ")}. Correct it.`,
+      `nLocalAttnHeads must be at most ${heads} in each of ${depth} layers, got ${nLocalAttnHeads.join(", ")}. Correct it.`,
   );
-  check(
+  checkArgument(
+    owner,
     pkmLayers.every((layer) => Number.isInteger(layer) && layer >= 1 && layer <= depth),
-    "argument",
     () =>
-      `${owner}: pkmLayers must be numbers of layers, from 1 to ${depth}, got ${pkmLayers.join(", ")}. Correct them.`,
+      `pkmLayers must be numbers of layers, from 1 to ${depth}, got ${pkmLayers.join(", ")}. Correct them.`,
   );
   checkSettings(owner, { linformerSettings }, LinformerSettings);
   checkSettings(owner, { contextLinformerSettings }, LinformerContextSettings);
-  check(
+  checkArgument(
+    owner,
     !causal || linformerSettings === null,
-    "argument",
-    () =>
-      `${owner}: Linformer is not causal, got linformerSettings with causal. Leave one of them out.`,
+    () => `Linformer is not causal, got linformerSettings with causal. Leave one of them out.`,
   );
   return { ...plan, dimHead, nLocalAttnHeads };
 }
@@ -93,9 +93,9 @@ function checkSettings(
   kind: typeof LinformerSettings | typeof LinformerContextSettings,
 ): void {
   const [[name, settings]] = Object.entries(named) as [[string, unknown]];
-  check(
+  checkArgument(
+    owner,
     settings === null || settings instanceof kind,
-    "argument",
-    () => `${owner}: ${name} must be a ${kind.name}, got ${typeof settings}. Make one.`,
+    () => `${name} must be a ${kind.name}, got ${typeof settings}. Make one.`,
   );
 }

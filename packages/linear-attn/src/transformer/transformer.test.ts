@@ -182,7 +182,7 @@ describe("a state", () => {
     const tokens = tokensOf(1);
     expect(() =>
       model.forward(tokens, { state: {} as ReturnType<typeof model.initState> }),
-    ).toThrow(fault("argument", "a state has its position as int32 [], got none."));
+    ).toThrow(fault("shape", "the state must have a tensor position, int32 [], got none."));
     const { position } = model.initState();
     expect(() => model.forward(tokens, { state: { position } })).toThrow(
       fault("shape", "SelfAttention: the state must have a tensor position"),

@@ -1,9 +1,8 @@
 /** The transformer: layers of linear and local attention. */
 
 import { getDevice, type Device, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count } from "@x/tensor/checks";
 import { type AttentionState, Module } from "@x/tensor/nn";
-import { checkSequence } from "../sequence.js";
+import { checkArgument, checkCounts, checkSequence } from "../checks.js";
 import type { LayerCall } from "../stack/layer.js";
 import { ReversibleSequence } from "../stack/reversible.js";
 import { SequentialSequence } from "../stack/sequential.js";
@@ -104,12 +103,12 @@ export class LinearAttentionTransformer extends Module {
   initState(batch: number = 1, options: TransformerStateOptions = {}): AttentionState {
     const { masked = false } = options;
     const { dim, causal, attendAxially, compat } = this.plan;
-    checkNumbers(owner, count, { batch });
-    check(
+    checkCounts(owner, { batch });
+    checkArgument(
+      owner,
       this.canStream,
-      "argument",
       () =>
-        `${owner}: only causal models have a decode state, without attendAxially and compat, got causal ${causal}, attendAxially ${attendAxially} and compat ${String(compat)}. Compute the whole sequence instead.`,
+        `only causal models have a decode state, without attendAxially and compat, got causal ${causal}, attendAxially ${attendAxially} and compat ${String(compat)}. Compute the whole sequence instead.`,
     );
     const { device } = this;
     return asPart("layers", this.layers.initState({ batch, dim, masked, device }));
