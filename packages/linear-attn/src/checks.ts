@@ -21,6 +21,21 @@ export function checkShape(
   check(fits, "shape", () => `${op}: ${sentence(formatShapes(...tensors))}`);
 }
 
+/** Checks that what is made with these options has a state: it is causal, and the others are off. */
+export function checkContinues(
+  op: string,
+  causal: boolean,
+  others: Readonly<Record<string, unknown>>,
+): void {
+  const named = Object.entries(others);
+  checkArgument(
+    op,
+    causal && named.every(([, value]) => !value),
+    () =>
+      `only causal attention without ${Object.keys(others).join(" and ")} can be continued, got causal ${causal}, ${named.map(([name, value]) => `${name} ${String(value)}`).join(" and ")}. Compute the whole sequence instead.`,
+  );
+}
+
 /** Checks that numbers, named by their properties, are whole and at least 1. */
 export function checkCounts(op: string, numbers: Readonly<Record<string, unknown>>): void {
   checkNumbers(op, count, numbers);

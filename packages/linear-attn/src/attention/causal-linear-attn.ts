@@ -11,7 +11,7 @@ import {
 import { checkHeads, checkNumbers, positive } from "@x/tensor/checks";
 import { checkCounts } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
-import { hiddenKeys } from "./linear-attn.js";
+import { visibleKeys } from "./linear-attn.js";
 
 /** Options of {@link causalLinearAttn}. */
 export interface CausalLinearAttnOptions {
@@ -92,8 +92,8 @@ function plainFeatures(
   kvMask: Tensor | null,
 ): { features: Tensor; values: Tensor } {
   if (kvMask === null) return { features: k.exp(), values: v };
-  const hidden = hiddenKeys(op, k, kvMask);
-  return { features: k.exp().maskedFill(hidden, 0), values: v.maskedFill(hidden, 0) };
+  const visible = visibleKeys(op, k, kvMask);
+  return { features: k.exp().where(visible, 0), values: v.where(visible, 0) };
 }
 
 /**

@@ -143,7 +143,7 @@ describe("SelfAttention", () => {
       "the state must have a tensor local.mask, bool [2, 256], got none. Make it with initState() for these sizes, with masked: true if masks come with it.",
     );
     expect(() => new SelfAttention(8, 2).initState({ batch: 1 })).toThrow(
-      "only causal attention without a context can be continued, got causal false",
+      "only causal attention without receivesContext and compat can be continued, got causal false, receivesContext false and compat null.",
     );
     expect(() => attention.forward(x, { posEmb: zeros([1, 2, 4]) })).toThrow(
       "applyRotoryPosEmb: queries and keys [batch, heads, length, dim] need a table [1, length, dim]",

@@ -3,8 +3,8 @@
 import { cat, getDevice, type Device, type Tensor } from "@x/tensor";
 import { checkNumbers, wholeFrom } from "@x/tensor/checks";
 import { Dropout, Linear, Module, withUpdates, type AttentionState } from "@x/tensor/nn";
-import { checkArgument, checkCounts, checkSequence } from "../checks.js";
-import { headSize, splitHeads, joinHeads } from "../heads.js";
+import { checkArgument, checkContinues, checkCounts, checkSequence } from "../checks.js";
+import { headSize, splitHeads, joinHeads } from "../sequence.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 import { applyRotoryPosEmb } from "../embedding/rotary.js";
 import { LocalAttention } from "../local/local-attention.js";
@@ -242,12 +242,8 @@ export class SelfAttention extends Module {
   initState(options: SelfAttentionStateOptions): SelfAttentionState {
     const { batch, masked = false, device = this.toQ.weight.device ?? getDevice() } = options;
     checkCounts(owner, { batch });
-    checkArgument(
-      owner,
-      this.causal && !this.receivesContext && this.compat === null,
-      () =>
-        `only causal attention without a context can be continued, got causal ${this.causal}, receivesContext ${this.receivesContext} and compat ${String(this.compat)}. Make the module for generation.`,
-    );
+    const { causal, receivesContext, compat } = this;
+    checkContinues(owner, causal, { receivesContext, compat });
     const { dimHead: headDim, blindspotSize, localKeyHeads, globalKeyHeads } = this;
     const sizes = { batch, headDim, valueDim: headDim, masked, device };
     const [local, global] = [

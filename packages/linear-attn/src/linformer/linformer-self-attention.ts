@@ -3,7 +3,7 @@
 import { scaledDotProductAttention, zeros, type Tensor } from "@x/tensor";
 import { Dropout, init, Linear, Module, Parameter } from "@x/tensor/nn";
 import { checkShape, checkCounts, checkSequence } from "../checks.js";
-import { headSize, splitHeads, joinHeads } from "../heads.js";
+import { headSize, splitHeads, joinHeads, withoutPadding } from "../sequence.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 
 /** Options of {@link LinformerSelfAttention}. */
@@ -126,9 +126,8 @@ export class LinformerSelfAttention extends Module {
         `there must be ${this.seqLen} keys, got ${shape}. Pad the sequence, or make the module for that length.`,
     );
     const heads = (y: Tensor): Tensor => splitHeads(y, this.dimHead);
-    const hidden = mask?.logicalNot().unsqueeze(-1) ?? null;
     const project = (y: Tensor, projection: Tensor): Tensor =>
-      heads(projection.t().matmul(hidden === null ? y : y.maskedFill(hidden, 0)));
+      heads(projection.t().matmul(withoutPadding(y, mask)));
     const keys = this.toK.forward(source);
     const values = this.toV?.forward(source) ?? keys;
     const { training, p } = this.dropout;

@@ -3,7 +3,7 @@
 import { normalize, ones, type Tensor } from "@x/tensor";
 import { checkNumbers, wholeFrom, sameShape } from "@x/tensor/checks";
 import { Dropout, Module, withUpdates, type AttentionState, type StateOptions } from "@x/tensor/nn";
-import { checkArgument, checkShape, checkCounts, checkMask } from "../checks.js";
+import { checkArgument, checkContinues, checkShape, checkCounts, checkMask } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 import {
   checkSizes,
@@ -15,7 +15,7 @@ import {
 } from "../state.js";
 import { advanceRing, type Ring } from "./ring.js";
 import { SinusoidalEmbeddings } from "./sinusoidal-embeddings.js";
-import { attendWindows, windowsAround, type WindowRules } from "./windows.js";
+import { attendWindows, type WindowRules } from "./windows.js";
 
 /** Options of {@link LocalAttention}. */
 export interface LocalAttentionOptions {
@@ -223,18 +223,13 @@ export class LocalAttention extends Module implements WindowRules {
 
   /** @internal What `step` gives, with the updates still to be made, that of the position apart. */
   advance(heads: Heads, ring: Ring, inputMask: Tensor | null): Advance {
-    checkArgument(
-      owner,
-      this.causal && this.compat === null,
-      () =>
-        `only causal attention can be continued, got a module with causal ${this.causal} and compat ${String(this.compat)}. Make it causal, without compat.`,
-    );
+    checkContinues(owner, this.causal, { compat: this.compat });
     return advanceRing(this.prepare(heads, ring.position), ring, inputMask, this);
   }
 
   /** @internal How many keys a state remembers. */
   get places(): number {
-    return windowsAround(this) * this.windowSize;
+    return (this.lookBackward + 1) * this.windowSize;
   }
 
   /** @internal The probability with which weights are dropped now. */

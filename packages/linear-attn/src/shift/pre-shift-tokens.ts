@@ -5,6 +5,7 @@ import { checkNumbers, whole } from "@x/tensor/checks";
 import { type AttentionState, Module, type Update, withUpdates } from "@x/tensor/nn";
 import { checkArgument, checkShape, checkCounts, checkSequence } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
+import { withoutPadding } from "../sequence.js";
 import type { Layer, LayerCall, LayerStateOptions } from "../stack/layer.js";
 import { checkState } from "../state.js";
 
@@ -73,12 +74,11 @@ export class PreShiftTokens extends Module {
     const before = this.nothing(batch, dim);
     if (state !== null) checkState(owner, state, before);
     const size = Math.floor(dim / shifts.length);
-    const padding = mask?.logicalNot().unsqueeze(-1) ?? null;
     const updates: Update[] = [];
     const parts = shifts.map((amount, i) => {
       const group = x.narrow(2, i * size, size);
       if (amount === 0) return group;
-      const tokens = padding === null ? group : group.maskedFill(padding, 0);
+      const tokens = withoutPadding(group, mask);
       const beyond = (state ?? before)[nameOf(i)]!;
       if (amount < 0) return cat([tokens, beyond], 1).narrow(1, -amount, length);
       const all = cat([beyond, tokens], 1);

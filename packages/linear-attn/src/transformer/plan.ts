@@ -2,7 +2,7 @@
 
 import { checkNumbers, probability, wholeFrom } from "@x/tensor/checks";
 import { checkArgument, checkCounts } from "../checks.js";
-import { headSize } from "../heads.js";
+import { headSize } from "../sequence.js";
 import { checkCompat } from "../compatibility.js";
 import type { LinearAttentionTransformerOptions } from "./options.js";
 import { LinformerContextSettings, LinformerSettings } from "./settings.js";

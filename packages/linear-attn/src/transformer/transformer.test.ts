@@ -172,7 +172,7 @@ describe("a state", () => {
     expect(() => makeModel(options).initState()).toThrow(
       fault(
         "argument",
-        `LinearAttentionTransformer: only causal models have a decode state, without attendAxially and compat, ${sentence} Compute the whole sequence instead.`,
+        `LinearAttentionTransformer: only causal attention without attendAxially and compat can be continued, ${sentence} Compute the whole sequence instead.`,
       ),
     );
   });

@@ -2,7 +2,7 @@
 
 import { getDevice, type Device, type Tensor } from "@x/tensor";
 import { type AttentionState, Module } from "@x/tensor/nn";
-import { checkArgument, checkCounts, checkSequence } from "../checks.js";
+import { checkContinues, checkCounts, checkSequence } from "../checks.js";
 import type { LayerCall } from "../stack/layer.js";
 import { ReversibleSequence } from "../stack/reversible.js";
 import { SequentialSequence } from "../stack/sequential.js";
@@ -104,12 +104,7 @@ export class LinearAttentionTransformer extends Module {
     const { masked = false } = options;
     const { dim, causal, attendAxially, compat } = this.plan;
     checkCounts(owner, { batch });
-    checkArgument(
-      owner,
-      this.canStream,
-      () =>
-        `only causal models have a decode state, without attendAxially and compat, got causal ${causal}, attendAxially ${attendAxially} and compat ${String(compat)}. Compute the whole sequence instead.`,
-    );
+    checkContinues(owner, causal, { attendAxially, compat });
     const { device } = this;
     return asPart("layers", this.layers.initState({ batch, dim, masked, device }));
   }

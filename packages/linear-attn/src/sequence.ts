@@ -1,4 +1,4 @@
-/** The heads of attention. */
+/** Sequences of vectors: their heads and their padding. */
 
 import type { Tensor } from "@x/tensor";
 import { checkArgument, checkCounts } from "./checks.js";
@@ -31,4 +31,9 @@ export function splitHeads(x: Tensor, size: number): Tensor {
 /** [batch, heads, length, size] as [batch, length, heads · size]. */
 export function joinHeads(x: Tensor): Tensor {
   return x.transpose(1, 2).flatten(-2);
+}
+
+/** `x` of [batch, length, size] with zeros where a mask, bool [batch, length], is false. */
+export function withoutPadding(x: Tensor, mask: Tensor | null): Tensor {
+  return mask === null ? x : x.where(mask.unsqueeze(-1), 0);
 }
