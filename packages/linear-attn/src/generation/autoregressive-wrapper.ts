@@ -199,7 +199,7 @@ export class AutoregressiveWrapper extends Module {
       do {
         noGrad(step);
         await realize(tokens, ended);
-      } while (number < seqLen && !(await ended.data()).every(Boolean));
+      } while (number < seqLen && !(eosToken !== null && (await ended.data()).every(Boolean)));
     } finally {
       net.train(wasTraining);
     }
