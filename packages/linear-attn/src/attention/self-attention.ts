@@ -8,7 +8,6 @@ import { headSize, splitHeads, joinHeads } from "../sequence.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 import { applyRotoryPosEmb } from "../embedding/rotary.js";
 import { LocalAttention } from "../local/local-attention.js";
-import type { Ring } from "../local/ring.js";
 import {
   asPart,
   checkState,
@@ -219,9 +218,10 @@ export class SelfAttention extends Module {
     const source = context ?? x;
     const kvMask = context === null ? inputMask : contextMask;
     checkSequence(owner, "context", source, dim, kvMask);
-    let [q, k, v] = [this.toQ.forward(x), this.toK.forward(source), this.toV.forward(source)].map(
-      (y) => splitHeads(y, this.dimHead),
-    ) as [Tensor, Tensor, Tensor];
+    const heads = (y: Tensor): Tensor => splitHeads(y, this.dimHead);
+    let q = heads(this.toQ.forward(x));
+    let k = heads(this.toK.forward(source));
+    const v = heads(this.toV.forward(source));
     if (posEmb !== null && context === null) [q, k] = applyRotoryPosEmb(q, k, posEmb);
     const { state = null } = options;
     if (state !== null) return this.advance([q, k, v], state, inputMask);

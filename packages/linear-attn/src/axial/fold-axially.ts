@@ -1,7 +1,6 @@
 /** Attention along every nth position. */
 
 import { XError, type Tensor } from "@x/tensor";
-import { whole } from "@x/tensor/checks";
 import { type AttentionState, Module } from "@x/tensor/nn";
 import { checkShape, checkCounts, checkSequence } from "../checks.js";
 import type { Layer, LayerCall } from "../stack/layer.js";

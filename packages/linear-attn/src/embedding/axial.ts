@@ -40,6 +40,8 @@ export class AxialPositionalEmbedding extends Module {
   readonly maxSeqLen: number;
   /** Whether the vectors of the coordinates are added, not concatenated. */
   readonly summed: boolean;
+  /** The vectors of each axis, numbered as in the original. */
+  [weights: `weights_${number}`]: Parameter;
 
   /**
    * @param dim size of the vectors
@@ -70,11 +72,9 @@ export class AxialPositionalEmbedding extends Module {
     this.axialShape = [...axialShape];
     this.maxSeqLen = axialShape.reduce((product, size) => product * size, 1);
     this.summed = axialDims === null;
-    // Numbered as in the original: `weights_0`, `weights_1` …
     axialShape.forEach((size, axis) => {
       const shape = axialShape.map((_, other) => (other === axis ? size : 1));
-      const weights = new Parameter(randn([1, ...shape, dims[axis]!]));
-      Object.assign(this, { [`weights_${axis}`]: weights });
+      this[`weights_${axis}` as const] = new Parameter(randn([1, ...shape, dims[axis]!]));
     });
   }
 

@@ -1,6 +1,5 @@
 /** Causal local attention over the parts of a sequence, with a ring of keys and values as its memory. */
 
-import { whole } from "@x/tensor/checks";
 import { arange, cat, scaledDotProductAttention, where, zeros, type Tensor } from "@x/tensor";
 import type { Update } from "@x/tensor/nn";
 import { nextOf, type Advance, type Heads, type Kept } from "../state.js";

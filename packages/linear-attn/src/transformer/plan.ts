@@ -28,9 +28,10 @@ export function planTransformer(
   owner: string,
   options: LinearAttentionTransformerOptions,
 ): TransformerPlan {
+  // Untyped code may pass undefined, for which the default holds too.
   const given = Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined),
-  ) as unknown as LinearAttentionTransformerOptions;
+  ) as LinearAttentionTransformerOptions;
   const plan = {
     heads: 8,
     causal: false,
