@@ -38,7 +38,8 @@ export interface GeneratedSequence {
  *
  * The likeliest token is taken each time (greedy), unless an option asks for drawing at random
  * (`temperature`, `topK`, `topP`, `minP`) or for beam search (`numBeams`). Prompts of several
- * sequences may have different lengths; each gives what it gives alone.
+ * sequences may have different lengths; each gives what it gives alone. (Nearly so with attention that
+ * approximates by blocks of places, such as thinformer's: shorter prompts have padding before them.)
  *
  * A step costs the same at any length, as far as the model's attention does, and compiles nothing after
  * the first ones. Tokens are chosen on the device, and only their numbers are read.

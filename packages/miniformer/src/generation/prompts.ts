@@ -67,22 +67,24 @@ async function tokensOfTensor(prompt: Tensor): Promise<number[][]> {
   );
 }
 
-/** Sequences side by side: shorter ones have padding on the left. */
+/** Sequences side by side, of one length: shorter ones are padded. */
 export class PaddedSequences {
   /** How long all of them are. */
   readonly length: number;
   private readonly sequences: readonly (readonly number[])[];
   private readonly options: { readonly padTokenId: number; readonly device: Device };
+  private readonly side: "left" | "right";
 
   /** @param multiple the length is a multiple of it */
   constructor(
     sequences: readonly (readonly number[])[],
     options: { readonly padTokenId: number; readonly device: Device },
-    multiple = 1,
+    { side, multiple = 1 }: { readonly side: "left" | "right"; readonly multiple?: number },
   ) {
     const longest = Math.max(...sequences.map(({ length }) => length));
     this.sequences = sequences;
     this.options = options;
+    this.side = side;
     this.length = Math.ceil(longest / multiple) * multiple;
   }
 
@@ -113,7 +115,7 @@ export class PaddedSequences {
     visit: (place: number, token: number | undefined) => void,
   ): void {
     this.sequences.forEach((sequence, row) => {
-      const padding = this.length - sequence.length;
+      const padding = this.side === "left" ? this.length - sequence.length : 0;
       for (let i = 0; i < count; i++) visit(row * count + i, sequence[start + i - padding]);
     });
   }
