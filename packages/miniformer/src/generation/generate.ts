@@ -95,7 +95,7 @@ export function generate(
 /** What {@link generate} gives: nothing is computed before it is asked for, and each time anew. */
 export class Generation implements AsyncIterable<GenerationStep> {
   private readonly model: LanguageModel;
-  private readonly prompts: number[][] | Promise<number[][]>;
+  private readonly prompts: ReturnType<typeof tokensOfPrompts>;
   private readonly readSettings: () => Settings;
 
   /** Use {@link generate}. */
@@ -154,7 +154,7 @@ export class Generation implements AsyncIterable<GenerationStep> {
     const settings = this.readSettings();
     const { signal, padTokenId, beams } = settings;
     signal?.throwIfAborted();
-    const run = new GenerationRun(this.model, await this.prompts, settings);
+    const run = new GenerationRun(this.model, await this.prompts(), settings);
     try {
       const found = beams === null ? null : await run.search(beams);
       const rows = run.rows(found);
