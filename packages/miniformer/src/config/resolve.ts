@@ -162,7 +162,10 @@ function given(fields: Readonly<Record<string, unknown>>): Record<string, unknow
 }
 
 const allChoices = {
-  activation: ["gelu", "gelu_tanh", "relu", "silu", "swiglu", "geglu", "reglu"],
+  activation: [
+    ...["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"],
+    ...["swiglu", "geglu", "geglu_tanh", "reglu"],
+  ],
   norm: ["layer", "rms"],
   positions: ["learned", "sinusoidal", "rotary", "alibi", "none"],
   rotaryLayout: ["half", "interleaved"],
@@ -177,10 +180,11 @@ const flags = [
 
 function checkFlags(fields: TransformerFields): void {
   for (const name of flags) {
+    const value: unknown = fields[name];
     check(
-      typeof fields[name] === "boolean",
+      typeof value === "boolean",
       "argument",
-      () => `${owner}: ${name} must be true or false, got ${String(fields[name])}. Correct it.`,
+      () => `${owner}: ${name} must be true or false, got ${String(value)}. Correct it.`,
     );
   }
   const { qkNorm } = fields;

@@ -54,7 +54,7 @@ export interface StackResult {
   /** The key mask of the call, perhaps one that was made for it. */
   readonly keyMask: Tensor | null;
   /** Makes the updates of the state with whatever is computed of the result. */
-  finish(output: Tensor): Tensor;
+  readonly finish: (output: Tensor) => Tensor;
 }
 
 /** A layer, as far as the stack needs to know it. */
