@@ -43,8 +43,45 @@ export interface GeneratedSequence {
  * A step costs the same at any length, as far as the model's attention does, and compiles nothing after
  * the first ones. Tokens are chosen on the device, and only their numbers are read.
  *
+ * @example Tokens, one by one
+ * ```ts
+ * const model = new Transformer(TransformerConfig.tiny({ vocabSize: 50, dModel: 16 }));
+ * const options = { maxNewTokens: 4, temperature: 0.8, topP: 0.9, seed: 1 };
+ * const seen: number[] = [];
+ * for await (const { tokens } of generate(model, [7, 8, 9], options)) seen.push(tokens[0]!);
+ *
+ * const [again] = await generate(model, [7, 8, 9], options).tokens();
+ * console.log(seen.length, seen.join() === again!.join()); // → 4 true
+ * ```
+ *
+ * @example Text
+ * ```ts
+ * const tokenizer = {
+ *   encode: (text: string) => [...new TextEncoder().encode(text)],
+ *   decode: (ids: readonly number[]) => new TextDecoder().decode(Uint8Array.from(ids)),
+ *   vocabSize: 256,
+ * };
+ * const model = new Transformer(TransformerConfig.tiny({ vocabSize: 256, dModel: 16 }));
+ * const prompts = ["Once upon a time", "Once"];
+ * const texts = await generate(model, prompts, { tokenizer, maxNewTokens: 8 }).texts();
+ * const alone = await generate(model, "Once", { tokenizer, maxNewTokens: 8 }).text();
+ * console.log(texts.length, texts[1] === alone); // → 2 true
+ * ```
+ *
+ * @example The best of several beams
+ * ```ts
+ * const model = new Transformer(TransformerConfig.tiny({ vocabSize: 50, dModel: 16 }));
+ * const options = { maxNewTokens: 6, numBeams: 4, numReturnSequences: 2 };
+ * const [best, second] = await generate(model, [7, 8, 9], options).collect();
+ * console.log(best!.tokens.length, best!.score! >= second!.score!); // → 6 true
+ * ```
+ *
  * @throws XError `argument` if an option is out of its range, the model does not predict tokens, or a
  * prompt is empty or not of its vocabulary; `shape` if a tensor does not fit
+ * @see Holtzman et al.: The Curious Case of Neural Text Degeneration (2020), for `topP`; Nguyen et al.:
+ * Turning Up the Heat: Min-p Sampling (2024); Keskar et al.: CTRL (2019), for the repetition penalty;
+ * Vijayakumar et al.: Diverse Beam Search (2016). Where they leave something open, it is done as in
+ * Hugging Face's library transformers.
  */
 export function generate(
   model: LanguageModel,

@@ -30,6 +30,17 @@ export interface LogitsContext {
  *
  * It is called at every step. So that none of them compiles anything, put what changes from step to
  * step into tensors or numbers that the operations take, not into shapes.
+ *
+ * @example
+ * ```ts
+ * const isOdd = tensor(Array.from({ length: 50 }, (_, token) => token % 2 === 1));
+ * const evenOnly: LogitsProcessor = (logits) => logits.maskedFill(isOdd, -Infinity);
+ *
+ * const model = new Transformer(TransformerConfig.tiny({ vocabSize: 50, dModel: 16 }));
+ * const options = { maxNewTokens: 5, logitsProcessors: [evenOnly] };
+ * const [tokens] = await generate(model, [2, 4], options).tokens();
+ * console.log(tokens!.every((token) => token % 2 === 0)); // → true
+ * ```
  */
 export type LogitsProcessor = (logits: Tensor, context: LogitsContext) => Tensor;
 
