@@ -1,7 +1,7 @@
 /** Rotary positions: which elements turn how fast, and the turns of a call. */
 
 import { arange, fromData, type Tensor } from "@x/tensor";
-import { RotaryEmbedding } from "@x/tensor/nn";
+import { Buffer, RotaryEmbedding, type RotaryOptions } from "@x/tensor/nn";
 import type { TransformerConfig } from "../config/transformer-config.js";
 import type { Llama3RotaryScaling, RotaryScaling, YarnRotaryScaling } from "../config/fields.js";
 
@@ -13,13 +13,21 @@ export function makeRotary(config: TransformerConfig): RotaryEmbedding | null {
   const { positions, headDim, rotaryPct, rotaryBase: base, rotaryLayout: layout } = config;
   if (positions !== "rotary") return null;
   const dim = headDim * rotaryPct;
-  const rotary = new RotaryEmbedding(dim, { base, layout });
   const { rotaryScaling: scaling } = config;
-  if (scaling !== null) {
-    const numbers = Float32Array.from(scaledFrequencies(dim, base, scaling));
-    rotary.frequencies.initialize(fromData(numbers, [dim / 2]));
+  return scaling === null
+    ? new RotaryEmbedding(dim, { base, layout })
+    : new ScaledRotaryEmbedding(dim, { base, layout }, scaledFrequencies(dim, base, scaling));
+}
+
+/** A rotation with frequencies of its own. */
+class ScaledRotaryEmbedding extends RotaryEmbedding {
+  override readonly frequencies: Buffer;
+
+  constructor(dim: number, options: RotaryOptions, frequencies: readonly number[]) {
+    super(dim, options);
+    const numbers = Float32Array.from(frequencies);
+    this.frequencies = new Buffer(fromData(numbers, [numbers.length]), { persistent: false });
   }
-  return rotary;
 }
 
 /** The rotation by positions, int32 [batch, length]; `null` for 0, 1, 2 … */
