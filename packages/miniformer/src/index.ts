@@ -28,6 +28,12 @@ export {
   type Projections,
   type WeightedAttention,
 } from "./model/attention.js";
+export {
+  Decoder,
+  type DecoderCall,
+  type DecoderStateOptions,
+  type WeightedDecoding,
+} from "./model/decoder.js";
 export { Encoder, type WeightedEncoding } from "./model/encoder.js";
 export { FeedForward, type FeedForwardOptions } from "./model/feed-forward.js";
 export type {
@@ -37,6 +43,13 @@ export type {
   ModelStateOptions,
 } from "./model/language-model.js";
 export type { FeedForwardPart, ModelParts, PartPlace } from "./model/parts.js";
+export { TiedProjection } from "./model/output.js";
+export {
+  BoundSeq2Seq,
+  Seq2SeqTransformer,
+  type BindOptions,
+  type Seq2SeqCall,
+} from "./model/seq2seq.js";
 export type { StackCall } from "./model/stack.js";
-export { TiedProjection, Transformer } from "./model/transformer.js";
+export { Transformer } from "./model/transformer.js";
 export type { AttentionGuide } from "./model/visibility.js";

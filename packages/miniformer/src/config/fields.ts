@@ -159,7 +159,7 @@ export interface TransformerFields {
   readonly experts: ExpertsSpec | null;
   /** Whether layers compute their intermediate results again for gradients. Default false. */
   readonly checkpoint: boolean;
-  /** Whether encoder and decoder have the same embeddings. Default true. */
+  /** Whether encoder and decoder have the same embeddings of tokens. Default true. */
   readonly shareEmbeddings: boolean;
   /** Whether the decoder of an encoder–decoder is causal. Default true. */
   readonly useCausalMask: boolean;

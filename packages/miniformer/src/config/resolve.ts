@@ -177,10 +177,11 @@ const flags = [
 
 function checkFlags(fields: TransformerFields): void {
   for (const name of flags) {
+    const value: unknown = fields[name];
     check(
-      typeof fields[name] === "boolean",
+      typeof value === "boolean",
       "argument",
-      () => `${owner}: ${name} must be true or false, got ${String(fields[name])}. Correct it.`,
+      () => `${owner}: ${name} must be true or false, got ${String(value)}. Correct it.`,
     );
   }
   const { qkNorm } = fields;

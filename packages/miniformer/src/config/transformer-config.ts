@@ -108,7 +108,7 @@ export class TransformerConfig implements TransformerFields {
         `TransformerConfig: a configuration must be an object of fields, got ${json === null ? "null" : Array.isArray(json) ? "a list" : typeof json}. Pass what toJSON() gave.`,
       );
     }
-    return new TransformerConfig(json as TransformerOptions);
+    return new TransformerConfig(json);
   }
 
   /** Two layers of size 128 with 4 heads, for tests and pages. A language model unless said otherwise. */

@@ -219,6 +219,18 @@ export class MultiHeadAttention extends Module {
     return { output, weights: weights[0]! };
   }
 
+  /**
+   * The same from heads that were projected before, as `project` gives them: for keys and values that
+   * come from elsewhere, such as a cache of one's own.
+   *
+   * @throws XError `argument` if the attention is not that of softmax
+   */
+  forwardHeads(heads: Projections, call: Omit<AttentionCall, "rotate"> = {}): WeightedAttention {
+    const weights: Tensor[] = [];
+    const output = this.finish(heads, call, weights);
+    return { output, weights: weights[0]! };
+  }
+
   /** The heads of queries, and of the keys and values of a memory or of the same positions. */
   project(query: Tensor, memory: Tensor = query): Projections {
     return { query: this.projectQuery(query), ...this.projectMemory(memory) };
@@ -304,16 +316,19 @@ export class MultiHeadAttention extends Module {
   }
 
   private run(query: Tensor, call: AttentionCall, weights: Tensor[] | null): Tensor {
-    const { memory = null, rotate = null, state = null, mask = null } = call;
+    const { memory = null, rotate = null, state = null } = call;
+    if (state === null || !("memoryKeys" in state)) {
+      return this.finish(this.turned(this.project(query, memory ?? query), rotate), call, weights);
+    }
+    const { memoryKeys: key, memoryValues: value } = state as Record<string, Tensor>;
+    const heads = { query: this.projectQuery(query), key: key!, value: value! };
+    return this.finish(heads, { ...call, state: null }, weights);
+  }
+
+  /** From heads to the result. */
+  private finish(heads: Projections, call: AttentionCall, weights: Tensor[] | null): Tensor {
     const { mechanism } = this;
-    const isRemembered = state !== null && "memoryKeys" in state;
-    const heads = isRemembered
-      ? {
-          query: this.projectQuery(query),
-          key: state.memoryKeys!,
-          value: state.memoryValues!,
-        }
-      : this.turned(this.project(query, memory ?? query), rotate);
+    const { state = null, mask = null } = call;
     if (mechanism !== null) {
       check(
         weights === null && mask === null,
@@ -325,7 +340,7 @@ export class MultiHeadAttention extends Module {
     }
     const visibility = call.visibility ?? this.seeAlone(heads, call);
     const guide = visibility.guide(this.slidingWindow);
-    const all = state === null || isRemembered ? heads : remember(heads, state, visibility.start!);
+    const all = state === null ? heads : remember(heads, state, visibility.start!);
     weights?.push(this.weigh(all, guide));
     const output = this.join(this.attend(all, guide));
     return call.visibility ? output : visibility.finish(output);
@@ -352,15 +367,16 @@ export class MultiHeadAttention extends Module {
   /** Which positions see which, where no stack has worked it out. */
   private seeAlone({ query, key }: Projections, call: AttentionCall): Visibility {
     const { state = null, keyMask = null, mask = null, memory = null } = call;
-    const isRemembered = state !== null && "memoryKeys" in state;
+    const [batch, , length] = query.shape as [number, number, number];
+    const keys = key.shape[2]!;
     return new Visibility(owner, {
-      batch: query.shape[0]!,
-      length: query.shape[2]!,
-      memoryLength: memory === null && !isRemembered ? null : key.shape[2]!,
+      batch,
+      length,
+      memoryLength: memory === null && keys === length ? null : keys,
       keyMask,
       mask,
-      isCausal: call.isCausal ?? (state !== null && !isRemembered),
-      state: isRemembered ? null : state,
+      isCausal: call.isCausal ?? state !== null,
+      state,
       capacity: state?.keys?.shape[2] ?? 0,
       slopedHeads: this.alibi ? this.nHeads : 0,
       isExplicit: this.compat !== null,

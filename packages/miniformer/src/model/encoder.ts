@@ -1,7 +1,7 @@
 /** The encoder: embeddings and layers. */
 
 import type { Tensor } from "@x/tensor";
-import { ModuleList, type Embedding, type Linear } from "@x/tensor/nn";
+import { ModuleList, type Embedding } from "@x/tensor/nn";
 import type { TransformerConfig } from "../config/transformer-config.js";
 import { initializeWeights } from "./initialize.js";
 import type { ModelState, ModelStateOptions } from "./language-model.js";
@@ -39,7 +39,7 @@ export class Encoder extends Stack<EncoderLayer> {
   constructor(
     config: TransformerConfig,
     parts: ModelParts = {},
-    embedding: Embedding | Linear | null = null,
+    embedding: Embedding | null = null,
   ) {
     super("Encoder", config, embedding);
     this.posEmbedding = makePositions(config);

@@ -54,7 +54,7 @@ export interface StackResult {
   /** The key mask of the call, perhaps one that was made for it. */
   readonly keyMask: Tensor | null;
   /** Makes the updates of the state with whatever is computed of the result. */
-  finish(output: Tensor): Tensor;
+  readonly finish: (output: Tensor) => Tensor;
 }
 
 /** A layer, as far as the stack needs to know it. */
@@ -82,7 +82,7 @@ export abstract class Stack<Layer extends StackLayer> extends Module {
   readonly norm: LayerNorm | RMSNorm | null;
   private readonly owner: string;
 
-  constructor(owner: string, config: TransformerConfig, embedding: Embedding | Linear | null) {
+  constructor(owner: string, config: TransformerConfig, embedding: Embedding | null) {
     super();
     const { vocabSize, inputDim, dModel, tokenTypes } = config;
     check(
@@ -94,17 +94,8 @@ export abstract class Stack<Layer extends StackLayer> extends Module {
     this.owner = owner;
     this.config = config;
     this.tokenEmbedding =
-      vocabSize === null
-        ? null
-        : embedding instanceof Embedding
-          ? embedding
-          : new Embedding(vocabSize, dModel);
-    this.inputProjection =
-      inputDim === null
-        ? null
-        : embedding instanceof Linear
-          ? embedding
-          : new Linear(inputDim, dModel);
+      vocabSize === null ? null : (embedding ?? new Embedding(vocabSize, dModel));
+    this.inputProjection = inputDim === null ? null : new Linear(inputDim, dModel);
     this.tokenTypeEmbedding = tokenTypes === 0 ? null : new Embedding(tokenTypes, dModel);
     this.embeddingNorm = config.embeddingNorm ? makeNorm(dModel, config) : null;
     this.rotary = makeRotary(config);

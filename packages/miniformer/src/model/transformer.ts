@@ -2,34 +2,17 @@
 
 import type { Tensor } from "@x/tensor";
 import { check } from "@x/tensor/checks";
-import { linear } from "@x/tensor";
-import { Linear, Module, type Embedding, type Parameter, type TensorModule } from "@x/tensor/nn";
+import { Linear, Module, type Embedding, type TensorModule } from "@x/tensor/nn";
 import type { TransformerConfig } from "../config/transformer-config.js";
 import { Encoder, type WeightedEncoding } from "./encoder.js";
 import { initializeWeights } from "./initialize.js";
 import type { LanguageModel, ModelState, ModelStateOptions } from "./language-model.js";
+import { makeOutput } from "./output.js";
 import type { ModelParts } from "./parts.js";
 import { pool, positionOf } from "./pooling.js";
 import type { StackCall } from "./stack.js";
 
 const owner = "Transformer";
-
-/** A map to logits with the matrix of the embeddings: `y = x Wᵀ`. */
-export class TiedProjection extends Module {
-  /** [vocabSize, dModel] */
-  readonly weight: Parameter;
-
-  /** @param weight the matrix, which stays that of the embeddings */
-  constructor(weight: Parameter) {
-    super();
-    this.weight = weight;
-  }
-
-  /** From [..., dModel] to [..., vocabSize]. */
-  forward(x: Tensor): Tensor {
-    return linear(x, this.weight);
-  }
-}
 
 /**
  * A transformer of one stack of layers: a language model where it is causal (decoder-only), else an
@@ -87,7 +70,7 @@ export class Transformer extends Module implements LanguageModel {
     this.encoder = new Encoder(config, parts);
     this.tokenEmbedding = this.encoder.tokenEmbedding;
     this.inputProjection = this.encoder.inputProjection;
-    this.outputProjection = projectionOf(config, this.tokenEmbedding);
+    this.outputProjection = makeOutput(config, this.tokenEmbedding, true);
     this.pooler = config.pooler ? new Linear(config.dModel, config.dModel) : null;
     for (const part of [this.outputProjection, this.pooler]) {
       if (part instanceof Linear) initializeWeights(part, config.initializerRange);
@@ -172,18 +155,4 @@ export class Transformer extends Module implements LanguageModel {
   private project(hidden: Tensor): Tensor {
     return this.outputProjection?.forward(hidden) ?? hidden;
   }
-}
-
-/** The map to the outputs, if there is one. */
-function projectionOf(config: TransformerConfig, embedding: Embedding | null): TensorModule | null {
-  const { tieEmbeddings, outputDim, dModel, compat, vocabSize, headBias: bias } = config;
-  if (embedding !== null) {
-    const isTiedByOriginal =
-      outputDim === vocabSize || (outputDim === null && vocabSize! >= 10 * dModel);
-    if (tieEmbeddings || (compat !== null && isTiedByOriginal)) {
-      return new TiedProjection(embedding.weight);
-    }
-  }
-  if (outputDim === null || (compat !== null && outputDim === dModel)) return null;
-  return new Linear(dModel, outputDim, { bias });
 }
