@@ -66,6 +66,14 @@ const checks: Check[] = [
     "--device",
     "webgpu",
   ),
+  commandCheck(
+    "gpu-goldens-hf",
+    "the GPU device agrees with published models",
+    "pnpm",
+    "goldens:hf",
+    "--device",
+    "webgpu",
+  ),
   {
     name: "browser",
     purpose: "pages of a real browser pass the suites of devices, on both devices",

@@ -98,7 +98,8 @@ test("numbers in settings may be written in words", () => {
 });
 
 test("tolerances", () => {
-  const file = { deviation: 1e-6, zeros: new Set(["grad.zero"]) };
+  const bounds = new Map([["output.final.bias", 0.03]]);
+  const file = { deviation: 1e-6, zeros: new Set(["grad.zero"]), bounds };
   const expected = { shape: [2], dtype: "float32", data: Float32Array.of(0, 2) } as const;
   const actual = { shape: [2], data: [0.00004, 2] };
   const output = compareTensor(file, "output.y", actual, expected);
@@ -109,6 +110,8 @@ test("tolerances", () => {
     error: 2,
     tolerance: 1e-4,
   });
+  const moved = compareTensor(file, "output.final.bias", { shape: [2], data: [0.02, 2] }, expected);
+  expect(moved).toMatchObject({ error: 0.02, tolerance: 0.03 });
   const wrongShape = compareTensor(file, "output.y", { shape: [1, 2], data: [0, 2] }, expected);
   expect(wrongShape.problem).toMatch(/must be \[2\], got \[1,2\]/);
   const integers = { shape: [2], dtype: "int32", data: Int32Array.of(1, 2) } as const;

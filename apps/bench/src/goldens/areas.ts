@@ -3,6 +3,7 @@
 import type { Device } from "@x/tensor";
 import type { GoldenFile } from "./golden-file.js";
 import { partsOfLinearAttn } from "./linear-attn/index.js";
+import { partsOfMiniformer } from "./miniformer/index.js";
 import { partsOfOps } from "./ops/index.js";
 import { partsOfSrf } from "./srf/index.js";
 import type { Runner, Subject } from "./subject.js";
@@ -22,6 +23,7 @@ type Area = (file: GoldenFile, device: Device) => Part[];
 
 const areas: Readonly<Record<string, Area>> = {
   "linear-attn": partsOfLinearAttn,
+  miniformer: partsOfMiniformer,
   ops: partsOfOps,
   srf: partsOfSrf,
   thinformer: partsOfThinformer,

@@ -7,7 +7,7 @@ import type { GoldenFile, GoldenTensor } from "./golden-file.js";
 export interface Finding {
   /** Name in the file. */
   readonly tensor: string;
-  /** Largest difference, relative to the largest recorded element. */
+  /** Largest difference, relative to the largest recorded element unless its tolerance is not. */
   readonly error: number;
   readonly tolerance: number;
   /** What is wrong besides numbers, if anything. */
@@ -31,7 +31,7 @@ const smallestScale = 1e-3;
 
 /** Compares elements with a recorded tensor by the rules of the goldens. */
 export function compareTensor(
-  file: Pick<GoldenFile, "deviation" | "zeros">,
+  file: Pick<GoldenFile, "deviation" | "zeros" | "bounds">,
   name: string,
   actual: { readonly shape: readonly number[]; readonly data: ArrayLike<number> },
   expected: GoldenTensor,
@@ -46,6 +46,8 @@ export function compareTensor(
   }
   const difference = largestDifference(actual.data, expected.data);
   if (expected.dtype !== "float32") return { tensor: name, error: difference, tolerance: 0 };
+  const bound = file.bounds.get(name);
+  if (bound !== undefined) return { tensor: name, error: difference, tolerance: bound };
   const base = Math.max(2e-5, 30 * file.deviation);
   return {
     tensor: name,

@@ -21,6 +21,8 @@ export interface GoldenFile {
   readonly deviation: number;
   /** Names of tensors that hold only rounding noise. */
   readonly zeros: ReadonlySet<string>;
+  /** By how much tensors may differ that rounding noise decides; by their names. */
+  readonly bounds: ReadonlyMap<string, number>;
   readonly tensors: ReadonlyMap<string, GoldenTensor>;
 }
 
@@ -37,12 +39,24 @@ export async function readGoldenFile(
     tensors.set(key, { shape: file.entry(key).shape, dtype, data });
   }
   const text = (key: string): string | undefined => file.metadata.get(key);
+  const config = Settings.parse(text("config") ?? "{}");
   return {
     area: text("area") ?? area,
     name: text("case") ?? name,
-    config: Settings.parse(text("config") ?? "{}"),
+    config,
     deviation: Number(text("f64_deviation") ?? 0),
     zeros: new Set(Settings.parse(text("zero_in_exact_arithmetic") ?? "{}").keys()),
+    bounds: boundsOf(text("ill_conditioned") ?? "[]", config),
     tensors,
   };
+}
+
+/**
+ * Parameters whose exact gradient is zero: an optimizer that divides by the size of the gradient moves
+ * them by up to its rate in every step, whichever way the rounding noise points.
+ */
+function boundsOf(illConditioned: string, config: Settings): ReadonlyMap<string, number> {
+  const names = new Settings({ names: JSON.parse(illConditioned) as string[] }).strings("names");
+  const bound = (config.number("steps") ?? 0) * (config.number("lr") ?? 0);
+  return new Map(names?.map((name) => [`output.final.${name}`, bound]));
 }

@@ -49,6 +49,11 @@ export class Settings {
     return this.#get(key, "a list of numbers", isNumbers);
   }
 
+  strings(key: string): string[] | undefined {
+    const isText = (json: Json): boolean => typeof json === "string";
+    return this.#get(key, "a list of texts", (json) => Array.isArray(json) && json.every(isText));
+  }
+
   /** One number or a list of them. */
   numberOrNumbers(key: string): number | number[] | undefined {
     return this.#get(key, "a number or a list", (json) => typeof json === "number" || isNumbers(json));

@@ -15,12 +15,14 @@ export const plain: Readonly<Record<string, Activate>> = {
   gelu_tanh: (x) => x.gelu({ approximate: "tanh" }),
   relu: (x) => x.relu(),
   silu: (x) => x.silu(),
+  quick_gelu: (x) => x.mul(x.mul(1.702).sigmoid()),
 };
 
 /** @internal Activations whose result is multiplied by a second map. */
 export const gated: Readonly<Record<string, Activate>> = {
   swiglu: (x) => x.silu(),
   geglu: (x) => x.gelu(),
+  geglu_tanh: (x) => x.gelu({ approximate: "tanh" }),
   reglu: (x) => x.relu(),
 };
 

@@ -64,7 +64,9 @@ describe.each(devices)("on %s", (_, device) => {
         [4, 1],
         [5, 1],
       ] as const;
-      const pieces = await Promise.all(ranges.map((range) => target.narrow(1, ...range).realize()));
+      const pieces = await Promise.all(
+        ranges.map(([start, length]) => target.narrow(1, start, length).realize()),
+      );
       const step = async (piece: number): Promise<void> => {
         const part = noGrad(() => bound.forward(pieces[piece]!, { state }));
         await part.data();
@@ -134,7 +136,8 @@ describe.each(devices)("on %s", (_, device) => {
       y.dispose();
       sizes.push(memory().total);
     }
-    expect(new Set(sizes.slice(3)).size).toBe(1);
+    // What is read back from a GPU may be staged in one of two places.
+    expect(Math.max(...sizes.slice(6))).toBeLessThanOrEqual(Math.max(...sizes.slice(0, 6)));
   });
 });
 

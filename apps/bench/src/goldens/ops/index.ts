@@ -3,6 +3,7 @@
 import type { Device } from "@x/tensor";
 import type { Part } from "../areas.js";
 import type { GoldenFile, GoldenTensor } from "../golden-file.js";
+import { groupByKey } from "../grouping.js";
 import type { Settings } from "../settings.js";
 import { Subject, type Runner } from "../subject.js";
 import { attention, dropout } from "./attention.js";
@@ -68,18 +69,6 @@ function operationParts(file: GoldenFile, device: Device): Part[] {
     const runner: Runner = (own) => findOperation(all, key, own)(own, key);
     return { key, subject, runner };
   });
-}
-
-/** The tensors of each operation, by the first part of their names, which the new names lack. */
-function groupByKey(file: GoldenFile): Map<string, Map<string, GoldenTensor>> {
-  const groups = new Map<string, Map<string, GoldenTensor>>();
-  for (const [name, tensor] of file.tensors) {
-    const [, kind, key, rest] = /^([^.]+)\.([^.]+)\.(.+)$/.exec(name) ?? [];
-    if (kind === undefined) continue;
-    const group = groups.get(key!) ?? new Map<string, GoldenTensor>();
-    groups.set(key!, group.set(`${kind}.${rest!}`, tensor));
-  }
-  return groups;
 }
 
 /** Minima recorded for the inputs of the maxima have no inputs of their own. */

@@ -3,12 +3,14 @@
 import { fromData } from "@x/tensor";
 import { Adam, AdamW, SGD, type Optimizer } from "@x/tensor/optim";
 import { Parameter } from "@x/tensor/nn";
-import type { Settings } from "../settings.js";
 import type { Output, Runner } from "../subject.js";
 
-function makeOptimizer(parameters: readonly Parameter[], settings: Settings): Optimizer {
-  const name = settings.string("cls");
-  const options = settings.toOptions(["cls"]);
+/** The optimizer of that name. */
+export function makeOptimizer(
+  parameters: readonly Parameter[],
+  name: string | undefined,
+  options: Record<string, unknown>,
+): Optimizer {
   switch (name) {
     case "SGD":
       return new SGD(parameters, options);
@@ -31,7 +33,8 @@ export const runOptimizer: Runner = async (subject) => {
     parameters.push(new Parameter(subject.input(`p${parameters.length}`)));
   }
   const gradients = parameters.map((_, j) => subject.golden(`input.grads${j}`));
-  const optimizer = makeOptimizer(parameters, subject.settings);
+  const { settings } = subject;
+  const optimizer = makeOptimizer(parameters, settings.string("cls"), settings.toOptions(["cls"]));
   const steps = gradients[0]?.shape[0] ?? 0;
   const trajectories = parameters.map((): number[] => []);
   for (let step = 0; step < steps; step++) {
