@@ -69,7 +69,8 @@ describe.each(devices)("on %s", (name, device) => {
       const x = await randn([rows, 1280]).realize();
       const { kernels } = await profile(() => linear(x, weight).sum().item());
       for (const { bytes, calls } of kernels) {
-        expect(bytes / calls).toBeLessThan(1280 * 1280 + 4 * 1280 * 2 * rows + 4096);
+        // One would be four times as large as the matrix, and be written and read.
+        expect(bytes / calls).toBeLessThan(2 * 1280 * 1280);
       }
     }
     expect(memory().plans - before).toBeLessThan(2 * 1280 * 1280);
