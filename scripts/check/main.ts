@@ -1,9 +1,10 @@
 /**
- * Runs the checks of the workspace, one after the other, and ends with the line
+ * Runs the checks of the workspace, two at a time, and ends with the line
  * `N passed, N failed, N skipped` over all of them.
  *
  * `npm test` runs them all; `pnpm check NAME…` runs the ones named.
  */
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import colors from "picocolors";
 import { commandCheck, pass, type Check, type Outcome } from "./check.js";
@@ -65,6 +66,14 @@ const checks: Check[] = [
     "--device",
     "webgpu",
   ),
+  commandCheck(
+    "gpu-goldens-hf",
+    "the GPU device agrees with published models",
+    "pnpm",
+    "goldens:hf",
+    "--device",
+    "webgpu",
+  ),
   {
     name: "browser",
     purpose: "pages of a real browser pass the suites of devices, on both devices",
@@ -94,6 +103,13 @@ if (options.help) {
   process.exitCode = (await runAll()) ? 0 : 1;
 }
 
+/** A check, as it is to be run and shown. */
+interface Task {
+  readonly check: Check;
+  readonly label: string;
+  readonly node: string;
+}
+
 async function runAll(): Promise<boolean> {
   const unknown = names.filter((name) => !checks.some((check) => check.name === name));
   if (unknown.length > 0) {
@@ -105,7 +121,7 @@ async function runAll(): Promise<boolean> {
   const failures: string[] = [];
   let buildFailed = false;
 
-  const execute = async (check: Check, label: string, node: string): Promise<void> => {
+  const execute = async ({ check, label, node }: Task): Promise<void> => {
     const start = performance.now();
     const outcome =
       buildFailed && check.needsBuild
@@ -119,7 +135,7 @@ async function runAll(): Promise<boolean> {
     total.skipped += outcome.skipped;
   };
 
-  for (const check of chosen) await execute(check, check.name, process.execPath);
+  const tasks = chosen.map((check) => ({ check, label: check.name, node: process.execPath }));
   const version = options["also-node"];
   if (version !== undefined) {
     let node = "";
@@ -128,12 +144,25 @@ async function runAll(): Promise<boolean> {
       purpose: `Node ${version} is to be had`,
       run: async () => pass((node = await findNode(version))),
     };
-    await execute(search, `Node ${version}`, process.execPath);
-    for (const check of chosen) {
-      if (!checksPerNode.includes(check.name)) continue;
-      if (node !== "") await execute(check, `${check.name} on Node ${version}`, node);
-    }
+    await execute({ check: search, label: `Node ${version}`, node: process.execPath });
+    const repeated = node === "" ? [] : chosen.filter(({ name }) => checksPerNode.includes(name));
+    const last = tasks.findLastIndex(({ label }) => checksPerNode.includes(label));
+    const repeats = repeated.map((check) => {
+      return { check, label: `${check.name} on Node ${version}`, node };
+    });
+    tasks.splice(last + 1, 0, ...repeats);
   }
+
+  // Others need what the build leaves.
+  if (tasks[0]?.check.name === "build") await execute(tasks.shift()!);
+  // Many wait more than they work. One goes down the list, where the quick ones stand first; the other
+  // up, where the long ones do.
+  const work = async (next: () => Task | undefined): Promise<void> => {
+    for (let task = next(); task !== undefined; task = next()) await execute(task);
+  };
+  const down = work(() => tasks.shift());
+  const up = availableParallelism() > 1 ? work(() => tasks.pop()) : down;
+  await Promise.all([down, up]);
 
   if (failures.length > 0) console.log(colors.red(`\nFailed: ${failures.join(", ")}`));
   console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);

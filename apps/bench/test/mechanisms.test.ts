@@ -34,11 +34,11 @@ async function numbers(x: Tensor): Promise<number[]> {
   return Array.from(await x.data(), Number);
 }
 
-for (const [deviceName, open] of Object.entries(devices)) {
+for (const [deviceName, device] of devices) {
   describe.each(mechanisms)(`$name on ${deviceName}`, (entry) => {
     const before = getDevice();
-    beforeAll(async () => {
-      setDevice(await open());
+    beforeAll(() => {
+      setDevice(device);
     });
     afterAll(() => {
       setDevice(before);

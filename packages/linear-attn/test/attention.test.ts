@@ -2,7 +2,7 @@ import { cat, manualSeed, noGrad, profile, randn, setDevice, tensor, type Tensor
 import { expectClose } from "@x/tensor/testing";
 import { beforeAll, describe, expect, it } from "vitest";
 import { SelfAttention } from "../src/index.js";
-import { devices } from "./devices.js";
+import { devices } from "../../tensor/test/devices.js";
 
 describe.each(devices)("on %s", (_, device) => {
   beforeAll(() => {

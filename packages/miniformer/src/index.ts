@@ -24,6 +24,12 @@ export type {
   YarnRotaryScaling,
 } from "./config/fields.js";
 export { TransformerConfig } from "./config/transformer-config.js";
+export { generate, Generation } from "./generation/generate.js";
+export type { GeneratedSequence, GenerationStep } from "./generation/generate.js";
+export type { EndReason } from "./generation/generated-row.js";
+export type { GenerateOptions, LogitsContext, LogitsProcessor } from "./generation/options.js";
+export type { Prompt } from "./generation/prompts.js";
+export { StreamingDecoder } from "./generation/streaming-decoder.js";
 export {
   MultiHeadAttention,
   type AttentionCall,
@@ -57,3 +63,4 @@ export {
 export type { StackCall } from "./model/stack.js";
 export { Transformer } from "./model/transformer.js";
 export type { AttentionGuide } from "./model/visibility.js";
+export type { Tokenizer } from "./tokenizers/tokenizer.js";

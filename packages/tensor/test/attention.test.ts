@@ -222,9 +222,10 @@ async function compare(build: Build, c: Configuration, device: Device): Promise<
 
 const kinds = { softmaxAttention, linearAttention, featureAttention: featureAttentionOf };
 // The reference differs from itself in nothing; it only tries out the configurations.
-const cases = Object.keys(devices).flatMap((name) =>
+const cases = devices.flatMap(([name, device]) =>
   (Object.keys(kinds) as (keyof typeof kinds)[]).map((kind) => ({
     name,
+    device,
     kind,
     // Feature attention comes on top; on a GPU it takes longest, since its shaders are compiled anew.
     runs: name === "reference" ? 10 : Math.ceil(wanted / (kind === "featureAttention" ? 5 : 2)),
@@ -234,8 +235,7 @@ const cases = Object.keys(devices).flatMap((name) =>
 test.each(cases)(
   "$runs times $kind on $name",
   { timeout: 900_000 },
-  async ({ name, kind, runs }) => {
-    const device = await devices[name]!();
+  async ({ device, kind, runs }) => {
     setDevice(device);
     await fc.assert(
       fc.asyncProperty(configuration, async (c) => compare(kinds[kind], c, device)),

@@ -1,6 +1,7 @@
 /**
- * The devices that tests run on: the reference and the CPU, or those that X_TEST_DEVICES names, with
- * commas between them. One that is named and cannot be had is a failure.
+ * The devices that tests run on, also those of other packages: the reference and the CPU, or those
+ * that X_TEST_DEVICES names, with commas between them. One that is named and cannot be had is a
+ * failure.
  */
 
 import type { Device } from "../src/device/device.js";
@@ -19,14 +20,13 @@ const known: Readonly<Record<string, () => Device | Promise<Device>>> = {
   },
 };
 
-const names = (process.env.X_TEST_DEVICES ?? "reference,wasm").split(",");
+async function open(name: string): Promise<readonly [name: string, device: Device]> {
+  const make = known[name];
+  if (make === undefined) throw new Error(`X_TEST_DEVICES: there is no device "${name}"`);
+  return [name, await make()];
+}
 
-/** Every device to test, by name. */
-export const devices: Readonly<Record<string, () => Device | Promise<Device>>> = Object.fromEntries(
-  names.map((name) => {
-    const open = known[name];
-    if (open === undefined) throw new Error(`X_TEST_DEVICES: there is no device "${name}"`);
-    let device: Device | Promise<Device> | null = null;
-    return [name, () => (device ??= open())];
-  }),
+/** Name and device, for `describe.each`. */
+export const devices: readonly (readonly [name: string, device: Device])[] = await Promise.all(
+  (process.env.X_TEST_DEVICES ?? "reference,wasm").split(",").map(open),
 );

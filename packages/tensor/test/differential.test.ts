@@ -50,8 +50,7 @@ function describeTally(name: string, { compared, left }: Tally): string {
 
 const slow = 900_000;
 
-test.each(Object.keys(devices))("random programs on %s", { timeout: slow }, async (name) => {
-  const device = await devices[name]!();
+test.each(devices)("random programs on %s", { timeout: slow }, async (name, device) => {
   setDevice(device);
   const tally = { compared: 0, left: 0 };
   await fc.assert(
@@ -68,8 +67,7 @@ test.each(Object.keys(devices))("random programs on %s", { timeout: slow }, asyn
   expect(tally.left).toBeLessThan(tally.compared);
 });
 
-test.each(Object.keys(devices))("random gradients on %s", { timeout: slow }, async (name) => {
-  const device = await devices[name]!();
+test.each(devices)("random gradients on %s", { timeout: slow }, async (name, device) => {
   setDevice(device);
   const tally = { compared: 0, left: 0 };
   await fc.assert(

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { cat, setDevice, type Tensor } from "@x/tensor";
 import { LayerNorm, type ActivationName } from "@x/tensor/nn";
 import { loadSafetensors, saveSafetensors } from "@x/tensor/safetensors";
-import { devices } from "../test/devices.js";
+import { devices } from "../../tensor/test/devices.js";
 import {
   expectGolden,
   goldenNames,

@@ -15,7 +15,7 @@ import { forkState, LayerNorm, LearnedPositionalEncoding, Linear } from "@x/tens
 import { loadSafetensors, saveSafetensors } from "@x/tensor/safetensors";
 import { expectClose } from "@x/tensor/testing";
 import { compositions, randomComposition } from "../test/chunkings.js";
-import { devices } from "../test/devices.js";
+import { devices } from "../../tensor/test/devices.js";
 import {
   CumulativeLinearAttention,
   CumulativeTransformerEncoderKV,

@@ -92,9 +92,9 @@ describe("requestGpu", () => {
     // An adapter with no more than what is asked of it.
     const adapter = {
       features: new Set(),
-      limits: {},
+      limits: {} as GPUSupportedLimits,
       requestDevice: () => Promise.reject(new Error("the adapter is consumed")),
-    } as unknown as GPUAdapter;
+    } as Partial<GPUAdapter> as GPUAdapter;
     await expect(requestGpu({ adapter })).rejects.toMatchObject({
       code: "device",
       message:

@@ -1,18 +1,9 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import {
-  layerNorm,
-  profile,
-  realize,
-  rmsNorm,
-  setDevice,
-  type Device,
-  type Tensor,
-} from "@x/tensor";
+import { layerNorm, rmsNorm, type Device, type Tensor } from "@x/tensor";
 import { plainDevice } from "../../test/devices.js";
-import { expectLikeReference, numbers } from "../../test/like-reference.js";
+import { launchesOf } from "../../test/launches.js";
+import { numbers } from "../../test/like-reference.js";
 import { webgpu } from "../index.js";
-
-const rounding = { relative: 1e-5, absolute: 1e-5, relativeTo: "largest" } as const;
 
 let device: Device;
 beforeAll(async () => {
@@ -21,14 +12,6 @@ beforeAll(async () => {
 });
 
 type Program = () => readonly Tensor[];
-
-/** How many launches compute the results, which are those of the reference. */
-async function launches(program: Program): Promise<number> {
-  await expectLikeReference(device, program, rounding);
-  setDevice(device);
-  const { kernels } = await profile(() => realize(...program()));
-  return kernels.reduce((sum, { calls }) => sum + calls, 0);
-}
 
 interface Sizes {
   readonly rows?: number;
@@ -66,7 +49,7 @@ describe("products that feed products", { timeout: 120_000 }, () => {
       const program = (): readonly Tensor[] => [
         norm(feedForward(numbers(1, [rows, width]), sizes), 20),
       ];
-      expect(await launches(program)).toBe(2);
+      expect(await launchesOf(device, program)).toHaveLength(2);
     });
   }
 
@@ -77,7 +60,7 @@ describe("products that feed products", { timeout: 120_000 }, () => {
       const y = rmsNorm(x, 64).matmul(numbers(3, [64, 80]));
       return [y, y.matmul(numbers(4, [80, 64])).add(x)];
     };
-    expect(await launches(program)).toBe(3);
+    expect(await launchesOf(device, program)).toHaveLength(3);
   });
 
   const others: Record<string, [launches: number, program: Program]> = {
@@ -112,7 +95,7 @@ describe("products that feed products", { timeout: 120_000 }, () => {
   };
   for (const [name, [count, program]] of Object.entries(others)) {
     it(`are launches of their own where ${name}`, async () => {
-      expect(await launches(program)).toBe(count);
+      expect(await launchesOf(device, program)).toHaveLength(count);
     });
   }
 });

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { fromData, profile, realize, setDevice, type Device, type Tensor } from "@x/tensor";
+import { fromData, type Device, type Tensor } from "@x/tensor";
 import { plainDevice } from "../../test/devices.js";
+import { launchesOf } from "../../test/launches.js";
 import { expectLikeReference, numbers } from "../../test/like-reference.js";
 import { webgpu } from "../index.js";
 
@@ -12,20 +13,12 @@ beforeAll(async () => {
   device = await webgpu({ device: await plainDevice() });
 });
 
-/** Names of the kernels that compute the results, which are those of the reference. */
-async function launches(program: () => readonly Tensor[]): Promise<string[]> {
-  await expectLikeReference(device, program, rounding);
-  setDevice(device);
-  const { kernels } = await profile(() => realize(...program()));
-  return kernels.map(({ name }) => name);
-}
-
 /** A product, which has workgroups with barriers. */
 const product = (): Tensor => numbers(1, [1, 300]).matmul(numbers(2, [300, 40]));
 
 describe("small work", () => {
   it("is done beside a launch that it does not depend on, with its scalars", async () => {
-    const names = await launches(() => [
+    const names = await launchesOf(device, () => [
       product().mul(0.5),
       numbers(3, [7]).mul(1.5).add(0.25).exp(),
       fromData(Int32Array.of(3, 4), [2]).add(2),
@@ -34,7 +27,7 @@ describe("small work", () => {
   });
 
   it("waits for what it reads", async () => {
-    const names = await launches(() => {
+    const names = await launchesOf(device, () => {
       const x = product();
       return [x.cumsum(1), x.sum(1).exp()];
     });
@@ -55,7 +48,7 @@ describe("small work", () => {
   });
 
   it("shares types of which several elements are in a word", async () => {
-    const names = await launches(() => [
+    const names = await launchesOf(device, () => [
       product(),
       numbers(3, [9], "float16").mul(2),
       numbers(4, [9]).gt(0),
@@ -64,7 +57,7 @@ describe("small work", () => {
   });
 
   it("has a launch of its own beyond the buffers that one takes", async () => {
-    const names = await launches(() => [
+    const names = await launchesOf(device, () => [
       product(),
       ...Array.from({ length: 5 }, (_, i) => numbers(i, [7]).exp()),
     ]);
@@ -73,7 +66,7 @@ describe("small work", () => {
   });
 
   it("has a launch of its own where it is not small", async () => {
-    const names = await launches(() => [product(), numbers(3, [5000]).exp()]);
+    const names = await launchesOf(device, () => [product(), numbers(3, [5000]).exp()]);
     expect(names).toHaveLength(2);
   });
 });

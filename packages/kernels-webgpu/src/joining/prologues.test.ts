@@ -1,15 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import {
-  cumulativeLinearAttention,
-  layerNorm,
-  profile,
-  realize,
-  rmsNorm,
-  setDevice,
-  type Device,
-  type Tensor,
-} from "@x/tensor";
+import { cumulativeLinearAttention, layerNorm, rmsNorm, type Device, type Tensor } from "@x/tensor";
 import { plainDevice } from "../../test/devices.js";
+import { launchesOf } from "../../test/launches.js";
 import { expectLikeReference, numbers } from "../../test/like-reference.js";
 import { webgpu } from "../index.js";
 
@@ -22,14 +14,6 @@ beforeAll(async () => {
 });
 
 type Program = () => readonly Tensor[];
-
-/** Names of the kernels that compute the results, which are those of the reference. */
-async function launches(program: Program): Promise<string[]> {
-  await expectLikeReference(device, program, rounding);
-  setDevice(device);
-  const { kernels } = await profile(() => realize(...program()));
-  return kernels.map(({ name }) => name);
-}
 
 const layer = (x: Tensor, size: number): Tensor =>
   layerNorm(x, size, { weight: numbers(8, [size]), bias: numbers(9, [size]) });
@@ -84,13 +68,15 @@ function step(tokens: number, heads: number, group: number, d: number): readonly
 describe("norms", { timeout: 120_000 }, () => {
   for (const [name, program] of Object.entries(products)) {
     it(`are computed by the product that reads them: ${name}`, async () => {
-      const names = (await launches(program)).filter((kernel) => !kernel.startsWith("loop"));
+      const names = (await launchesOf(device, program)).filter(
+        (kernel) => !kernel.startsWith("loop"),
+      );
       expect(names).toEqual([expect.stringContaining("matmul")]);
     });
   }
 
   it("are computed by several products that read them", async () => {
-    const names = await launches(() => {
+    const names = await launchesOf(device, () => {
       const x = layer(numbers(1, [1, 64]), 64);
       return [x.matmul(numbers(2, [64, 20])), x.matmul(numbers(3, [64, 12]))];
     });
@@ -101,7 +87,7 @@ describe("norms", { timeout: 120_000 }, () => {
     [1, 3, 1, 20],
     [3, 2, 2, 32],
   ])("are computed by a step of attention of %i tokens", async (...sizes) => {
-    const names = await launches(() => step(...sizes));
+    const names = await launchesOf(device, () => step(...sizes));
     expect(names.filter((name) => name.includes("orm"))).toEqual([]);
   });
 
@@ -126,7 +112,7 @@ describe("norms", { timeout: 120_000 }, () => {
   };
   for (const [name, program] of Object.entries(others)) {
     it(`have a launch of their own where ${name}`, async () => {
-      const names = await launches(program);
+      const names = await launchesOf(device, program);
       expect(names.filter((kernel) => kernel.startsWith("layerNorm"))).toHaveLength(1);
     });
   }

@@ -40,8 +40,8 @@ export class AxialPositionalEmbedding extends Module {
   readonly maxSeqLen: number;
   /** Whether the vectors of the coordinates are added, not concatenated. */
   readonly summed: boolean;
-  /** How many axes there are; the vectors of axis i are the parameter `weights_i`. */
-  private readonly axes: number;
+  /** The vectors of each axis, numbered as in the original. */
+  [weights: `weights_${number}`]: Parameter;
 
   /**
    * @param dim size of the vectors
@@ -72,10 +72,9 @@ export class AxialPositionalEmbedding extends Module {
     this.axialShape = [...axialShape];
     this.maxSeqLen = axialShape.reduce((product, size) => product * size, 1);
     this.summed = axialDims === null;
-    this.axes = axialShape.length;
     axialShape.forEach((size, axis) => {
       const shape = axialShape.map((_, other) => (other === axis ? size : 1));
-      this.setWeights(axis, new Parameter(randn([1, ...shape, dims[axis]!])));
+      this[`weights_${axis}` as const] = new Parameter(randn([1, ...shape, dims[axis]!]));
     });
   }
 
@@ -115,19 +114,10 @@ export class AxialPositionalEmbedding extends Module {
 
   /** What the axes give, added or concatenated. */
   private joined(vectorsOf: (weights: Parameter, axis: number) => Tensor): Tensor {
-    const parts = Array.from({ length: this.axes }, (_, axis) =>
-      vectorsOf(this.weightsOf(axis), axis),
+    const parts = this.axialShape.map((_, axis) =>
+      vectorsOf(this[`weights_${axis}` as const]!, axis),
     );
     return this.summed ? parts.reduce((total, part) => total.add(part)) : cat(parts, -1);
-  }
-
-  private setWeights(axis: number, weights: Parameter): void {
-    (this as unknown as Record<string, Parameter>)[`weights_${axis}`] = weights;
-  }
-
-  // Properties that are numbered as in the original have no names that TypeScript could know.
-  private weightsOf(axis: number): Parameter {
-    return (this as unknown as Record<string, Parameter>)[`weights_${axis}`]!;
   }
 }
 

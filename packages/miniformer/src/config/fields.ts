@@ -2,8 +2,20 @@
 
 import type { AttentionMechanism, RotaryLayout } from "@x/tensor/nn";
 
-/** The function between the two maps of the feed-forward part; those with `glu` are gated. */
-export type ActivationKind = "gelu" | "gelu_tanh" | "relu" | "silu" | "swiglu" | "geglu" | "reglu";
+/**
+ * The function between the two maps of the feed-forward part; those with `glu` are gated. `quick_gelu` is
+ * `x σ(1.702 x)`; those with `tanh` are the approximation of GELU by a hyperbolic tangent.
+ */
+export type ActivationKind =
+  | "gelu"
+  | "gelu_tanh"
+  | "quick_gelu"
+  | "relu"
+  | "silu"
+  | "swiglu"
+  | "geglu"
+  | "geglu_tanh"
+  | "reglu";
 
 /** How a model knows where its tokens stand. */
 export type PositionKind = "learned" | "sinusoidal" | "rotary" | "alibi" | "none";
@@ -122,7 +134,7 @@ export interface TransformerFields {
   readonly attentionDropout: number;
   /**
    * The function between the maps of the feed-forward part. Default `"gelu"`, the exact one. Gated ones
-   * (`"swiglu"`, `"geglu"`, `"reglu"`) multiply by a second map.
+   * (`"swiglu"`, `"geglu"`, `"geglu_tanh"`, `"reglu"`) multiply by a second map.
    */
   readonly activation: ActivationKind;
   /** Whether parts of layers normalise what goes in, not the sum that comes out. Default true. */

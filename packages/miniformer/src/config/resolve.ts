@@ -162,7 +162,10 @@ function given(fields: Readonly<Record<string, unknown>>): Record<string, unknow
 }
 
 const allChoices = {
-  activation: ["gelu", "gelu_tanh", "relu", "silu", "swiglu", "geglu", "reglu"],
+  activation: [
+    ...["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"],
+    ...["swiglu", "geglu", "geglu_tanh", "reglu"],
+  ],
   norm: ["layer", "rms"],
   positions: ["learned", "sinusoidal", "rotary", "alibi", "none"],
   rotaryLayout: ["half", "interleaved"],

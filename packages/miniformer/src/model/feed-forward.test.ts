@@ -12,6 +12,7 @@ test("gated activations multiply the halves of one map", async () => {
   const kinds: readonly (readonly [ActivationKind, (gate: Tensor) => Tensor])[] = [
     ["swiglu", (gate) => gate.mul(gate.sigmoid())],
     ["geglu", (gate) => gate.gelu()],
+    ["geglu_tanh", (gate) => gate.gelu({ approximate: "tanh" })],
     ["reglu", (gate) => gate.maximum(0)],
   ];
   for (const [activation, of] of kinds) {
@@ -31,12 +32,12 @@ test("every plain activation is another function, and biases can be left out", a
   const first = new FeedForward({ dModel: 4, dFf: 5, bias: false });
   expect(Object.keys(first.stateDict())).toEqual(["linear1.weight", "linear2.weight"]);
   const results = new Set<string>();
-  for (const activation of ["gelu", "gelu_tanh", "relu", "silu"] as const) {
+  for (const activation of ["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"] as const) {
     const network = new FeedForward({ dModel: 4, dFf: 5, bias: false, activation });
     network.loadStateDict(first.stateDict());
     results.add(String(await network.forward(x).data()));
   }
-  expect(results.size).toBe(4);
+  expect(results.size).toBe(5);
   const activation = "tanh" as ActivationKind;
   expect(() => new FeedForward({ dModel: 4, activation })).toThrow("activation must be one of");
 });

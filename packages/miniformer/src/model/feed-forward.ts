@@ -9,17 +9,20 @@ const owner = "FeedForward";
 
 type Activate = (x: Tensor) => Tensor;
 
-const plain: Readonly<Record<string, Activate>> = {
+/** @internal Activations of one map. */
+export const plain: Readonly<Record<string, Activate>> = {
   gelu: (x) => x.gelu(),
   gelu_tanh: (x) => x.gelu({ approximate: "tanh" }),
   relu: (x) => x.relu(),
   silu: (x) => x.silu(),
+  quick_gelu: (x) => x.mul(x.mul(1.702).sigmoid()),
 };
 
-/** Activations whose result is multiplied by a second map. */
-const gated: Readonly<Record<string, Activate>> = {
+/** @internal Activations whose result is multiplied by a second map. */
+export const gated: Readonly<Record<string, Activate>> = {
   swiglu: (x) => x.silu(),
   geglu: (x) => x.gelu(),
+  geglu_tanh: (x) => x.gelu({ approximate: "tanh" }),
   reglu: (x) => x.relu(),
 };
 

@@ -1,7 +1,23 @@
 /**
- * To be filled.
+ * Tokenizers: bytes, characters, and those of published checkpoints.
  *
  * @module
  */
 
-export {};
+export {
+  ByteTokenizer,
+  type ByteTokenizerJSON,
+  type ByteTokenizerOptions,
+} from "./byte-tokenizer.js";
+export {
+  CharacterTokenizer,
+  type CharacterTokenizerJSON,
+  type CharacterTokenizerOptions,
+} from "./character-tokenizer.js";
+export {
+  HuggingFaceTokenizer,
+  type DecodeOptions,
+  type EncodeOptions,
+} from "./hugging-face-tokenizer.js";
+export { loadTokenizer } from "./load-tokenizer.js";
+export type { Tokenizer } from "./tokenizer.js";

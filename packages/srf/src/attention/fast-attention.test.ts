@@ -16,9 +16,8 @@ import {
 } from "@x/tensor";
 import { forkState } from "@x/tensor/nn";
 import { loadSafetensors, saveSafetensors } from "@x/tensor/safetensors";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { softmaxKernel } from "../kernel/softmax-kernel.js";
 import type { SrfState } from "../state/srf-state.js";
 import { FastAttention, type FastAttentionCall } from "./fast-attention.js";
@@ -302,7 +301,7 @@ describe("errors", () => {
     ],
     [
       "argument",
-      () => attention().step(x, x, x, { keys: zeros([1]) } as unknown as SrfState),
+      () => attention().step(x, x, x, { keys: zeros([1]) } as SrfState),
       "FastAttention: a state has the float32 tensors keyValues, keys, maximum, values, count, got no keyValues. Make it with initState().",
     ],
     [

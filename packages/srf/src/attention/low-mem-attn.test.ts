@@ -1,8 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { arange, grad, manualSeed, rand, randn, setDevice, zeros, type Tensor } from "@x/tensor";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { lowMemAttn } from "./low-mem-attn.js";
 
 describe.each(devices)("on %s", (_, device) => {

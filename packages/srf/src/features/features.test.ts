@@ -1,8 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { eye, ones, rand, setDevice, wasm, where, type Tensor } from "@x/tensor";
 import { Generator } from "@x/tensor/random";
-import { expectClose, randomNumbers } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
+import { codeOf, expectClose, randomNumbers } from "@x/tensor/testing";
 import { hadamardMatrix } from "./hadamard.js";
 import { orthogonalMatrixChunkHadamard } from "./orthogonal.js";
 import {

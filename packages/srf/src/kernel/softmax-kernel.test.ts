@@ -1,8 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { fromData, manualSeed, ones, randn, setDevice, tensor, where, zeros } from "@x/tensor";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { simplexRandomMatrix } from "../features/random-matrix.js";
 import { softmaxKernel } from "./softmax-kernel.js";
 

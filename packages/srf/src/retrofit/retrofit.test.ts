@@ -9,9 +9,8 @@ import {
   TransformerEncoderLayer,
 } from "@x/tensor/nn";
 import { AdamW } from "@x/tensor/optim";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { retrofit, retrofitModel } from "./retrofit.js";
 
 const close = { relative: 2e-5, relativeTo: "largest" } as const;

@@ -1,7 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { devices } from "../../test/devices.js";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { profile } from "../plan/profile.js";
 import { manualSeed, randn } from "../random/index.js";
 import { loadSafetensors, saveSafetensors } from "../safetensors/index.js";
@@ -10,7 +9,7 @@ import { noGrad } from "../tensor/grad.js";
 import { cat } from "../tensor/joining.js";
 import { memory } from "../tensor/realize.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { expectClose } from "../testing/index.js";
+import { expectClose, failureOf } from "../testing/index.js";
 import {
   forkState,
   MultiheadAttention,
@@ -21,16 +20,6 @@ import {
 } from "./index.js";
 
 const tolerance = { relative: 1e-5, absolute: 2e-6 };
-
-function messageOf(body: () => unknown): string {
-  try {
-    body();
-  } catch (error) {
-    if (XError.isInstance(error)) return `${error.code} | ${error.message}`;
-    throw error;
-  }
-  return "nothing was thrown";
-}
 
 const ignore = (rows: readonly (readonly number[])[]): Tensor =>
   tensor(rows.map((row) => row.map((x) => x === 1)));
@@ -162,9 +151,9 @@ const cases: [
   ],
 ];
 
-describe.each(Object.entries(devices))("on %s", (_, makeDevice) => {
-  beforeAll(async () => {
-    setDevice(await makeDevice());
+describe.each(devices)("on %s", (_, device) => {
+  beforeAll(() => {
+    setDevice(device);
     manualSeed(0);
   });
 
@@ -369,26 +358,26 @@ describe.each(Object.entries(devices))("on %s", (_, makeDevice) => {
       const [q, k, v] = await inputs();
       const state = newState();
       attention.step(q, k, v, state);
-      expect(messageOf(() => attention.step(q, k, v, state))).toBe(
+      expect(failureOf(() => attention.step(q, k, v, state))).toBe(
         "argument | SoftmaxAttention: the state has room for 12 tokens, got 18. Make it with a larger capacity.",
       );
-      expect(messageOf(() => attention.step(q, k, v, forkState(state)))).toContain("got 18");
+      expect(failureOf(() => attention.step(q, k, v, forkState(state)))).toContain("got 18");
       const mask = ones([2, 9], { dtype: "bool" });
-      expect(messageOf(() => attention.step(q, k, v, newState(), { keyMask: mask }))).toContain(
+      expect(failureOf(() => attention.step(q, k, v, newState(), { keyMask: mask }))).toContain(
         "argument | SoftmaxAttention: a key mask needs a state that was made for masks",
       );
-      expect(messageOf(() => attention.step(part(q, 0, 2), k, v, newState()))).toContain(
+      expect(failureOf(() => attention.step(part(q, 0, 2), k, v, newState()))).toContain(
         "shape | SoftmaxAttention: a step needs a query for each key",
       );
-      expect(messageOf(() => attention.forward(q, k, v.slice(0)))).toContain(
+      expect(failureOf(() => attention.forward(q, k, v.slice(0)))).toContain(
         "shape | SoftmaxAttention: queries, keys and values must have the axes",
       );
-      expect(messageOf(() => attention.forward(q, k, v, { keyMask: ones([2, 9]) }))).toContain(
+      expect(failureOf(() => attention.forward(q, k, v, { keyMask: ones([2, 9]) }))).toContain(
         "shape | SoftmaxAttention: the key mask must be bool [2, 9]",
       );
-      expect(messageOf(() => new SoftmaxAttention({ scale: NaN }))).toContain("argument |");
+      expect(failureOf(() => new SoftmaxAttention({ scale: NaN }))).toContain("argument |");
       expect(
-        messageOf(() => attention.initState({ batch: 1, heads: 1, headDim: 2, capacity: NaN })),
+        failureOf(() => attention.initState({ batch: 1, heads: 1, headDim: 2, capacity: NaN })),
       ).toContain("SoftmaxAttention: capacity must be a whole number of at least 1, got NaN.");
     });
 
@@ -448,5 +437,5 @@ const refused: [string, () => unknown][] = [
 ];
 
 test.each(refused)("refuses: %s", (sentence, body) => {
-  expect(messageOf(body)).toContain(sentence);
+  expect(failureOf(body)).toContain(sentence);
 });

@@ -19,9 +19,9 @@ const recorded = new URL(
   import.meta.url,
 );
 
-describe.each(Object.entries(devices))("on %s", (_, makeDevice) => {
-  beforeAll(async () => {
-    setDevice(await makeDevice());
+describe.each(devices)("on %s", (_, device) => {
+  beforeAll(() => {
+    setDevice(device);
     manualSeed(0);
   });
 

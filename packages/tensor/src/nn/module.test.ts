@@ -1,12 +1,12 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { profile } from "../plan/profile.js";
 import { manualSeed } from "../random/index.js";
 import { reference } from "../reference/device.js";
 import { ones, tensor, zeros } from "../tensor/creation.js";
 import { memory } from "../tensor/realize.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { failureOf } from "../testing/index.js";
 import {
   Buffer,
   Dropout,
@@ -42,16 +42,6 @@ class Model extends Module {
   readonly plain = ones([7]);
   readonly activation = new ReLU();
   label = "a model";
-}
-
-function messageOf(body: () => unknown): string {
-  try {
-    body();
-  } catch (error) {
-    if (XError.isInstance(error)) return `${error.code} | ${error.message}`;
-    throw error;
-  }
-  return "nothing was thrown";
 }
 
 test.each([
@@ -118,7 +108,7 @@ describe("names", () => {
       readonly outProj = new Parameter(ones([1]));
       readonly out_proj = new Parameter(ones([1]));
     }
-    expect(messageOf(() => new Twice().stateDict())).toContain(
+    expect(failureOf(() => new Twice().stateDict())).toContain(
       'argument | stateDict: every tensor must have a name of its own, got "out_proj" twice.',
     );
   });
@@ -127,7 +117,7 @@ describe("names", () => {
     class Cyclic extends Module {
       inner: Module = this;
     }
-    expect(messageOf(() => new Cyclic().parameters())).toContain(
+    expect(failureOf(() => new Cyclic().parameters())).toContain(
       "argument | Cyclic: a module must not contain itself",
     );
   });
@@ -201,7 +191,7 @@ describe("loadStateDict", () => {
   test("refuses what does not fit, naming everything, before anything is changed", async () => {
     const layer = new Sequential(new Linear(2, 3), new LayerNorm(3));
     layer.loadStateDict({ "0.weight": zeros([3, 2]) }, { strict: false });
-    const message = messageOf(() =>
+    const message = failureOf(() =>
       layer.loadStateDict({
         "0.weight": ones([3, 2]),
         "0.bias": ones([2]),
@@ -214,14 +204,14 @@ describe("loadStateDict", () => {
     );
     expect(await layer.parameters()[0]!.sum().item()).toBe(0);
     expect(
-      messageOf(() => layer.loadStateDict({ "0.bias": ones([4]) }, { strict: false })),
+      failureOf(() => layer.loadStateDict({ "0.bias": ones([4]) }, { strict: false })),
     ).toContain("not fitting 0.bias (shape [4] instead of [3])");
   });
 
   test("shortens long lists of names", () => {
     const layer = new Linear(1, 1);
     const state = Object.fromEntries(Array.from({ length: 14 }, (_, i) => [`x${i}`, ones([1])]));
-    expect(messageOf(() => layer.loadStateDict(state))).toContain("x8, x9 and 4 more. Load");
+    expect(failureOf(() => layer.loadStateDict(state))).toContain("x8, x9 and 4 more. Load");
   });
 
   test("converts float16, also from tensors computed elsewhere", async () => {
@@ -338,7 +328,7 @@ test("the summary is a table", () => {
 
 test("lists take modules only", () => {
   const list = new ModuleList<Module>([new ReLU()]);
-  expect(messageOf(() => list.push({} as Module))).toContain(
+  expect(failureOf(() => list.push({} as Module))).toContain(
     "argument | ModuleList: its parts must be modules, got object.",
   );
   expect([...list]).toHaveLength(1);
@@ -367,11 +357,11 @@ const configurations: [string, () => unknown][] = [
 ];
 
 test.each(configurations)("refuses: %s", (sentence, body) => {
-  expect(messageOf(body)).toContain(`argument | ${sentence}`);
+  expect(failureOf(body)).toContain(`argument | ${sentence}`);
 });
 
 test("inputs are checked at the entry", () => {
-  expect(messageOf(() => new Linear(512, 2).forward(ones([2, 3])))).toBe(
+  expect(failureOf(() => new Linear(512, 2).forward(ones([2, 3])))).toBe(
     "shape | Linear: the last axis of the input must be 512, got [2, 3]. Reshape it, or make the module for that size.",
   );
 });

@@ -31,9 +31,9 @@ function rotateByHand(
   return result;
 }
 
-describe.each(Object.entries(devices))("on %s", (_, makeDevice) => {
-  beforeAll(async () => {
-    setDevice(await makeDevice());
+describe.each(devices)("on %s", (_, device) => {
+  beforeAll(() => {
+    setDevice(device);
     manualSeed(0);
   });
 

@@ -1,7 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { devices } from "../../test/devices.js";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { Linear, Parameter, ReLU, Sequential } from "../nn/index.js";
 import { profile } from "../plan/profile.js";
 import { manualSeed } from "../random/index.js";
@@ -10,6 +9,7 @@ import { ones, tensor } from "../tensor/creation.js";
 import { mseLoss } from "../tensor/losses.js";
 import { memory } from "../tensor/realize.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { failureOf } from "../testing/index.js";
 import {
   Adam,
   AdamW,
@@ -19,16 +19,6 @@ import {
   unpackOptimizerState,
   type Optimizer,
 } from "./index.js";
-
-function messageOf(body: () => unknown): string {
-  try {
-    body();
-  } catch (error) {
-    if (XError.isInstance(error)) return `${error.code} | ${error.message}`;
-    throw error;
-  }
-  return "nothing was thrown";
-}
 
 const start = [0.5, -1, 2];
 const gradients = [
@@ -120,9 +110,9 @@ function lossOf(model: Sequential, step: number): Tensor {
   return mseLoss(model.forward(x), ones([3, 2]));
 }
 
-describe.each(Object.entries(devices))("on %s", (_, makeDevice) => {
-  beforeAll(async () => {
-    setDevice(await makeDevice());
+describe.each(devices)("on %s", (_, device) => {
+  beforeAll(() => {
+    setDevice(device);
     manualSeed(0);
   });
 
@@ -316,7 +306,7 @@ describe.each(Object.entries(devices))("on %s", (_, makeDevice) => {
       const groups = optimizer.stateDict().param_groups;
       const load = (state: object, param_groups: object[] = [...groups]): string =>
         // What the types forbid, a file can still hold.
-        messageOf(() => optimizer.loadStateDict({ state, param_groups } as never));
+        failureOf(() => optimizer.loadStateDict({ state, param_groups } as never));
       expect(load({}, [])).toContain(
         "checkpoint | Adam: the state must fit the optimizer, got 0 par",
       );
@@ -333,11 +323,11 @@ describe.each(Object.entries(devices))("on %s", (_, makeDevice) => {
       expect(load({}, [{ ...groups[0], lr: NaN }])).toContain(
         "argument | Adam: the learning rate must be",
       );
-      expect(messageOf(() => unpackOptimizerState({}, {}))).toContain(
+      expect(failureOf(() => unpackOptimizerState({}, {}))).toContain(
         "checkpoint | unpackOptimizerState: the notes must hold the state of an optimizer, got none.",
       );
       expect(
-        messageOf(() => unpackOptimizerState({}, { optimizer: '{"state":{"a":1}}' })),
+        failureOf(() => unpackOptimizerState({}, { optimizer: '{"state":{"a":1}}' })),
       ).toContain("checkpoint | unpackOptimizerState");
     });
   });
@@ -375,7 +365,7 @@ const refused: [string, () => unknown][] = [
 ];
 
 test.each(refused)("refuses: %s", (sentence, body) => {
-  expect(messageOf(body)).toContain(`argument | ${sentence}`);
+  expect(failureOf(body)).toContain(`argument | ${sentence}`);
 });
 
 test("options that were changed to something out of range are refused by the step", async () => {

@@ -1,26 +1,16 @@
 import { beforeAll, expect, test } from "vitest";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { profile } from "../plan/profile.js";
 import { reference } from "../reference/device.js";
 import { threefry } from "../reference/threefry.js";
 import { ones, tensor } from "../tensor/creation.js";
-import { expectClose } from "../testing/index.js";
+import { codeOf, expectClose } from "../testing/index.js";
 import * as random from "./index.js";
 import { Generator, getDefaultGenerator, manualSeed } from "./index.js";
 
 beforeAll(() => {
   setDevice(reference());
 });
-
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    return XError.isInstance(error) ? error.code : "another error";
-  }
-  return undefined;
-}
 
 /** Mean and standard deviation. */
 function moments(numbers: ArrayLike<number>): [number, number] {

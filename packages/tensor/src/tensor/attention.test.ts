@@ -1,10 +1,9 @@
 import { beforeAll, expect, test } from "vitest";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { manualSeed, getDefaultGenerator } from "../random/generator.js";
 import { randn } from "../random/distributions.js";
 import { reference } from "../reference/device.js";
-import { expectClose } from "../testing/index.js";
+import { codeOf, expectClose } from "../testing/index.js";
 import {
   attentionWeights,
   scaledDotProductAttention,
@@ -17,15 +16,6 @@ import type { Tensor } from "./tensor.js";
 beforeAll(() => {
   setDevice(reference());
 });
-
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    return XError.isInstance(error) ? error.code : "another error";
-  }
-  return undefined;
-}
 
 /** Random numbers that do not change when they are read again. */
 async function random(shape: readonly number[]): Promise<Tensor> {

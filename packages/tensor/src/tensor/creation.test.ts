@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from "vitest";
 import { getDevice, setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { reference } from "../reference/device.js";
+import { codeOf } from "../testing/index.js";
 import {
   arange,
   eye,
@@ -20,15 +20,6 @@ import { broadcastTensors, cat, einsum, meshgrid, stack, where } from "./joining
 beforeAll(() => {
   setDevice(reference());
 });
-
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    return XError.isInstance(error) ? error.code : "another error";
-  }
-  return undefined;
-}
 
 test("types follow the data", () => {
   expect(tensor([1, 2]).dtype).toBe("float32");

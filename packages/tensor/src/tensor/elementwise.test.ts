@@ -1,23 +1,14 @@
 import { beforeAll, expect, test } from "vitest";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { profile } from "../plan/profile.js";
 import { reference } from "../reference/device.js";
+import { codeOf } from "../testing/index.js";
 import { ones, tensor } from "./creation.js";
 import type { Tensor } from "./tensor.js";
 
 beforeAll(() => {
   setDevice(reference());
 });
-
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    return XError.isInstance(error) ? error.code : "another error";
-  }
-  return undefined;
-}
 
 const integers = (data: number[]): Tensor => tensor(data, { dtype: "int32" });
 

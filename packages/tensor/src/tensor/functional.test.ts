@@ -1,9 +1,8 @@
 import { beforeAll, expect, test } from "vitest";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { manualSeed } from "../random/generator.js";
 import { reference } from "../reference/device.js";
-import { expectClose } from "../testing/index.js";
+import { codeOf, expectClose } from "../testing/index.js";
 import { arange, ones, tensor, zeros } from "./creation.js";
 import {
   batchNorm,
@@ -21,15 +20,6 @@ import {
 beforeAll(() => {
   setDevice(reference());
 });
-
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    return XError.isInstance(error) ? error.code : "another error";
-  }
-  return undefined;
-}
 
 test("convolutions: strides, padding, dilation, without a batch", async () => {
   const x = tensor([[1, 2, 3, 4, 5]]);

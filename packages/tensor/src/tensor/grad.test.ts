@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { profile } from "../plan/profile.js";
 import { manualSeed } from "../random/generator.js";
 import { reference } from "../reference/device.js";
+import { codeOf } from "../testing/index.js";
 import { checkpoint } from "./checkpoint.js";
 import { ones, tensor } from "./creation.js";
 import { customGradient } from "./custom-gradient.js";
@@ -15,15 +15,6 @@ import type { Tensor } from "./tensor.js";
 beforeAll(() => {
   setDevice(reference());
 });
-
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    return XError.isInstance(error) ? error.code : "another error";
-  }
-  return undefined;
-}
 
 describe("grad", () => {
   test("of one and of several arguments", async () => {

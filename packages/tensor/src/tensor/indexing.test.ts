@@ -1,23 +1,14 @@
 import { beforeAll, expect, test } from "vitest";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { profile } from "../plan/profile.js";
 import { reference } from "../reference/device.js";
+import { codeOf } from "../testing/index.js";
 import { arange, tensor, zeros } from "./creation.js";
 import type { Tensor } from "./tensor.js";
 
 beforeAll(() => {
   setDevice(reference());
 });
-
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    return XError.isInstance(error) ? error.code : "another error";
-  }
-  return undefined;
-}
 
 const at = (...numbers: number[]): Tensor => tensor(numbers, { dtype: "int32" });
 

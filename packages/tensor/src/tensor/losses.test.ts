@@ -1,8 +1,7 @@
 import { beforeAll, expect, test } from "vitest";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { reference } from "../reference/device.js";
-import { expectClose } from "../testing/index.js";
+import { codeOf, expectClose } from "../testing/index.js";
 import { ones, tensor } from "./creation.js";
 import * as losses from "./losses.js";
 import type { Tensor } from "./tensor.js";
@@ -10,15 +9,6 @@ import type { Tensor } from "./tensor.js";
 beforeAll(() => {
   setDevice(reference());
 });
-
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    return XError.isInstance(error) ? error.code : "another error";
-  }
-  return undefined;
-}
 
 const classes = (...numbers: number[]): Tensor => tensor(numbers, { dtype: "int32" });
 const logits = (): Tensor =>

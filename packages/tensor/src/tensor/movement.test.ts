@@ -1,22 +1,13 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { reference } from "../reference/device.js";
+import { codeOf } from "../testing/index.js";
 import { arange, ones, tensor } from "./creation.js";
 import { cat } from "./joining.js";
 
 beforeAll(() => {
   setDevice(reference());
 });
-
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    return XError.isInstance(error) ? error.code : "another error";
-  }
-  return undefined;
-}
 
 describe("slice", () => {
   const x = arange(24).reshape([2, 3, 4]);

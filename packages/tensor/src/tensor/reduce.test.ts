@@ -1,21 +1,12 @@
 import { beforeAll, expect, test } from "vitest";
 import { setDevice } from "../device/current.js";
-import { XError } from "../error.js";
 import { reference } from "../reference/device.js";
+import { codeOf } from "../testing/index.js";
 import { arange, ones, tensor, zeros } from "./creation.js";
 
 beforeAll(() => {
   setDevice(reference());
 });
-
-function codeOf(body: () => unknown): string | undefined {
-  try {
-    body();
-  } catch (error) {
-    return XError.isInstance(error) ? error.code : "another error";
-  }
-  return undefined;
-}
 
 test("axes are removed or kept", () => {
   const x = ones([2, 3, 4]);

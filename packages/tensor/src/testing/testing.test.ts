@@ -1,10 +1,12 @@
 import { expect, test } from "vitest";
+import { XError } from "../error.js";
 import { applyOne, makeOp } from "../graph/node.js";
 import { exp } from "../ops/elementwise.js";
 import { reference } from "../reference/device.js";
 import { tensor } from "../tensor/creation.js";
 import { Tensor } from "../tensor/tensor.js";
 import { compareElements, expectClose, largestError, ToleranceError } from "./compare.js";
+import { codeOf, failureOf } from "./failures.js";
 import { checkGradients } from "./gradients.js";
 import { referenceData, referenceTensor } from "./reference-data.js";
 
@@ -42,6 +44,19 @@ test("expectClose throws with the place of the largest error", async () => {
 test("largestError is the largest absolute difference", async () => {
   expect(await largestError([1, 2.5], [1, 2])).toBe(0.5);
   expect(await largestError([NaN], [1])).toBe(Infinity);
+});
+
+test("codes and sentences are those of the XError that is thrown", () => {
+  const refused = (): never => {
+    throw new XError("dtype", "cube: the type must be round, got square. Cast it.");
+  };
+  expect(codeOf(refused)).toBe("dtype");
+  expect(failureOf(refused)).toBe("dtype | cube: the type must be round, got square. Cast it.");
+  expect([codeOf(() => 1), failureOf(() => 1)]).toEqual([null, "nothing was thrown"]);
+  const broken = (): never => {
+    throw new TypeError("x is not a function");
+  };
+  for (const ask of [codeOf, failureOf]) expect(() => ask(broken)).toThrow(TypeError);
 });
 
 test("referenceData is not rounded", async () => {

@@ -6,7 +6,7 @@ import type { Graph } from "../graph/graph.js";
 import type { Node } from "../graph/node.js";
 import { isDense, type LoopStep, type NativeStep, type Operand } from "../plan/schedule.js";
 import { schedule } from "../plan/scheduler.js";
-import type { DataOf } from "../tensor/dtype.js";
+import type { DataOf, DType } from "../tensor/dtype.js";
 import { supportsSimd } from "./assembler/index.js";
 import { nativeKernels } from "./kernels/index.js";
 import type { Launch } from "./launch.js";
@@ -26,6 +26,8 @@ const support = {
   has: (node: Node): boolean => nativeKernels.find(node) !== undefined,
   acceptsView: (node: Node, input: number, view: Operand): boolean =>
     isDense(view) || nativeKernels.find(node)?.acceptsView?.(node, input, view) === true,
+  widens: (node: Node, input: number, stored: DType): boolean =>
+    nativeKernels.find(node)?.widens?.(node, input, stored) === true,
   acceptsEpilogue: (node: Node): boolean => nativeKernels.find(node)?.takesEpilogue === true,
 };
 

@@ -2,6 +2,7 @@
 
 import type { Node } from "../graph/node.js";
 import type { NativeStep, Operand } from "../plan/schedule.js";
+import type { DType } from "../tensor/dtype.js";
 import type { Launch } from "./launch.js";
 
 /** What a kernel may know and ask for while it turns a step into launches. */
@@ -24,6 +25,8 @@ export interface NativeKernel {
   readonly supports?: (node: Node) => boolean;
   /** Whether input `input` may be read through this view; without it inputs are dense. */
   readonly acceptsView?: (node: Node, input: number, view: Operand) => boolean;
+  /** Whether input `input` may be kept in this narrower type, which `lower` then finds in the view. */
+  readonly widens?: (node: Node, input: number, stored: DType) => boolean;
   /** Whether `lower` deals with the step's epilogue. */
   readonly takesEpilogue?: boolean;
   /** The launches, in order; each sees what earlier ones wrote. */

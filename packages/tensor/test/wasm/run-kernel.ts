@@ -29,6 +29,24 @@ export function generator(seed: number): () => number {
   };
 }
 
+/** Random choices, the same for the same seed. */
+export interface Choices {
+  readonly random: () => number;
+  /** A whole number from 1 on. */
+  readonly upTo: (limit: number) => number;
+  readonly pick: <T>(...options: readonly T[]) => T;
+}
+
+/** Chooses the configurations of a test. */
+export function choices(seed: number): Choices {
+  const random = generator(seed);
+  return {
+    random,
+    upTo: (limit) => 1 + Math.floor(random() * limit),
+    pick: (...options) => options[Math.floor(random() * options.length)]!,
+  };
+}
+
 /** An input of the graph that a test builds. */
 export function leaf(shape: Shape, dtype: DType = "float32"): Value {
   return new Node(inputOp, [], noAttributes, [{ shape, dtype }], null, false, null).outputs[0]!;

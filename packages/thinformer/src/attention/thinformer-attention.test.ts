@@ -13,9 +13,8 @@ import {
   type Tensor,
 } from "@x/tensor";
 import { Generator } from "@x/tensor/random";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { ThinformerAttention, thinformerAttention } from "../index.js";
 
 const close = { relative: 2e-5, absolute: 1e-6, relativeTo: "largest" } as const;

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { arange, manualSeed, ones, randn, setDevice, where } from "@x/tensor";
 import { Generator } from "@x/tensor/random";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { khCompress, log4LargestPowerOfFour } from "../index.js";
 
 describe.each(devices)("on %s", (_, device) => {

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { manualSeed, ones, rand, randn, setDevice, tensor, zeros } from "@x/tensor";
 import { Generator } from "@x/tensor/random";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { expKernel, halve, halveK } from "../index.js";
 
 describe.each(devices)("on %s", (_, device) => {

@@ -14,9 +14,8 @@ import {
   type Tensor,
 } from "@x/tensor";
 import { forkState } from "@x/tensor/nn";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { thinformerAttention, ThinformerMechanism, type ThinformerState } from "../index.js";
 
 const close = { relative: 2e-5, absolute: 1e-6, relativeTo: "largest" } as const;

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { manualSeed, randn, reference, setDevice, tensor, zeros, type Tensor } from "@x/tensor";
-import { checkGradients, expectClose } from "@x/tensor/testing";
-import { devices } from "../../test/devices.js";
+import { checkGradients, codeOf, expectClose } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { expectGolden, goldenNames, readGolden } from "../../test/goldens.js";
 import {
   cumulativeLinearAttn,
@@ -194,13 +194,6 @@ describe("errors", () => {
   });
 
   test("carry codes", () => {
-    const codeOf = (body: () => unknown): unknown => {
-      try {
-        return body();
-      } catch (error) {
-        return (error as { code: unknown }).code;
-      }
-    };
     expect(codeOf(call({ mask: [9, 9, 9, 9] }))).toBe("argument");
     expect(codeOf(call({ mask: [1] }))).toBe("shape");
     expect(codeOf(call({ mask: tensor([1, 1, 1, 1]) }))).toBe("dtype");

@@ -1,9 +1,8 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { manualSeed, randn, setDevice, tensor, zeros, type Tensor } from "@x/tensor";
 import { LayerNorm, LearnedPositionalEncoding, type ActivationName } from "@x/tensor/nn";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { CumulativeTransformerEncoderKV } from "./encoder.js";
 import {
   CumulativeTransformerEncoderLayerKV,

@@ -11,9 +11,8 @@ import {
   type Tensor,
 } from "@x/tensor";
 import { Identity, LayerNorm } from "@x/tensor/nn";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { CumulativeLinearMultiheadAttentionKV } from "./multihead-attention.js";
 import type { CumulativeCall, CumulativeMultiheadOptions } from "./options.js";
 

@@ -41,9 +41,14 @@ function launchesOf(kernel: NativeKernel, size: number, queries: number): readon
     ...[50, 51, 52].map((buffer) => denseView(buffer, "uint32", [])),
   ];
   const attributes = { hasBias: true, causal: true, window: [500, 3], scale: 0.1, dropout: 0.3 };
-  const step = { inputs, outputs: [60, 61, 62], node: { attributes } };
-  // A step with no more than the kernel reads.
-  return kernel.lower(step as unknown as NativeStep, smallDevice());
+  // A node, and a step, with no more than the kernel reads.
+  const node: Partial<NativeStep["node"]> = { attributes };
+  const step: Partial<NativeStep> = {
+    inputs,
+    outputs: [60, 61, 62],
+    node: node as NativeStep["node"],
+  };
+  return kernel.lower(step as NativeStep, smallDevice());
 }
 
 describe("attention on a small device", () => {

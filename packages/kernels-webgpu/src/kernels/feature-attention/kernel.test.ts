@@ -16,6 +16,7 @@ import {
 } from "@x/tensor";
 import { expectClose, randomNumbers } from "@x/tensor/testing";
 import { plainDevice } from "../../../test/devices.js";
+import { headsOf, type Heads } from "../../../test/heads.js";
 import { expectLikeReference, numbers } from "../../../test/like-reference.js";
 import { webgpu } from "../../index.js";
 
@@ -26,23 +27,13 @@ beforeAll(async () => {
   device = await webgpu();
 });
 
-interface Case {
-  readonly mode: "full" | "causal" | "mask";
-  readonly batch?: number;
-  readonly heads?: number;
-  readonly group?: number;
-  readonly n: number;
-  readonly m?: number;
-  readonly d: number;
-  readonly e?: number;
+interface Case extends Heads {
   /** Random features; without them the exponential ones. */
   readonly features?: number;
   /** What keys are multiplied by: large ones make maxima rise steeply. */
   readonly size?: number;
   readonly state?: boolean;
   readonly keyMask?: boolean;
-  /** Whether the heads are split from [batch, length, heads · size]. */
-  readonly split?: boolean;
 }
 
 const cases: readonly Case[] = [
@@ -62,21 +53,9 @@ function partsOf({ keyValues, keys, maximum, values, count }: FeatureAttentionSt
 }
 
 function program(c: Case, seed: number): Tensor[] {
-  const { mode, batch = 1, heads = 1, group = 1, n, m = n, d, e = d, split, size = 1 } = c;
-  let input = seed * 10;
-  const vectors = (count: number, length: number, width: number): Tensor =>
-    split === true
-      ? numbers(input++, [batch, length, count * width])
-      : numbers(input++, [batch, count, length, width]);
-  const headsOf = (x: Tensor, length: number, width: number): Tensor =>
-    split === true ? x.reshape([batch, length, -1, width]).transpose(1, 2) : x;
-  const inputs = [
-    vectors(heads * group, n, d),
-    vectors(heads, m, d).mul(size),
-    vectors(heads, m, e),
-  ];
+  const { batch = 1, heads = 1, group = 1, n, m = n, d, e = d, size = 1 } = c;
+  const { inputs, splitHeads, visible } = headsOf(c, seed);
   const random = randomNumbers(seed);
-  const mask = Int32Array.from({ length: n }, () => Math.floor(random() * (m + 1)) - 1);
   const taken = Uint8Array.from({ length: batch * m }, () => Number(random() < 0.7));
   const features =
     c.features === undefined
@@ -85,8 +64,7 @@ function program(c: Case, seed: number): Tensor[] {
   const attend = (q: Tensor, k: Tensor, v: Tensor, state?: FeatureAttentionState) =>
     featureAttention(q, k, v, {
       features,
-      causal: mode === "causal",
-      ...(mode === "mask" ? { mask: fromData(mask, [n]) } : {}),
+      ...visible,
       ...(c.keyMask === true ? { keyMask: fromData(taken, [batch, m], { dtype: "bool" }) } : {}),
       ...(state ? { state } : {}),
     });
@@ -98,18 +76,14 @@ function program(c: Case, seed: number): Tensor[] {
     const q = k.repeatInterleave(group, 1);
     return featureAttention(q, k, v, { features, causal: true }).state;
   };
-  const results = (q: Tensor, k: Tensor, v: Tensor) =>
-    attend(
-      headsOf(q, n, d),
-      headsOf(k, m, d),
-      headsOf(v, m, e),
-      c.state === true ? earlier() : undefined,
-    );
+  const results = (...given: typeof inputs) =>
+    attend(...splitHeads(...given), c.state === true ? earlier() : undefined);
   const loss = (q: Tensor, k: Tensor, v: Tensor): Tensor => {
     const { output } = results(q, k, v);
     return output.mul(numbers(seed * 10 + 9, output.shape)).sum();
   };
-  const given = inputs as [Tensor, Tensor, Tensor];
+  const [q, k, v] = inputs;
+  const given = [q, k.mul(size), v] as typeof inputs;
   const { output, state } = results(...given);
   return [output, ...partsOf(state), ...grad(loss, [0, 1, 2])(...given)];
 }

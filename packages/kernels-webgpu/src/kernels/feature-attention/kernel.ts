@@ -10,7 +10,7 @@ import {
 } from "@x/tensor/device";
 import type { Launch } from "../../launch.js";
 import type { LoweringContext, NativeKernel } from "../../native.js";
-import type { Sizes } from "../linear-attention/steps.js";
+import type { Sizes } from "../linear-attention/tiled-steps.js";
 import { denseView, product } from "../view.js";
 import { pullLaunch } from "./pull.js";
 import type { Attention, Problem } from "./problem.js";

@@ -2,7 +2,7 @@
 
 import type { Operand } from "@x/tensor/device";
 import type { LoweringContext } from "../../native.js";
-import type { Sizes } from "../linear-attention/steps.js";
+import type { Sizes } from "../linear-attention/tiled-steps.js";
 import { layOut } from "./numbers.js";
 
 /** A feature map. */

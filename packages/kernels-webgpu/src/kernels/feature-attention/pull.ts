@@ -3,7 +3,11 @@
 import type { Launch } from "../../launch.js";
 import { constantCode } from "../../wgsl/functions.js";
 import { RowAccess } from "../linear-attention/rows.js";
-import { lanes as laneNames, product as addProducts, zeros } from "../linear-attention/steps.js";
+import {
+  lanes as laneNames,
+  product as addProducts,
+  zeros,
+} from "../linear-attention/tiled-steps.js";
 import { coordinatesOf, denseView } from "../view.js";
 import type { Problem } from "./problem.js";
 import { declarePowers, declareProjection, declareVectors, four, type Vectors } from "./vectors.js";

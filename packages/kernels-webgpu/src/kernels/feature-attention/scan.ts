@@ -24,9 +24,8 @@
  */
 
 import type { Operand } from "@x/tensor/device";
-import type { Order } from "../linear-attention/order.js";
-import type { Sizes } from "../linear-attention/steps.js";
-import type { Segments, Tile } from "../linear-attention/tile.js";
+import type { Segments } from "../linear-attention/tile.js";
+import type { TiledScan } from "../linear-attention/tiled-steps.js";
 import { denseView } from "../view.js";
 import type { Facts, FeatureMap } from "./problem.js";
 import type { Vectors } from "./vectors.js";
@@ -52,16 +51,10 @@ export interface States {
 }
 
 /** What a workgroup does with its chunks. */
-export interface Scan {
-  readonly direction: "forward" | "reverse";
-  readonly sizes: Sizes;
+export interface Scan extends TiledScan {
   readonly map: FeatureMap;
   readonly facts: Facts;
-  /** Which keys the queries see. With `"full"` there are only rows, or only columns. */
-  readonly visible: "full" | "causal" | Order;
-  readonly tile: Tile;
   readonly segments: Segments;
-  readonly keySize: number;
   readonly valueSize: number;
   /** Of queries: what is added to the score of a pair, before it fades or after. */
   readonly added: { readonly numbers: Operand; readonly fades: boolean };

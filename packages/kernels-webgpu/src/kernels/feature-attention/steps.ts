@@ -1,71 +1,43 @@
 /** The steps that scans are made of; see `scan.ts`. */
 
-import type { ShaderBuilder } from "../../wgsl/shader.js";
 import { constantCode } from "../../wgsl/functions.js";
-import { rangeOf } from "../linear-attention/order.js";
-import type { RowAccess } from "../linear-attention/rows.js";
-import { lanes, markSpecial, product, visibleProduct, zeros } from "../linear-attention/steps.js";
+import {
+  lanes,
+  markSpecial,
+  product,
+  TiledSteps,
+  visibleProduct,
+  zeros,
+} from "../linear-attention/tiled-steps.js";
 import { indexIn } from "../view.js";
 import { outputView, type Scan, type VectorSum } from "./scan.js";
 import { four, type Vectors } from "./vectors.js";
 
 /** Writes the steps of a scan; invocation (x, y) has a block of four rows and four columns. */
-export class ScanSteps {
-  readonly #shader: ShaderBuilder;
-  readonly #access: RowAccess;
-  readonly #scan: Scan;
-  /** Vectors in a row of tiles, and in one of values. */
-  readonly #high: number;
-  readonly #wide: number;
-  /** Blocks of scores that an invocation computes. */
-  readonly #blocks: readonly number[];
-  readonly #isForward: boolean;
-
-  constructor(shader: ShaderBuilder, access: RowAccess, scan: Scan) {
-    this.#shader = shader;
-    this.#access = access;
-    this.#scan = scan;
-    this.#high = scan.tile.chunk / 4;
-    this.#wide = scan.tile.slice / 4;
-    this.#isForward = scan.direction === "forward";
-    const count = Math.ceil(this.#high / this.#wide);
-    this.#blocks = Array.from({ length: count }, (_, b) => b);
-  }
-
+export class ScanSteps extends TiledSteps<Scan> {
   /**
    * Which keys and queries belong to `chunk`, and what the state is relative to: running maxima
    * where it comes from, `near`, and where it goes, `far`.
    */
-  ranges(): string {
-    const { visible, sizes, tile, columns } = this.#scan;
-    const { queries, keys } = sizes;
-    const start = `chunk * ${tile.chunk}`;
-    let range: string;
-    if (visible === "full")
-      range = `let range = min(vec2i(0, ${tile.chunk}) + ${start}, vec2i(${queries}));`;
-    else if (visible === "causal") {
-      // Those that see nothing come first.
-      range = `var range = clamp(vec2i(0, ${tile.chunk}) + (${start} + ${queries - keys}), vec2i(0), vec2i(${queries}));
-if (chunk == 0) { range.x = 0; }`;
-    } else range = rangeOf(this.#shader, visible);
+  override ranges(): string {
+    const { visible, sizes, columns } = this.scan;
+    const { keys } = sizes;
     const isAfterAll = visible === "full" && columns?.keys.side !== "key";
     const [first, end] = isAfterAll ? [String(keys), String(keys)] : ["firstKey", "endKey"];
-    const [near, far] = this.#isForward ? [first, end] : [end, first];
-    return `let firstKey = ${start};
-let endKey = min(firstKey + ${tile.chunk}, ${keys});
-${range}
+    const [near, far] = this.isForward ? [first, end] : [end, first];
+    return `${super.ranges()}
 let near = vec4f(maximumBefore(keyMatrix, ${near}));
 let far = vec4f(maximumBefore(keyMatrix, ${far}));`;
   }
 
   /** All work on one chunk. */
   chunk(): string {
-    const { rows, columns, initial, final, segments } = this.#scan;
+    const { rows, columns, initial, final, segments } = this.scan;
     const hasState = initial !== null || segments.each > 1;
     const isUpdated = columns !== null && (final !== null || segments.each > 1);
     const fade = isUpdated ? this.#fade() : "";
     const update = isUpdated ? this.#update() : "";
-    if (this.#isForward) {
+    if (this.isForward) {
       const terms = (): string => `${this.#begin()}
 ${this.#depth(hasState, columns !== null)}
 ${hasState ? this.#stateTerm() : ""}
@@ -90,54 +62,39 @@ ${this.#store()}`;
 
   /** Does something for each tile of rows, or of columns, of the chunk. */
   #each(side: "row" | "column", body: string): string {
-    const { tile, sizes, rows, columns } = this.#scan;
-    const { group, keyHeads } = sizes;
+    const { sizes, rows, columns } = this.scan;
     const vectors: Record<string, Vectors> =
       side === "row" ? { rows: rows!.vectors } : { ...columns! };
     const isQuery = Object.values(vectors)[0]!.side === "query";
-    const head = isQuery ? `at2 * ${group} + member` : "at2";
-    const bases = Object.entries(vectors).map(
-      ([name, { x }]) => `let ${name}Base = ${this.#access.base(x, ["at1", head])};`,
-    );
-    if (side === "row") {
-      const output = this.#access.base(outputView(this.#scan), ["at1", head]);
-      bases.push(`let outputBase = ${output};`);
-    }
-    const matrix = isQuery ? `at1 * ${keyHeads * group} + ${head}` : "keyMatrix";
-    bases.push(`let ${side}Matrix = ${matrix};`);
-    const [first, end] = [`${side}First`, `${side}End`];
-    if (!isQuery) {
-      return `{\nlet ${first} = firstKey;\nlet ${end} = endKey;\n${bases.join("\n")}\n${body}\n}`;
-    }
-    return `for (var member = 0; member < ${group}; member++) {
-${bases.join("\n")}
-for (var ${first} = range.x; ${first} < range.y; ${first} += ${tile.chunk}) {
-let ${end} = min(${first} + ${tile.chunk}, range.y);
-${body}
-}
-}`;
+    const operands = Object.fromEntries(Object.entries(vectors).map(([name, { x }]) => [name, x]));
+    if (side === "row") operands.output = outputView(this.scan);
+    const declare = (head: string): string => {
+      const matrix = isQuery ? `at1 * ${sizes.keyHeads * sizes.group} + ${head}` : "keyMatrix";
+      return `${this.basesOf(operands, head)}\nlet ${side}Matrix = ${matrix};`;
+    };
+    return this.eachTile(side, isQuery, declare, body);
   }
 
   /** Running maxima of four rows or columns. */
   #maxima(side: "row" | "column", first: string): string {
-    const isQuery = (side === "row") === this.#isForward;
+    const isQuery = (side === "row") === this.isForward;
     return `${isQuery ? "maximaOfQueries" : "maximaOfKeys"}(keyMatrix, ${first})`;
   }
 
   /** Keys, values, and what columns weigh in the sums of the state. */
   #fillColumns(): string {
-    const [high, wide] = [this.#high, this.#wide];
-    const { keySize } = this.#scan;
-    const { rowSum, columnSum } = this.#scan;
+    const [high, wide] = [this.high, this.wide];
+    const { keySize } = this.scan;
+    const { rowSum, columnSum } = this.scan;
     const weigh = (name: string, sum: VectorSum | null): string => {
       if (sum === null) return "";
-      const matrix = this.#isForward ? "keyMatrix" : "columnMatrix";
+      const matrix = this.isForward ? "keyMatrix" : "columnMatrix";
       return `${name}_weights[lane] = present * ${name}WeightsOf(${matrix}, first)${sum.fades ? " * fade" : ""};`;
     };
     return `workgroupBarrier();
 {
 let block = values(valuesBase, columnMatrix, columnFirst + 4 * y, columnEnd, slice + 4 * x);
-${this.#scan.rows ? four.map((i) => markSpecial(`block[${i}]`)).join("\n") : ""}
+${this.scan.rows ? four.map((i) => markSpecial(`block[${i}]`)).join("\n") : ""}
 ${four.map((i) => `value_tile[(4 * y + ${i}) * ${wide} + x] = block[${i}];`).join("\n")}
 }
 for (var at = lane; at < ${high * Math.ceil(keySize / 4)}; at += ${high * wide}) {
@@ -149,7 +106,7 @@ ${four.map((i) => `key_tile[(4 * p + ${i}) * ${high} + i] = block[${i}];`).join(
 for (var at = lane; at < ${high}; at += ${high * wide}) {
 let first = columnFirst + 4 * at;
 let isThere = vec4i(0, 1, 2, 3) + first < vec4i(columnEnd);
-let present = select(vec4f(), ${this.#isForward ? "presencesOf(keyMatrix, first)" : "vec4f(1.0)"}, isThere);
+let present = select(vec4f(), ${this.isForward ? "presencesOf(keyMatrix, first)" : "vec4f(1.0)"}, isThere);
 let fade = decay(${this.#maxima("column", "first")} - far);
 presences[at] = present;
 fades[at] = present * fade;
@@ -163,25 +120,16 @@ ${weigh("column", columnSum).replaceAll("lane", "at")}
     return `${zeros("sum")}
 var weights = vec4f();
 let rowMaxima = ${this.#maxima("row", "rowFirst + 4 * y")};
-let added = ${this.#isForward ? "addedOf(rowMatrix, rowFirst + 4 * y)" : "vec4f(1.0)"};`;
+let added = ${this.isForward ? "addedOf(rowMatrix, rowFirst + 4 * y)" : "vec4f(1.0)"};`;
   }
 
   /** The products of rows: with the state to `sum` and `weights`, and with keys to `score`. */
   #depth(hasState: boolean, hasScores: boolean): string {
-    const { keySize, tile } = this.#scan;
-    const [high, wide] = [this.#high, this.#wide];
-    const scores = hasScores ? this.#blocks : [];
-    // With a slice wider than the chunk some invocations have no scores; theirs are not stored.
-    const column = (b: number): string => (wide > high ? `min(x, ${high - 1})` : `x + ${b * wide}`);
-    const sums = [
-      ...(hasState ? [{ sum: "sum", right: `state_tile[(start + p) * ${wide} + x]` }] : []),
-      ...scores.map((b) => ({
-        sum: `score${b}_`,
-        right: `key_tile[(start + p) * ${high} + ${column(b)}]`,
-      })),
-    ];
+    const { keySize, tile } = this.scan;
+    const [high, wide] = [this.high, this.wide];
+    const sums = this.sumsOf(hasState, hasScores, "key_tile[(start + p)");
     const weigh = hasState && this.#hasWeights ? "weights += left * state_column[start + p];" : "";
-    return `${scores.map((b) => zeros(`score${b}_`)).join("\n")}
+    return `${this.zeroScores(hasScores)}
 for (var start = 0; start < ${keySize}; start += ${tile.chunk}) {
 workgroupBarrier();
 for (var at = lane; at < ${high * high}; at += ${high * wide}) {
@@ -196,12 +144,12 @@ ${product(`min(${tile.chunk}, ${keySize} - start)`, `row_tile[p * ${high} + y]`,
   }
 
   get #hasWeights(): boolean {
-    return this.#isForward && this.#scan.rows!.target.finish !== null;
+    return this.isForward && this.scan.rows!.target.finish !== null;
   }
 
   /** What the state gives: its matrix, which fades, and its row and corner. */
   #stateTerm(): string {
-    const { fades } = this.#scan.added;
+    const { fades } = this.scan.added;
     const each = lanes.map((lane, i) => {
       const row = `added.${lane} * state_row[x]`;
       return fades
@@ -220,9 +168,9 @@ ${weights}
 
   /** Adds what rows see of the columns of the chunk: their weights times values. */
   #chunkTerm(): string {
-    const [high, wide] = [this.#high, this.#wide];
-    const isForward = this.#isForward;
-    const { fades } = this.#scan.added;
+    const [high, wide] = [this.high, this.wide];
+    const isForward = this.isForward;
+    const { fades } = this.scan.added;
     const most = Math.min(high, wide);
     const weigh = (b: number): string => {
       const at = b === 0 ? "x" : `(x + ${b * wide})`;
@@ -251,7 +199,7 @@ ${sum}
 }`;
       });
       const stores = four.map((i) => `row_tile[(4 * ${at} + ${i}) * ${high} + y] = block[${i}];`);
-      return `${wide > high ? `if (x < ${high}) ` : ""}{
+      return `${this.whereScores}{
 ${first}
 let columnMaxima = ${this.#maxima("column", column)};
 ${rows.join("\n")}
@@ -268,7 +216,7 @@ let steps = clamp(max(max(seen.x, seen.y), max(seen.z, seen.w)) - columnFirst, 0
 let steps = ${count};`;
     const [storePartial, sumPartials] = this.#hasWeights
       ? [
-          `${wide > high ? `if (x < ${high}) ` : ""}{ partial_tile[y * ${most} + x] = partial; }`,
+          `${this.whereScores}{ partial_tile[y * ${most} + x] = partial; }`,
           `for (var i = 0; i < ${most}; i++) { weights += partial_tile[y * ${most} + i]; }`,
         ]
       : ["", ""];
@@ -280,7 +228,7 @@ let steps = ${count};`;
 ${place}
 var partial = vec4f();
 workgroupBarrier();
-${this.#blocks.map(weigh).join("\n")}
+${this.blocks.map(weigh).join("\n")}
 ${storePartial}
 workgroupBarrier();
 ${visibleProduct(left, right, isSeen)}
@@ -290,8 +238,8 @@ ${sumPartials}
 
   /** Makes the state relative to where it goes. */
   #fade(): string {
-    const { keySize, rowSum, columnSum } = this.#scan;
-    const [high, wide] = [this.#high, this.#wide];
+    const { keySize, rowSum, columnSum } = this.scan;
+    const [high, wide] = [this.high, this.wide];
     const count = high * wide;
     const height = 4 * Math.ceil(keySize / 4);
     const row = rowSum?.fades ?? false;
@@ -307,8 +255,8 @@ ${column ? `for (var at = lane; at < ${height}; at += ${count}) { state_column[a
 
   /** Adds the columns to the state. */
   #update(): string {
-    const { keySize, rowSum, columnSum } = this.#scan;
-    const [high, wide] = [this.#high, this.#wide];
+    const { keySize, rowSum, columnSum } = this.scan;
+    const [high, wide] = [this.high, this.wide];
     const count = high * wide;
     const height = Math.ceil(keySize / 4);
     const fours = "(columnEnd - columnFirst + 3) / 4";
@@ -333,7 +281,7 @@ for (var j = 0; j < ${fours}; j++) { sum += dot(key_tile[at * ${high} + j], colu
 state_column[at] = sum;
 }`
       : "";
-    const corner = this.#isForward
+    const corner = this.isForward
       ? `if (lane == 0) {
 var sum = state_corner;
 for (var j = 0; j < ${fours}; j++) { sum += dot(presences[j], vec4f(1.0)); }
@@ -357,30 +305,30 @@ ${corner}`;
   }
 
   #store(): string {
-    const { rows, sizes } = this.#scan;
+    const { rows, sizes } = this.scan;
     const { finish, weights } = rows!.target;
     const { group } = sizes;
     const value = (lane: string, i: number): string => {
       if (finish === "quotients")
         return `select(sum${i} / weights.${lane}, vec4f(), weights.${lane} == 0.0)`;
       if (finish === null) return `sum${i}`;
-      return `sum${i} + weights.${lane} * ${constantCode(finish, "float32", this.#shader.helpers)}`;
+      return `sum${i} + weights.${lane} * ${constantCode(finish, "float32", this.shader.helpers)}`;
     };
     const storeWeights = (lane: string, row: string): string => {
       if (weights === null) return "";
-      const place = typeof this.#scan.visible === "object" ? `placeOf(${row})` : row;
+      const place = typeof this.scan.visible === "object" ? `placeOf(${row})` : row;
       const at = indexIn(weights, ["at1", `at2 * ${group} + member`, place]);
-      const slot = this.#shader.slot(weights.buffer, "float32");
-      const store = this.#shader.store(slot, at, `weights.${lane}`);
+      const slot = this.shader.slot(weights.buffer, "float32");
+      const store = this.shader.store(slot, at, `weights.${lane}`);
       return `if (slice + x == 0) { ${store} }`;
     };
     // Keys that take no part do not give anything to anyone.
-    const shown = this.#isForward ? "" : `let shown = presencesOf(keyMatrix, rowFirst + 4 * y);\n`;
+    const shown = this.isForward ? "" : `let shown = presencesOf(keyMatrix, rowFirst + 4 * y);\n`;
     return `{
 ${shown}${lanes
       .map((lane, i) => {
         const row = `rowFirst + 4 * y + ${i}`;
-        const factor = this.#isForward ? "" : ` * shown.${lane}`;
+        const factor = this.isForward ? "" : ` * shown.${lane}`;
         return `if (${row} < rowEnd) {
 storeOutput(outputBase, ${row}, slice + 4 * x, (${value(lane, i)})${factor});
 ${storeWeights(lane, row)}

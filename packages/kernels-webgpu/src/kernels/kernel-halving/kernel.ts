@@ -175,7 +175,7 @@ export const kernelHalvingKernel: NativeKernel = {
   acceptsView: () => true,
   lower: ({ name, node, inputs, outputs }, context) => {
     const { bucket, rounds } = node.attributes as { bucket: number; rounds: number };
-    const operands = inputs as unknown as Operands;
+    const operands = inputs as Operands;
     const list = halvingRounds(operands[0].shape[2]!, bucket, rounds);
     return [lower(name, operands, outputs[0]!, list, context)];
   },

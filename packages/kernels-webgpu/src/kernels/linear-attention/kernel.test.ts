@@ -11,7 +11,8 @@ import {
   type Device,
   type Tensor,
 } from "@x/tensor";
-import { expectClose, randomNumbers } from "@x/tensor/testing";
+import { expectClose } from "@x/tensor/testing";
+import { headsOf, type Heads } from "../../../test/heads.js";
 import { expectLikeReference, numbers } from "../../../test/like-reference.js";
 import { Stubborn } from "../../../test/stubborn.js";
 import { requestGpu } from "../../adapter/request.js";
@@ -25,18 +26,8 @@ beforeAll(async () => {
   device = await webgpu();
 });
 
-interface Case {
-  readonly mode: "full" | "causal" | "mask";
-  readonly batch?: number;
-  readonly heads?: number;
-  readonly group?: number;
-  readonly n: number;
-  readonly m?: number;
-  readonly d: number;
-  readonly e?: number;
+interface Case extends Heads {
   readonly state?: boolean;
-  /** Whether the heads are split from [batch, length, heads · size]. */
-  readonly split?: boolean;
 }
 
 const cases: readonly Case[] = [
@@ -61,28 +52,13 @@ const cases: readonly Case[] = [
 
 /** Results and all gradients; the sums of both results with random numbers are one loss. */
 function program(c: Case, seed: number): readonly Tensor[] {
-  const { mode, batch = 1, heads = 1, group = 1, n, m = n, d, e = d, state, split } = c;
-  let input = seed * 10;
-  const vectors = (count: number, length: number, size: number): Tensor =>
-    split === true
-      ? numbers(input++, [batch, length, count * size])
-      : numbers(input++, [batch, count, length, size]);
-  const headsOf = (x: Tensor, length: number, size: number): Tensor =>
-    split === true ? x.reshape([batch, length, -1, size]).transpose(1, 2) : x;
-  const inputs = [
-    vectors(heads * group, n, d),
-    vectors(heads, m, d),
-    vectors(heads, m, e),
-    ...(state === true ? [numbers(input++, [batch, heads, d, e])] : []),
-  ];
-  const random = randomNumbers(seed);
-  const mask = Int32Array.from({ length: n }, () => Math.floor(random() * (m + 1)) - 1);
+  const { batch = 1, heads = 1, d, e = d, state } = c;
+  const { inputs, splitHeads, visible } = headsOf(c, seed);
+  const initial = numbers(seed * 10 + 3, [batch, heads, d, e]);
   const results = (q: Tensor, k: Tensor, v: Tensor, first?: Tensor): [Tensor, Tensor] => {
-    const [queries, keys, values] = [headsOf(q, n, d), headsOf(k, m, d), headsOf(v, m, e)];
-    const { output, state: last } = cumulativeLinearAttention(queries, keys, values, {
-      causal: mode === "causal",
+    const { output, state: last } = cumulativeLinearAttention(...splitHeads(q, k, v), {
+      ...visible,
       scale: 0.37,
-      ...(mode === "mask" ? { mask: fromData(mask, [n]) } : {}),
       ...(first === undefined ? {} : { state: first }),
     });
     return [output, last];
@@ -92,8 +68,8 @@ function program(c: Case, seed: number): readonly Tensor[] {
     const weighted = (x: Tensor): Tensor => x.mul(numbers(seed * 10 + 9, x.shape)).sum();
     return weighted(output).add(state === true ? weighted(last) : 0);
   };
-  const given = inputs as Parameters<typeof results>;
-  const places = inputs.map((_, i) => i);
+  const given = (state === true ? [...inputs, initial] : inputs) as Parameters<typeof results>;
+  const places = given.map((_, i) => i);
   return [...results(...given), ...grad(loss, places)(...given)];
 }
 

@@ -14,7 +14,8 @@ import { orderQueries } from "./order.js";
 import { scanLaunch } from "./scan.js";
 import { startsLaunch } from "./starts.js";
 import { isStep, stepLaunch, takesNorms, type Step } from "./step.js";
-import type { Scan, Sizes } from "./steps.js";
+import type { Scan } from "./steps.js";
+import type { Sizes } from "./tiled-steps.js";
 import { chunksUpTo, hasTile, segmentsFor, type Segments, type Tile, tilesFor } from "./tile.js";
 
 function sizesOf({ q, k }: Pick<LinearAttentionInputs<Operand>, "q" | "k">): Sizes {

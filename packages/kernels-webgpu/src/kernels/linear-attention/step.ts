@@ -13,7 +13,7 @@ import { normalizedRows, normBuffers, normInputs } from "../rows/normalization.j
 import { NormalizedRows, prologueBytes } from "../rows/prologue.js";
 import { coordinatesOf, denseView, indexIn } from "../view.js";
 import { RowAccess } from "./rows.js";
-import type { Sizes } from "./steps.js";
+import type { Sizes } from "./tiled-steps.js";
 
 /** Most outputs of a workgroup that are in registers at once: tokens times query heads of a group. */
 const mostOutputs = 8;

@@ -1,34 +1,22 @@
 /** The steps that scans are made of; see `scan.ts`. */
 
 import type { Operand } from "@x/tensor/device";
-import type { ShaderBuilder } from "../../wgsl/shader.js";
 import { denseView } from "../view.js";
-import { type Order, rangeOf } from "./order.js";
-import type { RowAccess } from "./rows.js";
-import type { Segments, Tile } from "./tile.js";
-
-/** The sizes of a linear attention. */
-export interface Sizes {
-  readonly batch: number;
-  /** Heads of keys and values, and of the state. */
-  readonly keyHeads: number;
-  /** Query heads that share a key head; they follow each other. */
-  readonly group: number;
-  readonly queries: number;
-  readonly keys: number;
-}
+import type { Segments } from "./tile.js";
+import {
+  lanes,
+  markSpecial,
+  product,
+  type TiledScan,
+  TiledSteps,
+  visibleProduct,
+  zeros,
+} from "./tiled-steps.js";
 
 /** What a workgroup does with its chunks. */
-export interface Scan {
-  readonly direction: "forward" | "reverse";
-  readonly sizes: Sizes;
-  /** Which keys the queries see. With `"full"` there are only rows, or only columns. */
-  readonly visible: "full" | "causal" | Order;
-  readonly tile: Tile;
+export interface Scan extends TiledScan {
   /** Of keys, or where every query sees every key of whatever there is. */
   readonly segments: Segments;
-  /** Numbers in a row and in a key. */
-  readonly keySize: number;
   /** Numbers in a value. */
   readonly valueSize: number;
   /** What queries are multiplied by. */
@@ -41,111 +29,21 @@ export interface Scan {
   readonly final: number | null;
 }
 
-/** The numbers of a vector. */
-export const lanes = ["x", "y", "z", "w"] as const;
-
-/** Statements that make sums of four rows, each of four columns. */
-export function zeros(sum: string): string {
-  return [0, 1, 2, 3].map((i) => `var ${sum}${i} = vec4f(0.0);`).join("\n");
-}
-
-/**
- * Adds products of a matrix with others to sums, step by step along the axis they share. `left` and
- * `right` are the vectors of step `p`: four rows, and four columns. Statements `further` may use them.
- */
-export function product(
-  steps: string,
-  left: string,
-  sums: readonly { readonly sum: string; readonly right: string }[],
-  further: string = "",
-): string {
-  const add = ({ sum, right }: (typeof sums)[number], i: number): string =>
-    [
-      `let right${i} = ${right};`,
-      ...lanes.map((lane, row) => `${sum}${row} += left.${lane} * right${i};`),
-    ].join("\n");
-  return `for (var p = 0; p < ${steps}; p++) {
-let left = ${left};
-${sums.map(add).join("\n")}
-${further}
-}`;
-}
-
-/**
- * Adds the first `steps` weights of rows times values to `sum`. Where `is_special` says that values
- * are not all finite, those that a row does not see are left out: times a weight of 0 they are not 0.
- */
-export function visibleProduct(left: string, right: string, isSeen: string): string {
-  return `if (atomicLoad(&is_special) == 0u) {
-${product("steps", left, [{ sum: "sum", right }])}
-} else {
-for (var p = 0; p < steps; p++) {
-let left = ${left};
-let right = ${right};
-let isSeen = ${isSeen};
-${lanes.map((lane, i) => `if (isSeen.${lane}) { sum${i} += left.${lane} * right; }`).join("\n")}
-}
-}`;
-}
-
-/** A statement that sets `is_special` where a vector is not all finite numbers. */
-export function markSpecial(vector: string): string {
-  return `if (any((bitcast<vec4u>(${vector}) & vec4u(0x7f800000u)) == vec4u(0x7f800000u))) { atomicStore(&is_special, 1u); }`;
-}
-
 /** The output of rows. */
 export function outputView({ rows, valueSize }: Scan): Operand {
   return denseView(rows!.output, "float32", [...rows!.x.shape.slice(0, 3), valueSize]);
 }
 
 /** Writes the steps of a scan; invocation (x, y) has a block of four rows and four columns. */
-export class ScanSteps {
-  readonly #shader: ShaderBuilder;
-  readonly #access: RowAccess;
-  readonly #scan: Scan;
-  /** Vectors in a row of tiles, and in one of values. */
-  readonly #high: number;
-  readonly #wide: number;
-  /** Blocks of scores that an invocation computes. */
-  readonly #blocks: readonly number[];
-
-  constructor(shader: ShaderBuilder, access: RowAccess, scan: Scan) {
-    this.#shader = shader;
-    this.#access = access;
-    this.#scan = scan;
-    this.#high = scan.tile.chunk / 4;
-    this.#wide = scan.tile.slice / 4;
-    const count = Math.ceil(this.#high / this.#wide);
-    this.#blocks = Array.from({ length: count }, (_, b) => b);
-  }
-
-  /** Which keys and queries belong to `chunk`. */
-  ranges(): string {
-    const { visible, sizes, tile } = this.#scan;
-    const { queries, keys } = sizes;
-    const start = `chunk * ${tile.chunk}`;
-    let range: string;
-    if (visible === "full")
-      range = `let range = min(vec2i(0, ${tile.chunk}) + ${start}, vec2i(${queries}));`;
-    else if (visible === "causal") {
-      // Those that see nothing come first.
-      range = `var range = clamp(vec2i(0, ${tile.chunk}) + (${start} + ${queries - keys}), vec2i(0), vec2i(${queries}));
-if (chunk == 0) { range.x = 0; }`;
-    } else range = rangeOf(this.#shader, visible);
-    return `let firstKey = ${start};
-let endKey = min(firstKey + ${tile.chunk}, ${keys});
-${range}`;
-  }
-
+export class ScanSteps extends TiledSteps<Scan> {
   /** All work on one chunk. */
   chunk(): string {
-    const { direction, rows, columns } = this.#scan;
-    const { initial, final, segments } = this.#scan;
+    const { rows, columns, initial, final, segments } = this.scan;
     const start = `${zeros("sum")}\n`;
     // What is 0, and what nobody reads, is not worth its text.
     const hasState = initial !== null || segments.each > 1;
     const update = columns && (final !== null || segments.each > 1) ? this.#update() : "";
-    if (direction === "forward") {
+    if (this.isForward) {
       const terms = `${start}${this.#depth(hasState, columns !== null)}
 ${columns ? this.#chunkTerm() : ""}
 ${rows ? this.#store() : ""}`;
@@ -165,52 +63,29 @@ ${rows ? this.#store() : ""}`;
 
   /** Does something for each tile of rows, or of columns, of the chunk. */
   #each(side: "row" | "column", body: string): string {
-    const { direction, tile, sizes, rows, columns } = this.#scan;
-    const isQuery = (side === "row") === (direction === "forward");
-    const { group } = sizes;
-    const head = isQuery ? `at2 * ${group} + member` : "at2";
+    const { rows, columns } = this.scan;
+    const isQuery = (side === "row") === this.isForward;
     const operands =
-      side === "row" ? { rows: rows!.x, output: outputView(this.#scan) } : { ...columns! };
-    const bases = Object.entries(operands).map(
-      ([name, operand]) => `let ${name}Base = ${this.#access.base(operand, ["at1", head])};`,
-    );
-    const [first, end] = [`${side}First`, `${side}End`];
-    if (!isQuery)
-      return `{\nlet ${first} = firstKey;\nlet ${end} = endKey;\n${bases.join("\n")}\n${body}\n}`;
-    return `for (var member = 0; member < ${group}; member++) {
-${bases.join("\n")}
-for (var ${first} = range.x; ${first} < range.y; ${first} += ${tile.chunk}) {
-let ${end} = min(${first} + ${tile.chunk}, range.y);
-${body}
-}
-}`;
+      side === "row" ? { rows: rows!.x, output: outputView(this.scan) } : { ...columns! };
+    return this.eachTile(side, isQuery, (head) => this.basesOf(operands, head), body);
   }
 
   #fillValues(): string {
-    const [high, wide] = [this.#high, this.#wide];
+    const [high, wide] = [this.high, this.wide];
     return `workgroupBarrier();
 for (var j = y; j < ${4 * high}; j += ${high}) {
 let numbers = values(valuesBase, columnFirst + j, columnEnd, slice + 4 * x);
-${this.#scan.rows ? markSpecial("numbers") : ""}
+${this.scan.rows ? markSpecial("numbers") : ""}
 value_tile[j * ${wide} + x] = numbers;
 }`;
   }
 
   /** The products of rows: with the state to `sum`, and with keys to `score`. */
   #depth(hasState: boolean, hasScores: boolean): string {
-    const { keySize, tile } = this.#scan;
-    const [high, wide] = [this.#high, this.#wide];
-    const scores = hasScores ? this.#blocks : [];
-    // With a slice wider than the chunk some invocations have no scores; theirs are not stored.
-    const column = (b: number): string => (wide > high ? `min(x, ${high - 1})` : `x + ${b * wide}`);
-    const sums = [
-      ...(hasState ? [{ sum: "sum", right: `state_tile[(start + p) * ${wide} + x]` }] : []),
-      ...scores.map((b) => ({
-        sum: `score${b}_`,
-        right: `right_tile[p * ${high} + ${column(b)}]`,
-      })),
-    ];
-    return `${scores.map((b) => zeros(`score${b}_`)).join("\n")}
+    const { keySize, tile } = this.scan;
+    const [high, wide] = [this.high, this.wide];
+    const sums = this.sumsOf(hasState, hasScores, "right_tile[p");
+    return `${this.zeroScores(hasScores)}
 for (var start = 0; start < ${keySize}; start += ${tile.chunk}) {
 workgroupBarrier();
 for (var at = lane; at < ${high * high}; at += ${high * wide}) {
@@ -228,7 +103,7 @@ ${product(`min(${tile.chunk}, ${keySize} - start)`, `left_tile[p * ${high} + y]`
   #fillTransposed(tile: string, name: string, side: "row" | "column"): string {
     const row = (i: number): string =>
       `${name}(${name}Base, ${side}First + 4 * i + ${i}, ${side}End, start + 4 * p)`;
-    const to = (i: number): string => `${tile}[(4 * p + ${i}) * ${this.#high} + i] = block[${i}];`;
+    const to = (i: number): string => `${tile}[(4 * p + ${i}) * ${this.high} + i] = block[${i}];`;
     return `{
 let block = transpose(mat4x4f(${[0, 1, 2, 3].map(row).join(", ")}));
 ${[0, 1, 2, 3].map(to).join("\n")}
@@ -237,8 +112,8 @@ ${[0, 1, 2, 3].map(to).join("\n")}
 
   /** Adds what rows see of the columns of the chunk: their scores times values. */
   #chunkTerm(): string {
-    const [high, wide] = [this.#high, this.#wide];
-    const isForward = this.#scan.direction === "forward";
+    const [high, wide] = [this.high, this.wide];
+    const { isForward } = this;
     const seenFrom = (first: string): string =>
       `vec4i(${[0, 1, 2, 3].map((i) => `seenBy(${first} + ${i})`).join(", ")})`;
     const hide = (b: number): string => {
@@ -256,7 +131,7 @@ ${[0, 1, 2, 3].map(to).join("\n")}
       const stores = scores.map(
         (_, i) => `left_tile[(${column} + ${i}) * ${high} + y] = block[${i}];`,
       );
-      return `${wide > high ? `if (x < ${high}) ` : ""}{
+      return `${this.whereScores}{
 ${seen}
 ${hidden.join("\n")}
 let block = transpose(mat4x4f(${scores.join(", ")}));
@@ -274,15 +149,15 @@ let steps = ${count};`;
     const isSeen = isForward ? "vec4i(p) < seen" : "places < vec4i(seenBy(columnFirst + p))";
     return `${place}
 workgroupBarrier();
-${this.#blocks.map(hide).join("\n")}
+${this.blocks.map(hide).join("\n")}
 workgroupBarrier();
 ${visibleProduct(left, right, isSeen)}`;
   }
 
   /** Adds the products of keys and values to the state. */
   #update(): string {
-    const { keySize, tile, final } = this.#scan;
-    const [high, wide] = [this.#high, this.#wide];
+    const { keySize, tile, final } = this.scan;
+    const [high, wide] = [this.high, this.wide];
     const eachRow = (line: (i: number) => string): string => [0, 1, 2, 3].map(line).join("\n");
     const body = `for (var start = 0; start < ${keySize}; start += ${tile.chunk}) {
 workgroupBarrier();

@@ -149,8 +149,8 @@ describe("matmul of narrower numbers", () => {
       ] as const) {
         const inputs = [operand(0, [rows, k], [k, 1]), operand(1, [k, n], strides)];
         // A step with no more than the kernel reads.
-        const step = { inputs, outputs: [2], epilogue: null } as unknown as NativeStep;
-        const [launch] = matmulKernel.lower(step, context);
+        const step: Partial<NativeStep> = { inputs, outputs: [2], epilogue: null };
+        const [launch] = matmulKernel.lower(step as NativeStep, context);
         expect(launch!.shader).toContain("vec4<f16>");
         expect(await validateShader(launch!.shader)).toEqual([]);
       }

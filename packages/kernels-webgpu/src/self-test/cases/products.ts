@@ -87,6 +87,11 @@ export const productCases: readonly SelfTestCase[] = [
       "of float16": (inputs) => [
         inputs.floats([40, 64], -1, 1, "float16").matmul(inputs.floats([64, 48], -1, 1, "float16")),
       ],
+      "of int8 weights with scales, few and many rows": (inputs) => {
+        const [weight, scale] = [inputs.integers([48, 64], -127, 127, "int8"), inputs.floats([48])];
+        const rows = [inputs.floats([1, 64]), inputs.floats([40, 64])];
+        return rows.map((x) => functional.linear(x, weight).mul(scale).div(127));
+      },
     },
   ),
   ...casesOf(

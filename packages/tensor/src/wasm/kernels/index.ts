@@ -28,8 +28,6 @@ import {
   softmaxBackwardKernel,
   softmaxKernel,
 } from "./rows/softmax.js";
-import { cumulativeProductKernel, cumulativeSumKernel } from "./scan/accumulate.js";
-import { cumulativeMaxKernel, cumulativeMinKernel } from "./scan/extreme.js";
 
 const kernels: readonly NativeKernel[] = [
   adamAmsgradKernel,
@@ -37,10 +35,6 @@ const kernels: readonly NativeKernel[] = [
   concatenateKernel,
   crossEntropyBackwardKernel,
   crossEntropyKernel,
-  cumulativeMaxKernel,
-  cumulativeMinKernel,
-  cumulativeProductKernel,
-  cumulativeSumKernel,
   dynamicSliceKernel,
   dynamicUpdateKernel,
   gatherKernel,
@@ -84,6 +78,14 @@ const families: readonly KernelFamily<NativeKernel>[] = [
   {
     ops: ["kernelHalving"],
     load: async () => Object.values(await import("./kernel-halving/kernel.js")),
+  },
+  {
+    ops: ["cumulativeMax", "cumulativeMin"],
+    load: async () => Object.values(await import("./scan/extreme.js")),
+  },
+  {
+    ops: ["cumulativeProduct", "cumulativeSum"],
+    load: async () => Object.values(await import("./scan/accumulate.js")),
   },
   { ops: ["sort"], load: async () => [(await import("./sort/sort.js")).sortKernel] },
   { ops: ["topk"], load: async () => [(await import("./sort/topk.js")).topkKernel] },

@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
+import { disturbed, projected, rowBits } from "../../../../test/wasm/rows.js";
 import {
+  choices,
   computeByReference,
   denseData,
   expectLikeReference,
-  generator,
   type KernelRun,
   leaf,
   randomData,
   runKernel,
-  type View,
 } from "../../../../test/wasm/run-kernel.js";
 import { apply, type Attributes, type Node, type Op, type Value } from "../../../graph/node.js";
 import { madeOps } from "../../../graph/node.js";
@@ -86,16 +86,8 @@ function dataOf(node: Node, seed: number): DataOf[] {
   );
 }
 
-function projected({ shape, dtype }: Value): View | null {
-  if (shape.length !== 4 || dtype !== "float32") return null;
-  const [, heads, length, size] = shape as [number, number, number, number];
-  return { offset: 0, strides: [heads * length * size, size, heads * size, 1] };
-}
-
 function randomCase(seed: number): Case {
-  const random = generator(seed);
-  const upTo = (limit: number): number => 1 + Math.floor(random() * limit);
-  const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(random() * choices.length)]!;
+  const { random, upTo, pick } = choices(seed);
   const longest = [3, 30, 80, 300][seed % 4]!;
   // The long ones have one key head, to keep the test short.
   const many = longest < 300 ? 2 : 1;
@@ -218,20 +210,9 @@ describe("what is not visible", () => {
     },
   ];
 
-  /** Numbers with some rows replaced. */
-  function disturbed(data: DataOf, rows: (row: number) => boolean, value: number): DataOf {
-    const copy = Float32Array.from(data);
-    const size = data.length / n;
-    for (let i = 0; i < copy.length; i++) if (rows(Math.floor(i / size))) copy[i] = value;
-    return copy;
-  }
-
-  /** Rows of a result, each as text of its bits. */
-  function rowBits(result: DataOf): string[] {
-    const words = new Uint32Array(result.buffer, result.byteOffset, result.length);
-    const size = result.length / n;
-    return Array.from({ length: n }, (_, i) => words.subarray(i * size, (i + 1) * size).join());
-  }
+  const replaced = (data: DataOf, row: number, value: number): DataOf =>
+    disturbed(data, data.length / n, (own) => own === row, value);
+  const bitsOf = (result: DataOf): string[] => rowBits(result, result.length / n);
 
   for (const { name, c: form, sees } of forms) {
     const c: Case = { ...form, batch: 1, keyHeads: 1, n, m: n, d, e: d };
@@ -242,19 +223,17 @@ describe("what is not visible", () => {
         const guide = c.guide === "mask" ? [mask] : [];
         const data = [...dataOf(forward, 3).slice(0, 3), ...guide];
         const gradientData = backwardData(forward, data, 3);
-        const before = runKernel(forwardKernel, forward, { data }).map(rowBits);
+        const before = runKernel(forwardKernel, forward, { data }).map(bitsOf);
         const [dq, dk, dv] = runKernel(backwardKernel, backward, { data: gradientData }).map(
-          rowBits,
+          bitsOf,
         );
         for (const t of [0, 1, 31, 63, 64, 100, 149]) {
           // Key t: whatever it is, queries that do not see it must not notice.
           const replaceKey = (inputs: readonly DataOf[]): DataOf[] =>
-            inputs.map((x, i) =>
-              i === 1 || i === 2 ? disturbed(x, (row) => row === t, value) : x,
-            );
-          const after = runKernel(forwardKernel, forward, { data: replaceKey(data) }).map(rowBits);
+            inputs.map((x, i) => (i === 1 || i === 2 ? replaced(x, t, value) : x));
+          const after = runKernel(forwardKernel, forward, { data: replaceKey(data) }).map(bitsOf);
           const gradients = { data: replaceKey(gradientData) };
-          const dqAfter = rowBits(runKernel(backwardKernel, backward, gradients)[0]!);
+          const dqAfter = bitsOf(runKernel(backwardKernel, backward, gradients)[0]!);
           for (let i = 0; i < n; i++) {
             if (sees(i, t)) continue;
             expect(after[0]![i]).toBe(before[0]![i]);
@@ -264,9 +243,9 @@ describe("what is not visible", () => {
           // Query t: the gradients of keys that it does not see must not notice.
           const last = gradientData.length - 1;
           const replaceQuery = gradientData.map((x, i) =>
-            i === 0 || i >= last - 2 ? disturbed(x, (row) => row === t, value) : x,
+            i === 0 || i >= last - 2 ? replaced(x, t, value) : x,
           );
-          const changed = runKernel(backwardKernel, backward, { data: replaceQuery }).map(rowBits);
+          const changed = runKernel(backwardKernel, backward, { data: replaceQuery }).map(bitsOf);
           for (let j = 0; j < n; j++) {
             if (sees(t, j)) continue;
             expect(changed[1]![j]).toBe(dk![j]);

@@ -106,6 +106,8 @@ export interface Chunk {
   orderAt(start: I32): I32 | undefined;
   /** The number of a query among those of all heads, `queryCount` for each head. */
   queryNumber(start: I32): I32;
+  /** Where the results of queries go: from which number on, as above, or by which list from there. */
+  queryPlace(start: I32): readonly [first: I32, order: I32 | undefined];
   /** How many keys a query sees; `start` is its place in the order of what queries see. */
   seen(start: I32): I32;
   /**
@@ -220,6 +222,12 @@ export function readChunk(
     queryNumber: (start) => {
       const query = isMasked ? entry(order, start) : start;
       return head.multiply(groups).add(group).multiply(queryCount).add(query);
+    },
+
+    queryPlace: (start) => {
+      const order = chunk.orderAt(start);
+      const before = head.multiply(groups).add(group).multiply(queryCount);
+      return [before.add(order ? none : start), order];
     },
 
     seen: (start) => (mode === "full" ? keyCount : keysSeen(mode, start, before, counts)),

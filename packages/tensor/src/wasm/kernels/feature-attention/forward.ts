@@ -7,23 +7,30 @@
 
 import { f32x4, i32, type I32, v128, type V128 } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
-import { expOfNegative, float, type MathContext } from "../../math/index.js";
-import { layOut, type Layout, type Matrix, matricesOf } from "../attention/matrix.js";
+import type { MathContext } from "../../math/index.js";
+import { layOut, type Layout, type Matrix } from "../attention/matrix.js";
 import { packColumns, unpack } from "../attention/pack.js";
 import { multiply } from "../attention/product.js";
 import { hideUnseen, tileRange } from "../attention/visibility.js";
-import { sumOfLanes } from "../attention/weights.js";
-import { entryAt, integers, kernelCode, vectors } from "../code.js";
-import { scanItems, type ScanSteps } from "../linear-attention/traversal.js";
+import { entryAt, integers, vectors } from "../code.js";
+import type { ScanSteps } from "../linear-attention/traversal.js";
 import {
   type CommonPart,
   commonShapes,
   type FeatureScanSpec,
   maximumSeen,
   readChunk,
-  scanText,
 } from "./chunk.js";
-import { changeRow, dotProduct, eachRow, inverse, splatEntry, storeEntry } from "./rows.js";
+import {
+  addToEntry,
+  changeRow,
+  dotProduct,
+  eachRow,
+  inverse,
+  splatEntry,
+  storeEntry,
+} from "./rows.js";
+import { chunkOrder, limitedRatio, ratio, scanCode } from "./scan.js";
 import { type SumPart, sumShapes, sumSteps } from "./sums.js";
 
 type Part = CommonPart | SumPart | "columns" | "queries" | "output" | "denominators";
@@ -46,10 +53,7 @@ export function forwardLayout(spec: FeatureScanSpec): Layout<Part> {
  * words of a chunk and of sums come the addresses of the outputs, all dense, and the size of values.
  */
 export function forwardCode(spec: FeatureScanSpec): KernelCode {
-  return kernelCode(`feature/forward ${scanText(spec)}`, (c, words, scratch) => {
-    const at = matricesOf(c.f, scratch, forwardLayout(spec));
-    return scanItems(c, spec, [forwardSteps(c, spec, words, at)]);
-  });
+  return scanCode("forward", spec, forwardLayout(spec), forwardSteps);
 }
 
 function forwardSteps(
@@ -66,10 +70,10 @@ function forwardSteps(
   const [denominatorsOut, maximaOut, outputSize] = chunk.read.words(3);
   const { head, column, epsilon } = chunk;
   const [maxima, queries, highs] = [at.maxima[0], at.queries[0], at.highs[0]];
-  const [totals, lists] = [at.denominators[0], [at.lows, at.highs] as const];
+  const order = chunkOrder(chunk, at, spec);
+  const [totals, { lists }] = [at.denominators[0], order];
   const [largest, share, decay, total] = vectors(f, 4);
   const [offset, number] = integers(f, 2);
-  const none = i32.const(0);
   const rowStride = f.let(outputSize.shiftLeft(2));
   const readRow = (row: I32): void => {
     f.set<V128>(largest, maximumSeen(maxima, highs, row));
@@ -77,13 +81,7 @@ function forwardSteps(
   };
 
   return {
-    lists,
-    group: chunk.group,
-    groups: chunk.groups,
-    rowCount: chunk.queryCount,
-    columnCount: chunk.keyCount,
-    counts: chunk.counts,
-    starts: chunk.starts,
+    ...order,
 
     begin: (item) => {
       chunk.begin(item);
@@ -107,8 +105,7 @@ function forwardSteps(
       multiply(c, { start: "zero" }, matrices, [length, valueSize, features]);
       eachRow(f, at.output, length, (row, rowAt) => {
         readRow(row);
-        const before = f.let(f32x4.subtract(v128.load32Splat(maxima), largest));
-        f.set<V128>(decay, expOfNegative(c, before));
+        f.set<V128>(decay, ratio(c, v128.load32Splat(maxima), largest));
         const query = f.let(queries.add(row.multiply(at.queries[1])));
         f.set<V128>(total, dotProduct(c, query, at.keySums[0], features));
         const shared = f.let(f32x4.multiply(share, v128.load32Splat(at.count[0])));
@@ -128,12 +125,11 @@ function forwardSteps(
         readRow(row);
         const range = tileRange(f, row, own);
         f.for(offset, ...range, 16, () => {
-          const rise = f.let(f32x4.subtract(v128.load(maxima.add(offset), 4), largest));
-          const ratio = expOfNegative(c, f.let(f32x4.pseudoMinimum(rise, float(c, 0))));
+          const factor = limitedRatio(c, v128.load(maxima.add(offset), 4), largest);
           const shared = keyMask
             ? f32x4.multiply(share, v128.load(at.taken[0].add(offset)))
             : share;
-          const weight = module.madd(v128.load(rowAt.add(offset)), f.let(ratio), shared);
+          const weight = module.madd(v128.load(rowAt.add(offset)), f.let(factor), shared);
           f.storeV128(rowAt.add(offset), weight);
         });
         hideUnseen(f, row, rowAt, range, own, 0);
@@ -141,8 +137,7 @@ function forwardSteps(
         f.for(offset, ...range, 16, () => {
           f.set<V128>(total, f32x4.add(total, v128.load(rowAt.add(offset))));
         });
-        const before = splatEntry(totals, row);
-        storeEntry(f, totals, row, f.let(f32x4.add(before, sumOfLanes(f, total))));
+        addToEntry(f, totals, row, total);
       });
       const toOutput = [at.scores, at.values, at.output] as const;
       const product = { start: "output", limits: "depth" } as const;
@@ -156,10 +151,9 @@ function forwardSteps(
         f.set<I32>(number, chunk.queryNumber(start.add(row)));
         storeEntry(f, denominatorsOut, number, splatEntry(totals, row));
       });
-      const first = head.multiply(chunk.groups).add(chunk.group).multiply(chunk.queryCount);
-      const order = chunk.orderAt(start);
-      const to = entryAt(y.add(first.add(order ? none : start).multiply(rowStride)), column);
-      unpack(c, valueSize, at.output, [to, rowStride, length, order]);
+      const [first, sorted] = chunk.queryPlace(start);
+      const to = entryAt(y.add(first.multiply(rowStride)), column);
+      unpack(c, valueSize, at.output, [to, rowStride, length, sorted]);
     },
 
     update: (length) => {

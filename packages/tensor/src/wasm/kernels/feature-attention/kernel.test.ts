@@ -1,9 +1,16 @@
 import { describe, expect, it } from "vitest";
 import {
+  disturbedInputs,
+  lastKeys,
+  projected,
+  rowBits,
+  rowsOf,
+} from "../../../../test/wasm/rows.js";
+import {
+  choices,
   computeByReference,
   denseData,
   expectLikeReference,
-  generator,
   type KernelRun,
   leaf,
   randomData,
@@ -18,6 +25,7 @@ import {
 } from "../../../ops/feature-attention.js";
 import type { LinearAttentionMode } from "../../../ops/linear-attention.js";
 import type { DataOf } from "../../../tensor/dtype.js";
+import { compareElements } from "../../../testing/index.js";
 import { featureAttentionBackwardKernel, featureAttentionKernel } from "./kernel.js";
 
 interface Case {
@@ -91,11 +99,8 @@ function backwardNode(c: Case): Node {
 
 /** Numbers for the inputs; last visible keys from −1 on, in any order; sums of weights above 0. */
 function dataOf(node: Node, { m }: Case, seed: number): DataOf[] {
-  const random = generator(seed);
   const data = node.inputs.map((input, i) => {
-    if (input.dtype === "int32") {
-      return Int32Array.from({ length: input.shape[0]! }, () => Math.floor(random() * (m + 1)) - 1);
-    }
+    if (input.dtype === "int32") return lastKeys(input.shape[0]!, m, seed);
     const own = randomData(input, seed * 10 + i);
     return input.dtype === "float32" ? Float32Array.from(own, (x) => x / 2) : own;
   });
@@ -122,17 +127,8 @@ function backwardData(
   return [...given, dy!, products!, ...[6, 7].map((i) => Float32Array.from(results[i]!))];
 }
 
-/** [batch, heads, length, size] as it comes from a projection: [batch, length, heads, size]. */
-function projected({ shape }: Value): View | null {
-  if (shape.length !== 4) return null;
-  const [, heads, length, size] = shape as [number, number, number, number];
-  return { offset: 0, strides: [heads * length * size, size, heads * size, 1] };
-}
-
 function randomCase(seed: number): Case {
-  const random = generator(seed);
-  const upTo = (limit: number): number => 1 + Math.floor(random() * limit);
-  const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(random() * choices.length)]!;
+  const { upTo, pick } = choices(seed);
   const longest = [3, 30, 80, 200][seed % 4]!;
   const n = upTo(longest);
   // The long ones have one key head, to keep the test short.
@@ -261,53 +257,10 @@ describe("feature attention", () => {
 });
 
 function expectClose(actual: DataOf, expected: DataOf): void {
-  expect(actual.length).toBe(expected.length);
-  actual.forEach((x, i) => {
-    expect(Math.abs(x - expected[i]!)).toBeLessThanOrEqual(1e-4 + 1e-4 * Math.abs(expected[i]!));
-  });
-}
-
-/** Some rows of every head. */
-function rowsOf(
-  data: Float32Array,
-  length: number,
-  start: number,
-  count: number,
-  size: number,
-): Float32Array {
-  const heads = data.length / (length * size);
-  const result = new Float32Array(heads * count * size);
-  for (let h = 0; h < heads; h++) {
-    const from = (h * length + start) * size;
-    result.set(data.subarray(from, from + count * size), h * count * size);
-  }
-  return result;
+  expect(compareElements(actual, expected, close)).toMatchObject({ isClose: true });
 }
 
 describe("what is not visible", () => {
-  /** Puts a value in place of the rows of some inputs that `affects` names. */
-  function disturbed(
-    data: readonly DataOf[],
-    node: Node,
-    inputs: readonly number[],
-    affects: (row: number) => boolean,
-    value: number,
-  ): DataOf[] {
-    return data.map((x, i) => {
-      if (!inputs.includes(i)) return x;
-      const size = node.inputs[i]!.shape[3] ?? 1;
-      return Float32Array.from(x, (own, j) => (affects(Math.floor(j / size)) ? value : own));
-    });
-  }
-
-  /** The rows of a result, each as text of its bits. */
-  function rowBits(result: DataOf, size: number): string[] {
-    const words = new Uint32Array(result.buffer, result.byteOffset, result.length);
-    return Array.from({ length: result.length / size }, (_, i) =>
-      words.subarray(i * size, (i + 1) * size).join(),
-    );
-  }
-
   const cases = (["causal", "mask"] as const).flatMap((mode) =>
     (["exponential", "random"] as const).map((map) => ({ mode, map })),
   );
@@ -334,7 +287,7 @@ describe("what is not visible", () => {
       for (const t of [0, 1, 31, 32, 33, 64, 76]) {
         // Keys from t on: queries that see none of them must not notice.
         const hidden = (i: number): boolean => last(i) < t;
-        const later = disturbed(data, forward, [1, 2], (row) => row >= t, value);
+        const later = disturbedInputs(data, forward, [1, 2], (row) => row >= t, value);
         const [y2, dq2] = run(later, cotangents);
         for (let i = 0; i < c.n; i++) {
           if (!hidden(i)) continue;
@@ -342,7 +295,7 @@ describe("what is not visible", () => {
           expect(dq2![i]).toBe(dq![i]);
         }
         // Queries that see less than key t: gradients of that key and later ones likewise.
-        const gone = disturbed(data, forward, [0], hidden, value);
+        const gone = disturbedInputs(data, forward, [0], hidden, value);
         const others = cotangents.map((x, i) =>
           Float32Array.from(x, (own, j) =>
             hidden(i === 0 ? Math.floor(j / c.e) : j) ? value : own,
@@ -363,7 +316,7 @@ describe("what is not visible", () => {
     const data = dataOf(node, options, 9);
     const { keyMask } = featureAttentionInputs(data, node.attributes);
     const isPadding = (row: number): boolean => keyMask![row] === 0;
-    const wrong = disturbed(data, node, [1, 2], isPadding, NaN);
+    const wrong = disturbedInputs(data, node, [1, 2], isPadding, NaN);
     const results = [data, wrong].map((own) =>
       runKernel(featureAttentionKernel, node, { data: own }),
     );

@@ -12,22 +12,17 @@
 
 import { f32, f32x4, type I32, i32, v128, type V128 } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
-import { expOfNegative, float, type MathContext } from "../../math/index.js";
-import { layOut, type Layout, type Matrix, matricesOf } from "../attention/matrix.js";
+import type { MathContext } from "../../math/index.js";
+import { layOut, type Layout, type Matrix } from "../attention/matrix.js";
 import { packColumns, unpack } from "../attention/pack.js";
 import { multiply } from "../attention/product.js";
 import { hideUnseen, tileRange } from "../attention/visibility.js";
-import { entryAt, integers, kernelCode, vectors } from "../code.js";
-import { scanItems, type ScanSteps } from "../linear-attention/traversal.js";
-import {
-  type CommonPart,
-  commonShapes,
-  type FeatureScanSpec,
-  readChunk,
-  scanText,
-} from "./chunk.js";
+import { entryAt, integers, vectors } from "../code.js";
+import type { ScanSteps } from "../linear-attention/traversal.js";
+import { type CommonPart, commonShapes, type FeatureScanSpec, readChunk } from "./chunk.js";
 import { clearRows } from "./features.js";
 import { addRows, changeRow, eachRow, splatEntry, storeEntry } from "./rows.js";
+import { chunkOrder, limitedRatio, ratio, scanCode } from "./scan.js";
 
 type Part =
   | CommonPart
@@ -64,10 +59,7 @@ export function keyCotangentLayout(spec: FeatureScanSpec): Layout<Part> {
  * view of the running maxima of keys, and the addresses of dk and dv, dense.
  */
 export function keyCotangentCode(spec: FeatureScanSpec): KernelCode {
-  return kernelCode(`feature/key cotangent ${scanText(spec)}`, (c, words, scratch) => {
-    const at = matricesOf(c.f, scratch, keyCotangentLayout(spec));
-    return scanItems(c, spec, [keyCotangentSteps(c, spec, words, at)]);
-  });
+  return scanCode("key cotangent", spec, keyCotangentLayout(spec), keyCotangentSteps);
 }
 
 function keyCotangentSteps(
@@ -83,24 +75,17 @@ function keyCotangentSteps(
   const [dk, dv] = chunk.read.words(2);
   const { batch, keyHead, head, keyCount } = chunk;
   const [maxima, means, shares, largest] = [at.maxima[0], at.means[0], at.shares[0], at.largest[0]];
-  const lists = [at.lows, at.highs] as const;
+  const order = chunkOrder(chunk, at, spec);
+  const { lists } = order;
   const [number, row, offset, queriesAreFinite, cotangentsAreFinite] = integers(f, 5);
   const [own, factor, mean] = vectors(f, 3);
   const maximumAt = (key: I32): I32 => running.at(batch, keyHead, key);
   const clear = ([address, rowBytes]: Matrix, rows: number): void => {
     f.memoryFill(address, 0, rows * rowBytes);
   };
-  /** exp(x − y) of numbers in all lanes. */
-  const ratio = (x: V128, y: V128): V128 => expOfNegative(c, f.let(f32x4.subtract(x, y)));
 
   return {
-    lists,
-    group: chunk.group,
-    groups: chunk.groups,
-    rowCount: keyCount,
-    columnCount: chunk.queryCount,
-    counts: chunk.counts,
-    starts: chunk.starts,
+    ...order,
 
     begin: (item) => {
       chunk.begin(item);
@@ -127,7 +112,7 @@ function keyCotangentSteps(
       const valueAt = f.let(at.toValues[0]);
       f.set<V128>(own, splatEntry(maxima, length));
       eachRow(f, at.toKeys, length, (key, rowAt) => {
-        f.set<V128>(factor, ratio(splatEntry(maxima, key, 4), own));
+        f.set<V128>(factor, ratio(c, splatEntry(maxima, key, 4), own));
         changeRow(f, rowAt, features, (x, place) =>
           f32x4.multiply(factor, f32x4.subtract(x, v128.load(at.keySums[0].add(place)))),
         );
@@ -138,7 +123,7 @@ function keyCotangentSteps(
       });
       // The queries that come next divide by exp of smaller maxima.
       f.if(f32.load(maxima).less(f32.load(entryAt(maxima, length))), () => {
-        f.set<V128>(factor, ratio(v128.load32Splat(maxima), own));
+        f.set<V128>(factor, ratio(c, v128.load32Splat(maxima), own));
         eachRow(f, at.products, i32.const(features), (_, rowAt) => {
           changeRow(f, rowAt, valueSize, (x) => f32x4.multiply(x, factor));
         });
@@ -171,8 +156,7 @@ function keyCotangentSteps(
         f.set<V128>(own, splatEntry(maxima, key, 4));
         const range = tileRange(f, key, [lows, highs]);
         f.for(offset, ...range, 16, () => {
-          const rise = f.let(f32x4.subtract(own, v128.load(largest.add(offset))));
-          f.set<V128>(factor, expOfNegative(c, f.let(f32x4.pseudoMinimum(rise, float(c, 0)))));
+          f.set<V128>(factor, limitedRatio(c, own, v128.load(largest.add(offset))));
           const score = v128.load(rowAt.add(offset));
           const share = v128.load(shares.add(offset));
           f.storeV128(rowAt.add(offset), module.madd(score, factor, share));
@@ -195,7 +179,7 @@ function keyCotangentSteps(
     update: (length) => {
       addRows(c, at.cotangents, length, valueSize, at.valueSums[0], null, shares);
       eachRow(f, at.cotangents, length, (query, rowAt) => {
-        f.set<V128>(factor, ratio(v128.load32Splat(maxima), splatEntry(largest, query)));
+        f.set<V128>(factor, ratio(c, v128.load32Splat(maxima), splatEntry(largest, query)));
         storeEntry(f, means, query, f32x4.multiply(splatEntry(means, query), factor));
         changeRow(f, rowAt, valueSize, (x) => f32x4.multiply(x, factor));
       });

@@ -7,23 +7,22 @@
 
 import { f32x4, type I32, i32, v128, type V128 } from "../../assembler/index.js";
 import type { KernelCode } from "../../launch.js";
-import { expOfNegative, float, type MathContext } from "../../math/index.js";
-import { layOut, type Layout, type Matrix, matricesOf } from "../attention/matrix.js";
+import type { MathContext } from "../../math/index.js";
+import { layOut, type Layout, type Matrix } from "../attention/matrix.js";
 import { packColumns, unpack } from "../attention/pack.js";
 import { multiply } from "../attention/product.js";
 import { hideUnseen, tileRange } from "../attention/visibility.js";
-import { sumOfLanes } from "../attention/weights.js";
-import { kernelCode, vectors } from "../code.js";
-import { scanItems, type ScanSteps } from "../linear-attention/traversal.js";
+import { vectors } from "../code.js";
+import type { ScanSteps } from "../linear-attention/traversal.js";
 import {
   type CommonPart,
   commonShapes,
   type FeatureScanSpec,
   maximumSeen,
   readChunk,
-  scanText,
 } from "./chunk.js";
-import { changeRow, dotProduct, eachRow, splatEntry, storeEntry } from "./rows.js";
+import { addToEntry, changeRow, dotProduct, eachRow, splatEntry, storeEntry } from "./rows.js";
+import { chunkOrder, limitedRatio, ratio, scanCode } from "./scan.js";
 import { type SumPart, sumShapes, sumSteps } from "./sums.js";
 
 type Part =
@@ -52,10 +51,7 @@ export function queryCotangentLayout(spec: FeatureScanSpec): Layout<Part> {
  * sums comes the address of dq, dense.
  */
 export function queryCotangentCode(spec: FeatureScanSpec): KernelCode {
-  return kernelCode(`feature/query cotangent ${scanText(spec)}`, (c, words, scratch) => {
-    const at = matricesOf(c.f, scratch, queryCotangentLayout(spec));
-    return scanItems(c, spec, [queryCotangentSteps(c, spec, words, at)]);
-  });
+  return scanCode("query cotangent", spec, queryCotangentLayout(spec), queryCotangentSteps);
 }
 
 function queryCotangentSteps(
@@ -70,19 +66,14 @@ function queryCotangentSteps(
   const sums = sumSteps(c, spec, chunk, at, true);
   const [dq] = chunk.read.words(1);
   const [maxima, highs, means, shared] = [at.maxima[0], at.highs[0], at.means[0], at.shared[0]];
-  const lists = [at.lows, at.highs] as const;
+  const order = chunkOrder(chunk, at, spec);
+  const { lists } = order;
   const [largest, mean, decay, total] = vectors(f, 4);
   const offset = f.local(i32);
   const stride = i32.const(size * 4);
 
   return {
-    lists,
-    group: chunk.group,
-    groups: chunk.groups,
-    rowCount: chunk.queryCount,
-    columnCount: chunk.keyCount,
-    counts: chunk.counts,
-    starts: chunk.starts,
+    ...order,
 
     begin: (item) => {
       chunk.begin(item);
@@ -106,8 +97,7 @@ function queryCotangentSteps(
       eachRow(f, at.output, length, (row, rowAt) => {
         f.set<V128>(largest, maximumSeen(maxima, highs, row));
         f.set<V128>(mean, splatEntry(means, row));
-        const before = f.let(f32x4.subtract(v128.load32Splat(maxima), largest));
-        f.set<V128>(decay, expOfNegative(c, before));
+        f.set<V128>(decay, ratio(c, v128.load32Splat(maxima), largest));
         const own = f.let<I32>(at.cotangents[0].add(row.multiply(at.cotangents[1])));
         f.set<V128>(total, dotProduct(c, own, at.valueSums[0], valueSize));
         const all = module.nmadd(mean, v128.load32Splat(at.count[0]), total);
@@ -135,14 +125,12 @@ function queryCotangentSteps(
         hideUnseen(f, row, rowAt, range, own, 0);
         f.set<V128>(total, v128.zero());
         f.for(offset, ...range, 16, () => {
-          const rise = f.let(f32x4.subtract(v128.load(maxima.add(offset), 4), largest));
-          const ratio = expOfNegative(c, f.let(f32x4.pseudoMinimum(rise, float(c, 0))));
+          const factor = limitedRatio(c, v128.load(maxima.add(offset), 4), largest);
           const score = f.let<V128>(v128.load(rowAt.add(offset)));
           f.set<V128>(total, f32x4.add(total, score));
-          f.storeV128(rowAt.add(offset), f32x4.multiply(score, ratio));
+          f.storeV128(rowAt.add(offset), f32x4.multiply(score, factor));
         });
-        const before = splatEntry(shared, row);
-        storeEntry(f, shared, row, f.let(f32x4.add(before, sumOfLanes(f, total))));
+        addToEntry(f, shared, row, total);
       });
       const toOutput = [at.scores, at.keys, at.output] as const;
       const product = { start: "output", limits: "depth" } as const;
@@ -157,10 +145,8 @@ function queryCotangentSteps(
       const isSoftmax = map === "exponential";
       const { output, powers, rawQueries, gradient } = at;
       const result = chunk.chain(output, powers, length, rawQueries, gradient, isSoftmax);
-      const order = chunk.orderAt(start);
-      const first = chunk.head.multiply(chunk.groups).add(chunk.group);
-      const number = first.multiply(chunk.queryCount).add(order ? i32.const(0) : start);
-      unpack(c, size, result, [dq.add(number.multiply(stride)), stride, length, order]);
+      const [first, sorted] = chunk.queryPlace(start);
+      unpack(c, size, result, [dq.add(first.multiply(stride)), stride, length, sorted]);
     },
 
     update: (length) => {

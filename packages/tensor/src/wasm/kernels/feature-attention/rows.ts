@@ -60,6 +60,12 @@ export function storeEntry(f: FunctionBuilder, list: I32, number: I32, value: V1
   f.storeLane(32, entryAt(list, number), value, 0);
 }
 
+/** Adds the sum of the lanes to an entry of a list. */
+export function addToEntry(f: FunctionBuilder, list: I32, number: I32, lanes: Local<V128>): void {
+  const before = splatEntry(list, number);
+  storeEntry(f, list, number, f.let(f32x4.add(before, sumOfLanes(f, lanes))));
+}
+
 /** The product of two rows of `size` numbers in all lanes. */
 export function dotProduct({ module, f }: MathContext, a: I32, b: I32, size: number): V128 {
   const sum = f.let<V128>(v128.zero());

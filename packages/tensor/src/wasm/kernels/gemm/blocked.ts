@@ -18,6 +18,7 @@ import {
   f32,
   v128,
 } from "../../assembler/index.js";
+import type { DType } from "../../../tensor/dtype.js";
 import type { KernelCode } from "../../launch.js";
 import { argumentOffset, endOfArguments } from "../arguments.js";
 import { offsetsAt } from "../strided.js";
@@ -42,6 +43,8 @@ export interface BlockedSpec {
   readonly right: RightSource;
   /** How the right matrix is packed, for `"own"`. */
   readonly rightOrder: PackOrder;
+  /** What the numbers of the right matrix are kept as; only `"own"` takes another than float32. */
+  readonly rightType: DType;
   /** Rows of the tiles: the first panels may have one row more than the others. */
   readonly rows: number;
   /** Whether there are panels with one row more. */
@@ -91,7 +94,7 @@ export function blockedCode(spec: BlockedSpec): KernelCode {
   const key = [
     "gemm",
     spec.left === "packed" ? `${spec.left} ${spec.leftOrder}` : spec.left,
-    spec.right === "own" ? `${spec.right} ${spec.rightOrder}` : spec.right,
+    spec.right === "own" ? `own ${spec.rightOrder} ${spec.rightType}` : spec.right,
     `${spec.rows}${spec.mixedRows ? "+" : ""}x${spec.vectors * 4}/${spec.edgeVectors * 4}`,
     `unroll ${spec.unroll}`,
     spec.deep ? "deep" : "flat",
@@ -281,6 +284,7 @@ class BlockedKernel {
       packBlock(f, this.module, {
         width: panelWidth,
         order,
+        dtype: spec.rightType,
         from: this.right.add(panel.multiply(columnStride.multiply(width))),
         to,
         depth: this.word("k"),

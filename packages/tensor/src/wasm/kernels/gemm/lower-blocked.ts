@@ -1,5 +1,6 @@
 /** Lowers a product to the blocked kernel: chooses tiles, blocks, and what is packed where. */
 
+import { bytesPerElement } from "../../../tensor/dtype.js";
 import type { Launch, LaunchArgument } from "../../launch.js";
 import type { LoweringContext } from "../../native.js";
 import { addressOfBuffer, argumentWords } from "../arguments.js";
@@ -98,12 +99,15 @@ function cut(problem: Problem, context: LoweringContext): Cut {
   const blockDepth = Math.min(k, (evenPart(k, mostDepth) + 1) & ~1);
 
   const distinct = distinctRight(axes).count;
+  const isNarrow = right.dtype !== "float32";
   const source: RightSource =
+    !isNarrow &&
     right.columnStride === 1 &&
     spreads(right.rowStride, k) &&
     (m <= inPlaceRows || k * n <= inPlaceNumbers)
       ? "rows"
-      : m <= mostOwnRows || (distinct >= fewestOwnMatrices && 4 * k * n <= mostOwnBytes)
+      : // Numbers are widened where they are packed: there is never a wide copy of the whole matrix.
+        isNarrow || m <= mostOwnRows || (distinct >= fewestOwnMatrices && 4 * k * n <= mostOwnBytes)
         ? "own"
         : "shared";
 
@@ -179,9 +183,10 @@ export function lowerBlocked(
   const distinct = distinctRight(axes);
   const matrixBytes = 4 * k * (n - (n % width) + edgeVectors * 4);
   const packed = plan.right === "shared" ? context.workspace(matrixBytes * distinct.count) : null;
+  const rightBytes = bytesPerElement(right.dtype);
   const rightStrides =
     packed === null
-      ? axes.map((axis) => axis.right * 4)
+      ? axes.map((axis) => axis.right * rightBytes)
       : distinct.strides.map((stride) => stride * matrixBytes);
   const batchWords = loopWords({
     sizes: axes.map(({ size }) => size),
@@ -210,6 +215,7 @@ export function lowerBlocked(
       leftOrder: packOrder(left.rowStride, left.columnStride),
       right: plan.right,
       rightOrder: packOrder(right.columnStride, right.rowStride),
+      rightType: right.dtype,
       rows: Math.floor(m / rowPanels),
       mixedRows: m % rowPanels > 0,
       vectors,
@@ -225,8 +231,8 @@ export function lowerBlocked(
         output: addressOfBuffer(output),
         leftRowStride: left.rowStride * 4,
         leftColumnStride: left.columnStride * 4,
-        rightRowStride: right.rowStride * 4,
-        rightColumnStride: right.columnStride * 4,
+        rightRowStride: right.rowStride * rightBytes,
+        rightColumnStride: right.columnStride * rightBytes,
         m,
         n,
         k,

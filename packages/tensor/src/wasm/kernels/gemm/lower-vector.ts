@@ -1,5 +1,6 @@
 /** Lowers products of few rows or few columns to the vector kernel. */
 
+import { bytesPerElement } from "../../../tensor/dtype.js";
 import type { Launch } from "../../launch.js";
 import { addressOfBuffer, argumentWords } from "../arguments.js";
 import { loopWords } from "../strided.js";
@@ -27,7 +28,7 @@ function choose(problem: Problem): Choice | null {
     }
     if (right.columnStride !== 1 && right.rowStride === 1) return { ...strides, form: "dot" };
   }
-  if (n <= alwaysRows && n < m) {
+  if (n <= alwaysRows && n < m && right.dtype === "float32") {
     const strides = { problem: transposed(problem), outputRow: 1, outputColumn: n };
     if (left.columnStride === 1) return { ...strides, form: "dot" };
     if (left.rowStride === 1 && n === 1) return { ...strides, form: "scale" };
@@ -46,6 +47,7 @@ export function lowerVector(original: Problem): Launch[] | null {
   if (!choice) return null;
   const { problem, form, outputRow, outputColumn } = choice;
   const { m, n, k, batch, axes, left, right, output } = problem;
+  const rightBytes = bytesPerElement(right.dtype);
   const gather = form === "dot" && left.columnStride !== 1;
   let blockColumns = Math.ceil(itemBytes / (4 * k));
   if (form === "scale") blockColumns = Math.max(blockColumns, fewestColumns);
@@ -55,7 +57,7 @@ export function lowerVector(original: Problem): Launch[] | null {
   return [
     {
       name: `gemm ${batch > 1 ? `${batch}x` : ""}${original.m}x${original.n}x${k}`,
-      code: vectorCode({ form, rows: m, gather }),
+      code: vectorCode({ form, rows: m, gather, rightType: right.dtype }),
       arguments: [
         ...argumentWords(vectorArguments, {
           left: addressOfBuffer(left.buffer, left.offset),
@@ -63,7 +65,7 @@ export function lowerVector(original: Problem): Launch[] | null {
           output: addressOfBuffer(output),
           leftRowStride: left.rowStride * 4,
           leftColumnStride: left.columnStride * 4,
-          rightStride: (form === "scale" ? right.rowStride : right.columnStride) * 4,
+          rightStride: (form === "scale" ? right.rowStride : right.columnStride) * rightBytes,
           outputRowStride: outputRow * 4,
           outputColumnStride: outputColumn * 4,
           outputMatrixBytes: m * n * 4,
@@ -74,7 +76,7 @@ export function lowerVector(original: Problem): Launch[] | null {
         }),
         ...loopWords({
           sizes: axes.map(({ size }) => size),
-          strides: [axes.map((axis) => axis.left * 4), axes.map((axis) => axis.right * 4)],
+          strides: [axes.map((axis) => axis.left * 4), axes.map((axis) => axis.right * rightBytes)],
         }),
       ],
       items: batch * columnBlocks,

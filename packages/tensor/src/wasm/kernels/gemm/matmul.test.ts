@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Node } from "../../../graph/node.js";
+import { floatsFromHalfs, halfsFromFloats } from "../../../tensor/half.js";
 import type { NativeStep, Operand } from "../../../plan/schedule.js";
 import {
   f32,
@@ -32,13 +33,14 @@ class Bench {
   }
 
   // With `atEnd`, memory ends right behind the buffer: whoever reads on is stopped by the engine.
-  buffer(contents: number | ArrayLike<number>, atEnd = false): number {
-    const floats = typeof contents === "number" ? contents : contents.length;
+  buffer(contents: number | Float32Array | Uint16Array | Int8Array, atEnd = false): number {
+    const floats = typeof contents === "number" ? contents : Math.ceil(contents.byteLength / 4);
     const at = atEnd ? this.memory.buffer.byteLength - floats * 4 : this.allocate(floats);
     this.buffers.push({ at, floats });
     if (atEnd) new Float32Array(this.memory.buffer, at - guard, guard / 4).fill(guardValue);
     if (typeof contents !== "number") {
-      new Float32Array(this.memory.buffer, at, floats).set(contents);
+      const bytes = new Uint8Array(contents.buffer, contents.byteOffset, contents.byteLength);
+      new Uint8Array(this.memory.buffer, at, contents.byteLength).set(bytes);
     }
     return this.buffers.length - 1;
   }
@@ -137,6 +139,7 @@ function makeOperand(
   layout: Layout,
   random: () => number,
   atEnd: boolean,
+  dtype: NonNullable<Case["rightType"]> = "float32",
 ): { view: Operand; at: (index: readonly number[]) => number } {
   const { order = shape.map((_, i) => i), step = 1, broadcast = [], skip = 0 } = layout;
   const strides = shape.map(() => 0);
@@ -154,8 +157,12 @@ function makeOperand(
       strides[axis] = -stride;
     });
   }
-  const buffer = bench.buffer(numbers, atEnd);
-  const view: Operand = { buffer, dtype: "float32", shape, strides, offset };
+  if (dtype === "int8") numbers.forEach((x, i) => (numbers[i] = Math.round(x * 127)));
+  const halves = dtype === "float16" ? halfsFromFloats(numbers) : null;
+  if (halves !== null) numbers.set(floatsFromHalfs(halves));
+  const stored = dtype === "int8" ? Int8Array.from(numbers) : (halves ?? numbers);
+  const buffer = bench.buffer(stored, atEnd);
+  const view: Operand = { buffer, dtype, shape, strides, offset };
   return {
     view,
     at: (index) => numbers[offset + index.reduce((sum, x, i) => sum + x * strides[i]!, 0)]!,
@@ -169,18 +176,20 @@ interface Case {
   k: number;
   left?: Layout;
   right?: Layout;
+  // What the right matrix is kept as.
+  rightType?: "float32" | "float16" | "int8";
   // The operand behind which memory ends.
   atEnd?: "left" | "right";
 }
 
 function prepare(
   bench: Bench,
-  { batch = [], m, n, k, left = {}, right = {}, atEnd }: Case,
+  { batch = [], m, n, k, left = {}, right = {}, rightType, atEnd }: Case,
   seed = 1,
 ): { step: NativeStep; output: number; expected: Float64Array } {
   const random = generator(seed);
   const a = makeOperand(bench, [...batch, m, k], left, random, atEnd === "left");
-  const b = makeOperand(bench, [...batch, k, n], right, random, atEnd === "right");
+  const b = makeOperand(bench, [...batch, k, n], right, random, atEnd === "right", rightType);
   const count = batch.reduce((x, y) => x * y, 1);
   const output = bench.buffer(count * m * n);
   const node = {} as Node;
@@ -226,7 +235,8 @@ function check(test: Case, engine: Engine, seed = 1): void {
   bench.run(launches, engine !== "plain", grain);
   if (test.atEnd) expect(bench.bytes).toBe(bytes);
   const actual = bench.read(output);
-  const tolerance = 1e-6 * (1 + Math.sqrt(test.k) * 2);
+  const largest = test.rightType === "int8" ? 256 : 1;
+  const tolerance = 1e-6 * (1 + Math.sqrt(test.k) * 2) * largest;
   for (let i = 0; i < expected.length; i++) {
     if (!(Math.abs(actual[i]! - expected[i]!) <= tolerance)) {
       const names = launches.map((launch) => launch.code.key).join("; ");
@@ -323,6 +333,40 @@ describe.each(engines)("matmul, %s", (engine) => {
       for (const layout of [{}, transposed]) {
         check({ m, n, k, left: layout, right: layout, atEnd: "left" }, engine);
         check({ m, n, k, left: layout, right: layout, atEnd: "right" }, engine);
+      }
+    }
+  });
+
+  it.each(["float16", "int8"] as const)("widens right matrices kept as %s", (rightType) => {
+    const random = generator(11);
+    const layouts: Layout[] = [
+      {},
+      transposed,
+      { step: 3 },
+      { order: [1, 0], step: 2 },
+      { reversed: true },
+      { skip: 3 },
+      { broadcast: [0] },
+    ];
+    for (let i = 0; i < 100; i++) {
+      const size = (): number => 1 + Math.floor(random() ** 2 * 60);
+      const right = layouts[i % layouts.length]!;
+      const left = i % 2 === 0 ? {} : transposed;
+      check({ m: 1 + (i % 9), n: size(), k: size(), left, right, rightType }, engine, i);
+      check({ batch: [1 + (i % 3)], m: size(), n: size(), k: size(), rightType }, engine, i);
+    }
+    for (const right of [{}, transposed]) {
+      check({ m: 203, n: 131, k: 517, right, rightType }, engine, 2);
+      check({ m: 130, n: 300, k: 901, right, rightType }, engine, 3);
+      check({ m: 5, n: 1024, k: 256, right, rightType }, engine, 4);
+      check({ m: 300, n: 2, k: 64, right, rightType }, engine, 5);
+      for (const [m, n, k] of [
+        [1, 70, 34],
+        [7, 12, 5],
+        [13, 70, 34],
+        [66, 132, 77],
+      ] as const) {
+        check({ m, n, k, right, rightType, atEnd: "right" }, engine);
       }
     }
   });

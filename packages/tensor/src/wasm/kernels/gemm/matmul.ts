@@ -13,10 +13,14 @@ import { lowerBlocked } from "./lower-blocked.js";
 import { lowerVector } from "./lower-vector.js";
 import { matrixProblem, type Problem } from "./problem.js";
 
-/** The kernel of the operation `matmul`. It reads any view: packing and strides take care of it. */
+/**
+ * The kernel of the operation `matmul`. It reads any view: packing and strides take care of it. Right
+ * matrices may be kept as float16 or int8 and are widened as they are loaded.
+ */
 export const matmulKernel: NativeKernel = {
   op: "matmul",
-  acceptsView: (_node, _input, view) => view.dtype === "float32",
+  acceptsView: (_node, input, view) => input === 1 || view.dtype === "float32",
+  widens: (_node, input) => input === 1,
   takesEpilogue: true,
   lower: (step, context) => {
     const { epilogue } = step;

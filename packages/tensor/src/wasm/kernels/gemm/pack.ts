@@ -9,7 +9,6 @@
 import {
   type FunctionBuilder,
   type FunctionReference,
-  f32,
   i32,
   type I32,
   type I32Like,
@@ -20,6 +19,9 @@ import {
   v128,
   type V128,
 } from "../../assembler/index.js";
+import { bytesPerElement, type DType } from "../../../tensor/dtype.js";
+import type { MathContext } from "../../math/index.js";
+import { loadFour, loadOne, loadSome } from "./load.js";
 
 /** In which direction the numbers of the source are neighbours. */
 export type PackOrder =
@@ -51,30 +53,35 @@ const signature: Signature<readonly [Word, Word, Word, Word, Word, Word], null> 
 type PackFunction = FunctionReference<typeof signature.parameters, null>;
 
 // The function that packs panels of a width, added to the module if it is not there yet.
-function packFunction(module: ModuleBuilder, width: number, order: PackOrder): PackFunction {
-  const key = `gemm/pack ${width} ${order}`;
+function packFunction(
+  module: ModuleBuilder,
+  width: number,
+  order: PackOrder,
+  dtype: DType,
+): PackFunction {
+  const key = `gemm/pack ${width} ${order} ${dtype}`;
   // The key names the signature.
   if (module.has(key)) return module.get(key) as unknown as PackFunction;
-  const partial = order === "across" && width % 4 === 0 ? lanesFunction(module) : null;
+  const partial = order === "across" && width % 4 === 0 ? lanesFunction(module, dtype) : null;
   return module.function<typeof signature.parameters, null>(
     key,
     signature,
     (f, from, to, depth, valid, widthStride, depthStride) => {
-      if (order === "along") {
-        packAlong(f, width, { from, to, depth, valid, widthStride });
-      } else if (order === "strided") {
-        packStrided(f, width, { from, to, depth, valid, widthStride }, depthStride);
-      } else if (partial) {
+      const c = { module, f };
+      const panel = { dtype, from, to, depth, valid, widthStride };
+      if (order === "along") packAlong(c, width, panel);
+      else if (order === "strided") packStrided(c, width, panel, depthStride);
+      else if (partial) {
         f.if(
           valid.equal(width),
           () => {
-            packAcross(f, width, from, to, depth, depthStride);
+            packAcross(c, width, panel, depthStride);
           },
           () => {
             for (let lane = 0; lane < width; lane += 4) {
               f.call(
                 partial,
-                from.add(lane * 4),
+                from.add(lane * bytesPerElement(dtype)),
                 to.add(lane * 4),
                 depth,
                 valid.subtract(lane),
@@ -86,7 +93,7 @@ function packFunction(module: ModuleBuilder, width: number, order: PackOrder): P
         );
       } else {
         // Widths that are no multiple of four are those of the left matrix, whose panels are full.
-        packAcross(f, width, from, to, depth, depthStride);
+        packAcross(c, width, panel, depthStride);
       }
     },
     { export: false },
@@ -94,6 +101,7 @@ function packFunction(module: ModuleBuilder, width: number, order: PackOrder): P
 }
 
 interface Panel {
+  readonly dtype: DType;
   readonly from: Local<I32>;
   readonly to: Local<I32>;
   readonly depth: Local<I32>;
@@ -103,17 +111,18 @@ interface Panel {
 
 // Copies `width` neighbours for each step.
 function packAcross(
-  f: FunctionBuilder,
+  c: MathContext,
   width: number,
-  from: Local<I32>,
-  to: Local<I32>,
-  depth: Local<I32>,
+  { dtype, from, to, depth }: Panel,
   depthStride: I32,
 ): void {
+  const { f } = c;
   f.while(depth, () => {
     const parts: [Local<V128>, number, 32 | 64 | 128][] = [];
     let lane = 0;
-    for (; lane + 4 <= width; lane += 4) parts.push([f.let(v128.load(from, lane * 4)), lane, 128]);
+    for (; lane + 4 <= width; lane += 4) {
+      parts.push([f.let(loadFour(c, dtype, from, lane * bytesPerElement(dtype))), lane, 128]);
+    }
     if (width - lane >= 2) {
       parts.push([f.let(v128.load64Zero(from, lane * 4)), lane, 64]);
       lane += 2;
@@ -133,8 +142,8 @@ function packAcross(
  * Copies up to four neighbours for each step and zeros for the rest of the four:
  * `(from, to, depth, valid, fromStride, toStride)`; `valid` may be below 1 or above 4.
  */
-function lanesFunction(module: ModuleBuilder): PackFunction {
-  const key = "gemm/pack lanes";
+function lanesFunction(module: ModuleBuilder, dtype: DType): PackFunction {
+  const key = `gemm/pack lanes ${dtype}`;
   // The key names the signature.
   if (module.has(key)) return module.get(key) as unknown as PackFunction;
   return module.function<typeof signature.parameters, null>(
@@ -142,30 +151,31 @@ function lanesFunction(module: ModuleBuilder): PackFunction {
     signature,
     (f, from, to, depth, valid, fromStride, toStride) => {
       const steps = f.local(i32);
-      const copy = (condition: I32, value: V128): void => {
+      const copy = (condition: I32, value: () => V128): void => {
         f.if(condition, () => {
           f.set<I32>(steps, depth);
           f.while(steps, () => {
-            f.storeV128(to, value);
+            f.storeV128(to, value());
             f.increment(from, fromStride);
             f.increment(to, toStride);
             f.increment(steps, -1);
           });
         });
       };
-      copy(valid.lessEqual(0), v128.zero());
-      copy(valid.equal(1), v128.load32Zero(from));
-      copy(valid.equal(2), v128.load64Zero(from));
-      copy(valid.equal(3), v128.load32Lane(from, v128.load64Zero(from), 2, 8));
-      copy(valid.greaterEqual(4), v128.load(from));
+      copy(valid.lessEqual(0), () => v128.zero());
+      for (let count = 1; count < 4; count++) {
+        copy(valid.equal(count), () => loadSome({ module, f }, dtype, from, 0, count));
+      }
+      copy(valid.greaterEqual(4), () => loadFour({ module, f }, dtype, from));
     },
     { export: false },
   );
 }
 
 // Transposes four, two or one rows at a time, four steps at a time.
-function packAlong(f: FunctionBuilder, width: number, panel: Panel): void {
-  const { from, to, depth, valid, widthStride } = panel;
+function packAlong(c: MathContext, width: number, panel: Panel): void {
+  const { f } = c;
+  const { dtype, from, to, depth, valid, widthStride } = panel;
   const last = f.let(from.add(valid.subtract(1).multiply(widthStride)));
   const lane = f.letI32(0);
   const next = f.let(from);
@@ -183,16 +193,16 @@ function packAlong(f: FunctionBuilder, width: number, panel: Panel): void {
     f.set<I32>(out, to.add(first * 4));
     f.set<I32>(steps, depth.subtract(4));
     f.while(steps.greaterEqual(0), () => {
-      transposeBlock(f, rows.slice(0, count), out, width * 4);
-      for (const row of rows.slice(0, count)) f.increment(row, 16);
+      transposeBlock(c, dtype, rows.slice(0, count), out, width * 4);
+      for (const row of rows.slice(0, count)) f.increment(row, 4 * bytesPerElement(dtype));
       f.increment(out, width * 16);
       f.increment(steps, -4);
     });
     f.increment(steps, 4);
     f.while(steps, () => {
       rows.slice(0, count).forEach((row, i) => {
-        f.storeF32(out, f32.load(row), i * 4);
-        f.increment(row, 4);
+        f.storeLane(32, out, loadOne(c, dtype, row), 0, i * 4);
+        f.increment(row, bytesPerElement(dtype));
       });
       f.increment(out, width * 4);
       f.increment(steps, -1);
@@ -203,12 +213,14 @@ function packAlong(f: FunctionBuilder, width: number, panel: Panel): void {
 
 // Four numbers of each of one, two or four rows to `to`, where steps are `stride` bytes apart.
 function transposeBlock(
-  f: FunctionBuilder,
+  c: MathContext,
+  dtype: DType,
   rows: readonly Local<I32>[],
   to: I32,
   stride: number,
 ): void {
-  const values = rows.map((row) => f.let(v128.load(row)));
+  const { f } = c;
+  const values = rows.map((row) => f.let(loadFour(c, dtype, row)));
   if (values.length === 1) {
     for (let i = 0; i < 4; i++) f.storeLane(32, to, values[0]!, i, i * stride);
     return;
@@ -221,9 +233,9 @@ function transposeBlock(
     return;
   }
   // Four were loaded; the type of `map` does not count.
-  const [a, b, c, d] = values as unknown as [V128, V128, V128, V128];
-  const [ac0, ac1] = [f.let(low(a, c)), f.let(high(a, c))];
-  const [bd0, bd1] = [f.let(low(b, d)), f.let(high(b, d))];
+  const [v0, v1, v2, v3] = values as unknown as [V128, V128, V128, V128];
+  const [ac0, ac1] = [f.let(low(v0, v2)), f.let(high(v0, v2))];
+  const [bd0, bd1] = [f.let(low(v1, v3)), f.let(high(v1, v3))];
   f.storeV128(to, low(ac0, bd0));
   f.storeV128(to, high(ac0, bd0), stride);
   f.storeV128(to, low(ac1, bd1), 2 * stride);
@@ -231,8 +243,9 @@ function transposeBlock(
 }
 
 // One number at a time.
-function packStrided(f: FunctionBuilder, width: number, panel: Panel, depthStride: I32): void {
-  const { from, to, depth, valid, widthStride } = panel;
+function packStrided(c: MathContext, width: number, panel: Panel, depthStride: I32): void {
+  const { f } = c;
+  const { dtype, from, to, depth, valid, widthStride } = panel;
   const [lane, steps, source, out] = f.localArray(i32, 4) as [
     Local<I32>,
     Local<I32>,
@@ -244,7 +257,7 @@ function packStrided(f: FunctionBuilder, width: number, panel: Panel, depthStrid
     f.set<I32>(out, to.add(lane.shiftLeft(2)));
     f.set<I32>(steps, depth);
     f.while(steps, () => {
-      f.storeF32(out, f32.load(source));
+      f.storeLane(32, out, loadOne(c, dtype, source), 0);
       f.increment(source, depthStride);
       f.increment(out, width * 4);
       f.increment(steps, -1);
@@ -259,6 +272,8 @@ function packStrided(f: FunctionBuilder, width: number, panel: Panel, depthStrid
 export interface PackBlock {
   readonly width: number;
   readonly order: PackOrder;
+  /** What the numbers of the source are kept as; panels hold float32. Default: that. */
+  readonly dtype?: DType;
   /** Address of the first number. */
   readonly from: I32;
   /** Address of the first panel. */
@@ -281,8 +296,8 @@ const acrossSteps = 8;
 
 /** Packs a block, in an order that reads the source along its neighbours. */
 export function packBlock(f: FunctionBuilder, module: ModuleBuilder, block: PackBlock): void {
-  const { width, order } = block;
-  const pack = packFunction(module, width, order);
+  const { width, order, dtype = "float32" } = block;
+  const pack = packFunction(module, width, order, dtype);
   const count = f.let(block.count);
   const panelStride = f.let(block.panelStride);
   const widthStride = f.let(block.widthStride);

@@ -1,11 +1,14 @@
 /** The product to compute, as numbers: sizes, strides and batch axes, brought to the simplest form. */
 
 import type { Operand } from "../../../plan/schedule.js";
+import { bytesPerElement, type DType } from "../../../tensor/dtype.js";
 import { sizeOf } from "../../../tensor/shape.js";
 
 /** One matrix of each batch: strides in elements. */
 export interface MatrixView {
   readonly buffer: number;
+  /** What its numbers are kept as; the right matrix may be narrower than float32. */
+  readonly dtype: DType;
   /** Byte offset of the first element in the buffer. */
   readonly offset: number;
   readonly rowStride: number;
@@ -36,14 +39,15 @@ export interface Problem {
   readonly output: number;
 }
 
-function matrix({ buffer, offset, shape, strides }: Operand): MatrixView {
+function matrix({ buffer, dtype, offset, shape, strides }: Operand): MatrixView {
   const rank = shape.length;
   // The stride of an axis of size 1 means nothing; 1 lets the fast paths take it.
   const stride = (axis: number): number => (shape[axis] === 1 ? 1 : strides[axis]!);
   const [rows, columns] = [rank - 2, rank - 1];
   return {
     buffer,
-    offset: offset * 4,
+    dtype,
+    offset: offset * bytesPerElement(dtype),
     rowStride: shape[rows] === 1 && shape[columns]! > 1 ? 0 : stride(rows),
     columnStride: shape[columns] === 1 && shape[rows]! > 1 ? 0 : stride(columns),
   };

@@ -18,9 +18,11 @@ import {
   v128,
   type V128,
 } from "../../assembler/index.js";
+import { bytesPerElement, type DType } from "../../../tensor/dtype.js";
 import type { KernelCode } from "../../launch.js";
 import { argumentOffset, endOfArguments } from "../arguments.js";
 import { offsetsAt } from "../strided.js";
+import { loadFour, loadOne } from "./load.js";
 
 /** What makes the code of the kernel. */
 export interface VectorSpec {
@@ -29,6 +31,8 @@ export interface VectorSpec {
   readonly rows: number;
   /** Whether the small matrix is first gathered into scratch memory (`"dot"` only). */
   readonly gather: boolean;
+  /** What the numbers of the large matrix are kept as. */
+  readonly rightType: DType;
 }
 
 /** The most rows that the kernel takes. */
@@ -59,8 +63,8 @@ type Word = (name: (typeof vectorArguments)[number]) => I32;
 
 /** The code of a product of few rows. */
 export function vectorCode(spec: VectorSpec): KernelCode {
-  const { form, rows, gather } = spec;
-  const key = `gemm ${form} ${rows}${gather ? " gather" : ""}`;
+  const { form, rows, gather, rightType } = spec;
+  const key = `gemm ${form} ${rows} ${rightType}${gather ? " gather" : ""}`;
   return {
     key,
     emit: (module) => {
@@ -87,8 +91,8 @@ export function vectorCode(spec: VectorSpec): KernelCode {
               .add(column.multiply(word("outputColumnStride"))),
           );
           if (form === "scale") {
-            f.increment(right, column.shiftLeft(2));
-            scaleColumns(f, module, rows, { left, right, output, columns, word });
+            f.increment(right, column.multiply(bytesPerElement(rightType)));
+            scaleColumns(f, module, rows, rightType, { left, right, output, columns, word });
             return;
           }
           f.increment(right, column.multiply(word("rightStride")));
@@ -101,7 +105,7 @@ export function vectorCode(spec: VectorSpec): KernelCode {
             f.set<I32>(left, scratch);
           }
           const at = { left, leftRowStride, right, output, columns, word };
-          dotColumns(f, module, rows, at);
+          dotColumns(f, module, rows, rightType, at);
         });
       });
     },
@@ -155,6 +159,7 @@ function dotColumns(
   f: FunctionBuilder,
   module: ModuleBuilder,
   rows: number,
+  rightType: DType,
   { left, leftRowStride, right, output, columns, word }: Block & { leftRowStride: I32 },
 ): void {
   const run = (count: number, condition: I32): void => {
@@ -164,7 +169,7 @@ function dotColumns(
       const rowStride = word("outputRowStride");
       for (const [first, pair] of rowPairs(rows)) {
         f.call(
-          dotFunction(module, pair, count),
+          dotFunction(module, pair, count, rightType),
           left.add(leftRowStride.multiply(first)),
           leftRowStride,
           right,
@@ -189,8 +194,13 @@ function dotColumns(
  * two sums of four lanes each take turns over the vectors of the summed axis, the rest of it goes
  * to lane 0, then sums and lanes are added.
  */
-function dotFunction(module: ModuleBuilder, rows: number, count: number): DotFunction {
-  const key = `gemm/dot ${rows}x${count}`;
+function dotFunction(
+  module: ModuleBuilder,
+  rows: number,
+  count: number,
+  rightType: DType,
+): DotFunction {
+  const key = `gemm/dot ${rows}x${count} ${rightType}`;
   // The key names the signature.
   if (module.has(key)) return module.get(key) as unknown as DotFunction;
   // With one row there are registers for two sums each, which hide the latency of the additions.
@@ -211,39 +221,40 @@ function dotFunction(module: ModuleBuilder, rows: number, count: number): DotFun
       const sums = Array.from({ length: turns }, () => f.localArray(v128, rows * count));
       const leftVectors = f.localArray(v128, rows);
       const rightVector = f.local(v128);
-      const step = (turn: number, load: (address: I32, offset: number) => V128): void => {
+      const rightBytes = bytesPerElement(rightType);
+      const step = (turn: number, load: typeof loadFour): void => {
         leftVectors.forEach((vector, i) => {
-          f.set<V128>(vector, load(lefts[i]!, turn * 16));
+          f.set<V128>(vector, load({ module, f }, "float32", lefts[i]!, turn * 16));
         });
         rights.forEach((address, j) => {
-          f.set<V128>(rightVector, load(address, turn * 16));
+          f.set<V128>(rightVector, load({ module, f }, rightType, address, turn * 4 * rightBytes));
           leftVectors.forEach((vector, i) => {
             const sum = sums[turn]![i * count + j]!;
             f.set<V128>(sum, module.madd(vector, rightVector, sum));
           });
         });
       };
-      const advance = (bytes: number): void => {
-        for (const address of [...lefts, ...rights]) f.increment(address, bytes);
+      const advance = (numbers: number): void => {
+        for (const address of lefts) f.increment(address, 4 * numbers);
+        for (const address of rights) f.increment(address, rightBytes * numbers);
       };
-      const vector = (address: I32, offset: number): V128 => v128.load(address, offset);
       const rest = f.let(depth.subtract(4 * turns));
       f.while(rest.greaterEqual(0), () => {
-        for (let turn = 0; turn < turns; turn++) step(turn, vector);
-        advance(16 * turns);
+        for (let turn = 0; turn < turns; turn++) step(turn, loadFour);
+        advance(4 * turns);
         f.increment(rest, -4 * turns);
       });
       f.increment(rest, 4 * turns);
       if (turns > 1) {
         f.if(rest.greaterEqual(4), () => {
-          step(0, vector);
-          advance(16);
+          step(0, loadFour);
+          advance(4);
           f.increment(rest, -4);
         });
       }
       f.while(rest, () => {
-        step(0, (address) => v128.load32Zero(address));
-        advance(4);
+        step(0, loadOne);
+        advance(1);
         f.increment(rest, -1);
       });
       for (let j = 0; j < count; j++) {
@@ -277,6 +288,7 @@ function scaleColumns(
   f: FunctionBuilder,
   module: ModuleBuilder,
   rows: number,
+  rightType: DType,
   { left, right, output, columns, word }: Block,
 ): void {
   const outputRowStride = f.let(word("outputRowStride"));
@@ -291,7 +303,7 @@ function scaleColumns(
       const rightStride = word("rightStride");
       for (const [first, pair] of rowPairs(rows)) {
         f.call(
-          scaleFunction(module, pair, count),
+          scaleFunction(module, pair, count, rightType),
           left.add(rowStride.multiply(first)),
           rowStride,
           columnStride,
@@ -314,8 +326,13 @@ function scaleColumns(
 }
 
 /** Adds `count` scaled rows of the large matrix to each row of the output, one after the other. */
-function scaleFunction(module: ModuleBuilder, rows: number, count: number): ScaleFunction {
-  const key = `gemm/scale ${rows}x${count}`;
+function scaleFunction(
+  module: ModuleBuilder,
+  rows: number,
+  count: number,
+  rightType: DType,
+): ScaleFunction {
+  const key = `gemm/scale ${rows}x${count} ${rightType}`;
   // The key names the signature.
   if (module.has(key)) return module.get(key) as unknown as ScaleFunction;
   return module.function<typeof scaleSignature.parameters, null>(
@@ -350,44 +367,44 @@ function scaleFunction(module: ModuleBuilder, rows: number, count: number): Scal
       const sums = f.localArray(v128, rows);
       const vector = f.local(v128);
       const step = (
-        load: (address: I32) => V128,
+        load: typeof loadFour,
         store: (address: I32, value: V128) => void,
-        bytes: number,
+        numbers: number,
       ): void => {
         sums.forEach((sum, row) => {
-          f.set<V128>(sum, load(outputs[row]!));
+          f.set<V128>(sum, load({ module, f }, "float32", outputs[row]!));
         });
         rights.forEach((address, i) => {
-          f.set<V128>(vector, load(address));
+          f.set<V128>(vector, load({ module, f }, rightType, address));
           sums.forEach((sum, row) => {
             f.set<V128>(sum, module.madd(factors[row]![i]!, vector, sum));
           });
-          f.increment(address, bytes);
+          f.increment(address, numbers * bytesPerElement(rightType));
         });
         sums.forEach((sum, row) => {
           store(outputs[row]!, sum);
-          f.increment(outputs[row]!, bytes);
+          f.increment(outputs[row]!, 4 * numbers);
         });
       };
       const rest = f.let(columns.subtract(4));
       f.while(rest.greaterEqual(0), () => {
         step(
-          (address) => v128.load(address),
+          loadFour,
           (address, value) => {
             f.storeV128(address, value);
           },
-          16,
+          4,
         );
         f.increment(rest, -4);
       });
       f.increment(rest, 4);
       f.while(rest, () => {
         step(
-          (address) => v128.load32Zero(address),
+          loadOne,
           (address, value) => {
             f.storeLane(32, address, value, 0);
           },
-          4,
+          1,
         );
         f.increment(rest, -1);
       });

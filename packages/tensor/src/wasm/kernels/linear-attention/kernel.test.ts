@@ -1,12 +1,18 @@
 import { describe, expect, it } from "vitest";
 import {
+  disturbedInputs,
+  lastKeys,
+  projected,
+  rowBits,
+  rowsOf,
+} from "../../../../test/wasm/rows.js";
+import {
+  choices,
   expectLikeReference,
-  generator,
   type KernelRun,
   leaf,
   randomData,
   runKernel,
-  type View,
 } from "../../../../test/wasm/run-kernel.js";
 import { apply, type Attributes, type Node, type Value } from "../../../graph/node.js";
 import {
@@ -15,6 +21,7 @@ import {
   type LinearAttentionMode,
 } from "../../../ops/linear-attention.js";
 import type { DataOf } from "../../../tensor/dtype.js";
+import { compareElements } from "../../../testing/index.js";
 import {
   cumulativeLinearAttentionBackwardKernel as backwardKernel,
   cumulativeLinearAttentionKernel as forwardKernel,
@@ -75,24 +82,15 @@ function backwardNode(c: Case): Node {
 
 /** Numbers for the inputs; last visible keys from −1 on, in any order. */
 function dataOf(node: Node, { m }: Case, seed: number): DataOf[] {
-  return node.inputs.map((input, i) => {
-    if (input.dtype === "float32") return randomData(input, seed * 10 + i);
-    const random = generator(seed);
-    return Int32Array.from({ length: input.shape[0]! }, () => Math.floor(random() * (m + 1)) - 1);
-  });
-}
-
-/** [batch, heads, length, size] as it comes from a projection: [batch, length, heads, size]. */
-function projected({ shape }: Value): View | null {
-  if (shape.length !== 4) return null;
-  const [, heads, length, size] = shape as [number, number, number, number];
-  return { offset: 0, strides: [heads * length * size, size, heads * size, 1] };
+  return node.inputs.map((input, i) =>
+    input.dtype === "float32"
+      ? randomData(input, seed * 10 + i)
+      : lastKeys(input.shape[0]!, m, seed),
+  );
 }
 
 function randomCase(seed: number): Case {
-  const random = generator(seed);
-  const upTo = (limit: number): number => 1 + Math.floor(random() * limit);
-  const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(random() * choices.length)]!;
+  const { upTo, pick } = choices(seed);
   const longest = [3, 30, 80, 300][seed % 4]!;
   const n = upTo(longest);
   // The long ones have one key head, to keep the test short.
@@ -177,10 +175,11 @@ describe("cumulative linear attention", () => {
       let start = 0;
       for (const length of pieces) {
         const c = { ...whole, n: length, m: length };
-        const part = [0, 1, 2].map((i) => rows(data[i]!, whole.n, start, length, node, i));
+        const part = [0, 1, 2].map((i) =>
+          rowsOf(data[i]!, whole.n, start, length, node.inputs[i]!.shape[3]!),
+        );
         const results = runKernel(forwardKernel, forwardNode(c), { data: [...part, state] });
-        const expected = rows(y!, whole.n, start, length, node, 0, whole.e);
-        expectClose(results[0] as Float32Array, expected);
+        expectClose(results[0]!, rowsOf(y!, whole.n, start, length, whole.e));
         state = results[1] as Float32Array;
         start += length;
       }
@@ -192,59 +191,12 @@ describe("cumulative linear attention", () => {
 
 const close = { relative: 1e-4, absolute: 1e-3 };
 
-function expectClose(actual: Float32Array, expected: Float32Array): void {
-  expect(actual.length).toBe(expected.length);
-  actual.forEach((x, i) => {
-    expect(Math.abs(x - expected[i]!)).toBeLessThanOrEqual(1e-3 + 1e-4 * Math.abs(expected[i]!));
-  });
-}
-
-/** Some rows of every head. */
-function rows(
-  data: Float32Array,
-  length: number,
-  start: number,
-  count: number,
-  node: Node,
-  input: number,
-  size: number = node.inputs[input]!.shape[3]!,
-): Float32Array {
-  const heads = data.length / (length * size);
-  const result = new Float32Array(heads * count * size);
-  for (let h = 0; h < heads; h++) {
-    const from = (h * length + start) * size;
-    result.set(data.subarray(from, from + count * size), h * count * size);
-  }
-  return result;
+function expectClose(actual: DataOf, expected: DataOf): void {
+  expect(compareElements(actual, expected, close)).toMatchObject({ isClose: true });
 }
 
 describe("what is not visible", () => {
   const c: Case = { ...simple, batch: 1, keyHeads: 1, n: 77, m: 77, d: 9, e: 10 };
-
-  /** Changes rows from `start` on of some inputs, to other numbers or to no numbers at all. */
-  function disturbed(
-    data: readonly DataOf[],
-    node: Node,
-    inputs: readonly number[],
-    affects: (row: number) => boolean,
-    value: number,
-  ): DataOf[] {
-    return data.map((x, i) => {
-      if (!inputs.includes(i)) return x;
-      const copy = Float32Array.from(x);
-      const size = node.inputs[i]!.shape[3]!;
-      for (let j = 0; j < copy.length; j++) if (affects(Math.floor(j / size))) copy[j] = value;
-      return copy;
-    });
-  }
-
-  /** The rows of a result, each as text of its bits. */
-  function rowBits(result: DataOf, size: number): string[] {
-    const words = new Uint32Array(result.buffer, result.byteOffset, result.length);
-    return Array.from({ length: result.length / size }, (_, i) =>
-      words.subarray(i * size, (i + 1) * size).join(),
-    );
-  }
 
   for (const relaxed of [false, true]) {
     const run = (kernel: typeof forwardKernel, node: Node, data: readonly DataOf[]): DataOf[] => {
@@ -275,9 +227,15 @@ describe("what is not visible", () => {
           for (const t of [0, 1, 30, 31, 32, 33, 63, 64, 76]) {
             // Keys from t on: queries that see none of them must not notice.
             const hidden = (i: number): boolean => last(i) < t;
-            const later = disturbed(data, forward, [1, 2], (row) => row >= t, value);
+            const later = disturbedInputs(data, forward, [1, 2], (row) => row >= t, value);
             const y = rowBits(run(forwardKernel, forward, later)[0]!, c.e);
-            const laterToo = disturbed(gradientData, backward, [1, 2], (row) => row >= t, value);
+            const laterToo = disturbedInputs(
+              gradientData,
+              backward,
+              [1, 2],
+              (row) => row >= t,
+              value,
+            );
             const dq2 = rowBits(run(backwardKernel, backward, laterToo)[0]!, c.d);
             for (let i = 0; i < c.n; i++) {
               if (!hidden(i)) continue;
@@ -285,7 +243,7 @@ describe("what is not visible", () => {
               expect(dq2[i]).toBe(dq![i]);
             }
             // Queries that see less than key t: gradients of that key and later ones likewise.
-            const gone = disturbed(gradientData, backward, [0, cotangents], hidden, value);
+            const gone = disturbedInputs(gradientData, backward, [0, cotangents], hidden, value);
             const changed = run(backwardKernel, backward, gone);
             const dk2 = rowBits(changed[1]!, c.d);
             const dv2 = rowBits(changed[2]!, c.e);

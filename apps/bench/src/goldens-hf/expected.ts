@@ -1,0 +1,44 @@
+/** What was recorded of a checkpoint. */
+
+import { openSafetensorsFile } from "@x/tensor/safetensors";
+import type { TypedArray } from "@x/tensor";
+
+/** A recorded tensor. */
+export interface RecordedTensor {
+  readonly shape: readonly number[];
+  readonly data: TypedArray;
+}
+
+/** Everything in `expected.safetensors`. */
+export interface Expected {
+  readonly tensors: ReadonlyMap<string, RecordedTensor>;
+  /** The text whose ids were recorded; `null` without. */
+  readonly text: string | null;
+}
+
+/** Reads what was recorded. */
+export async function readExpected(path: string): Promise<Expected> {
+  await using file = await openSafetensorsFile(path);
+  const tensors = new Map<string, RecordedTensor>();
+  for (const name of file.names) {
+    const { data } = await file.data(name);
+    tensors.set(name, { shape: file.entry(name).shape, data });
+  }
+  return { tensors, text: textOf(file.metadata.get("text")) };
+}
+
+/** Metadata is written as JSON, so that a text stands in quotes; one that does not is taken as it is. */
+function textOf(metadata: string | undefined): string | null {
+  if (metadata === undefined) return null;
+  try {
+    const parsed: unknown = JSON.parse(metadata);
+    return typeof parsed === "string" ? parsed : metadata;
+  } catch {
+    return metadata;
+  }
+}
+
+/** Ids as numbers of JavaScript. */
+export function idsOf({ data }: RecordedTensor): number[] {
+  return Array.from(data);
+}
