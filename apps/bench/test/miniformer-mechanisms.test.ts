@@ -145,12 +145,12 @@ async function train({ model, loss }: Task, steps: number): Promise<number> {
   return sum / 10;
 }
 
-for (const [deviceName, open] of Object.entries(devices)) {
+for (const [deviceName, device] of devices) {
   // The reference is there to be compared with, not to train.
   describe.skipIf(deviceName === "reference")(`on ${deviceName}`, () => {
     const before = getDevice();
-    beforeAll(async () => {
-      setDevice(await open());
+    beforeAll(() => {
+      setDevice(device);
       for (const { name, make, needsNorm } of mechanisms) {
         if (name !== "softmax") registerAttention(name, { make, needsNorm });
       }
