@@ -20,9 +20,8 @@ export interface Graph {
 let walkCount = 0;
 
 /**
- * Every node that `outputs` depend on, in the order of recording, which has inputs before users. Goes
- * no further than the nodes in `boundary` (which are included), and does not recurse: graphs may be
- * deep.
+ * Every node that `outputs` depend on, inputs before users, going no further than the nodes in
+ * `boundary` (which are included). Does not recurse: graphs may be deep.
  */
 export function topologicalOrder(
   outputs: readonly Value[],
@@ -52,34 +51,30 @@ export function topologicalOrder(
       } else {
         stack.pop();
         next.pop();
+        node.position = order.length;
         order.push(node);
       }
     }
   }
-  return asRecorded(order, boundary);
+  return order;
 }
 
 /**
- * The nodes in the order of recording: so every layer's gradients come before those of the layer below,
- * and what they are computed from is not kept until the end. Leaves, which may be older in one step of
- * a loop than in another, come before their first users.
+ * The nodes of a graph in the order of recording, leaves before their first users: so every layer's
+ * gradients come before those of the layer below, and what they are computed from is not kept until the
+ * end. Plans are made in this order; to find them, any will do.
  */
-function asRecorded(nodes: readonly Node[], boundary: ReadonlySet<Node> | null): Node[] {
-  const isLeaf = (node: Node): boolean => node.inputs.length === 0 || boundary?.has(node) === true;
-  const recorded = nodes.filter((node) => !isLeaf(node)).sort((a, b) => a.serial - b.serial);
-  const order: Node[] = [];
-  const add = (node: Node): void => {
-    node.position = order.length;
-    order.push(node);
-  };
-  for (const node of nodes) node.position = -1;
+export function inOrderOfRecording(nodes: readonly Node[]): Node[] {
+  const recorded = nodes.filter(({ inputs }) => inputs.length > 0);
+  recorded.sort((a, b) => a.serial - b.serial);
+  const order = new Set<Node>();
   for (const node of recorded) {
-    for (const { node: input } of node.inputs) if (input.position < 0) add(input);
-    add(node);
+    for (const { node: input } of node.inputs) if (input.inputs.length === 0) order.add(input);
+    order.add(node);
   }
-  // Leaves that nobody uses.
-  for (const node of nodes) if (node.position < 0) add(node);
-  return order;
+  // Leaves that are outputs themselves.
+  for (const node of nodes) order.add(node);
+  return [...order];
 }
 
 /**
