@@ -145,9 +145,9 @@ async function train({ model, loss }: Task, steps: number): Promise<number> {
   return sum / 10;
 }
 
-for (const [deviceName, device] of devices) {
-  // The reference is there to be compared with, not to train.
-  describe.skipIf(deviceName === "reference")(`on ${deviceName}`, () => {
+// The reference is there to be compared with, not to train.
+for (const [deviceName, device] of devices.filter(([name]) => name !== "reference")) {
+  describe(`on ${deviceName}`, () => {
     const before = getDevice();
     beforeAll(() => {
       setDevice(device);
