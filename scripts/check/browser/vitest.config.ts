@@ -47,8 +47,8 @@ function project(name: string, isolated: boolean): TestProjectInlineConfiguratio
     root,
     plugins: [builtPackages],
     server: { headers: isolated ? isolation : {} },
-    // To bundle it when a test first asks for it would reload the page.
-    optimizeDeps: { exclude: ["fast-check"] },
+    // To bundle them when a test first asks for them would reload the page.
+    optimizeDeps: { exclude: ["fast-check", "csv-parse"] },
     define: Object.fromEntries(
       Object.entries({
         X_TEST_DEVICES: "wasm,webgpu",
