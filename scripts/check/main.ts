@@ -16,7 +16,7 @@ import { findNode } from "./find-node.js";
 import { checkManifests, checkTypeResolution } from "./publishing.js";
 import { checkSizes } from "./size.js";
 import { checkTreeShaking } from "./tree-shaking.js";
-import { runTests, runTestsInBrowser, runTestsOnGpu } from "./tests.js";
+import { runGoldensOnGpu, runTests, runTestsInBrowser, runTestsOnGpu } from "./tests.js";
 import { provideSwiftShader } from "../swiftshader.js";
 
 const checks: Check[] = [
@@ -58,14 +58,11 @@ const checks: Check[] = [
   { name: "examples", purpose: "examples in documents print what they say", run: runExamples },
   { name: "tests", purpose: "every test passes", run: runTests },
   { name: "gpu", purpose: "the GPU device passes the suites of devices", run: runTestsOnGpu },
-  commandCheck(
-    "gpu-goldens",
-    "the GPU device agrees with the originals",
-    "pnpm",
-    "goldens",
-    "--device",
-    "webgpu",
-  ),
+  {
+    name: "gpu-goldens",
+    purpose: "the GPU device agrees with the originals",
+    run: runGoldensOnGpu,
+  },
   commandCheck(
     "gpu-goldens-hf",
     "the GPU device agrees with published models",

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { command, type Context, type Outcome } from "./check.js";
+import { command, fail, pass, type Context, type Outcome } from "./check.js";
 
 /** What is used of vitest's JSON report. */
 interface Report {
@@ -48,6 +48,16 @@ export async function runTestsOnGpu({ node, thorough }: Context): Promise<Outcom
     DIFFERENTIAL_PROGRAMS: thorough ? "500" : "100",
     DIFFERENTIAL_ATTENTIONS: thorough ? "200" : "30",
   });
+}
+
+/** Areas of the goldens that reach every operation: what there is time for every day. */
+const areasOfEveryDay: readonly string[] = ["ops", "trim"];
+
+/** Compares the GPU device with the originals: all of them, or those of every day. */
+export async function runGoldensOnGpu({ thorough }: Context): Promise<Outcome> {
+  const areas = thorough ? [] : areasOfEveryDay.flatMap((area) => ["--only", area]);
+  const { succeeded, output } = await command("pnpm", ["goldens", "--device", "webgpu", ...areas]);
+  return succeeded ? pass(thorough ? "all areas" : areasOfEveryDay.join(", ")) : fail(output);
 }
 
 /** Runs the suites of devices in pages of a browser, on the packages as built. */
