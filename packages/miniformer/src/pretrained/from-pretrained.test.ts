@@ -245,6 +245,7 @@ describe("what does not fit is named", () => {
     await expect(fromPretrained("/nowhere/at/all")).rejects.toThrow(
       'fromPretrained: the source must be a folder that exists, got "/nowhere/at/all". Check the path.',
     );
+    // What a program without types may pass.
     await expect(fromPretrained(7 as unknown as string)).rejects.toMatchObject({
       code: "argument",
     });

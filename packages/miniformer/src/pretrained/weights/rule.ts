@@ -82,7 +82,7 @@ function cut(whole: Elements, sizes: readonly number[]): Elements[] {
 
 function flipped(rule: Rule, elements: Elements, shape: Shape): Elements {
   if (rule.isTransposed !== true || shape.length !== 2) return elements;
-  return transposed(elements, shape as unknown as readonly [number, number]);
+  return transposed(elements, [shape[0]!, shape[1]!]);
 }
 
 /** The elements of the model's tensors, of which `own` are the shapes. */
