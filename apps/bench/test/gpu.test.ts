@@ -101,6 +101,18 @@ test("the bench runs, and leaves the device as it was", { timeout: 240_000 }, as
   expect(lines[1]).toMatch(/128×128×128, share of the peak/);
 });
 
+test("mechanisms are measured beside exact attention", { timeout: 240_000 }, async () => {
+  const before = getDevice();
+  const lines: string[] = [];
+  const options = { quick: true, only: "trim" };
+  await runGpuBench("families", options, (line) => lines.push(line));
+  expect(getDevice()).toBe(before);
+  for (const what of ["N=128", "N=128 with gradients", ", a token at position 16"]) {
+    expect(lines[1]).toMatch(new RegExp(` trim ?${what} .* ours .*\\n.* exact `));
+  }
+  expect(lines[1]).not.toContain("left out");
+});
+
 test("the self-test prints its table and counts what failed", async () => {
   const before = getDevice();
   const lines: string[] = [];

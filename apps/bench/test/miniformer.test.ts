@@ -77,11 +77,11 @@ const specs: readonly (readonly [name: string, options: TransformerOptions])[] =
   ["a hybrid of all", { attention: names, nLayers: names.length }],
 ];
 
-for (const [deviceName, open] of Object.entries(devices)) {
+for (const [deviceName, device] of devices) {
   describe(`on ${deviceName}`, () => {
     const before = getDevice();
-    beforeAll(async () => {
-      setDevice(await open());
+    beforeAll(() => {
+      setDevice(device);
       for (const { name, make, needsNorm } of mechanisms) {
         if (name !== "softmax") registerAttention(name, { make, needsNorm });
       }

@@ -24,9 +24,8 @@ import { checkChoice } from "@x/tensor/checks";
  */
 export type Compatibility = "reference";
 
-/** Checks a `compat` option that may come from untyped code; `null` and `undefined` are off. */
-export function isReference(op: string, compat: Compatibility | null | undefined): boolean {
-  if (compat === undefined || compat === null) return false;
-  checkChoice(op, "compat", compat, ["reference"]);
-  return true;
+/** The option `compat`, checked, since it may come from untyped code; `undefined` is off, as `null`. */
+export function checkCompat(op: string, compat: Compatibility | null = null): Compatibility | null {
+  if (compat !== null) checkChoice(op, "compat", compat, ["reference"]);
+  return compat;
 }

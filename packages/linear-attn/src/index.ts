@@ -12,9 +12,9 @@ export {
   SelfAttention,
   type SelfAttentionCall,
   type SelfAttentionOptions,
+  type SelfAttentionState,
   type SelfAttentionStateOptions,
 } from "./attention/self-attention.js";
-export type { SelfAttentionState } from "./attention/self-attention-state.js";
 export {
   LocalAttention,
   type LocalAttentionCall,
@@ -69,6 +69,7 @@ export type {
   LinearAttentionTransformerLMOptions,
   LinearAttentionTransformerOptions,
 } from "./transformer/options.js";
+export type { TransformerPlan } from "./transformer/plan.js";
 export { LinformerContextSettings, LinformerSettings } from "./transformer/settings.js";
 export {
   LinearAttentionTransformer,

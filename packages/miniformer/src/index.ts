@@ -13,11 +13,15 @@ export type {
   ActivationKind,
   AttentionSpec,
   ExpertsSpec,
+  LinearRotaryScaling,
+  Llama3RotaryScaling,
+  NamedAttention,
   PoolingKind,
   PositionKind,
   RotaryScaling,
   TransformerFields,
   TransformerOptions,
+  YarnRotaryScaling,
 } from "./config/fields.js";
 export { TransformerConfig } from "./config/transformer-config.js";
 export { generate, Generation } from "./generation/generate.js";

@@ -1,6 +1,6 @@
 /** A language model as small as can be, with all that generation needs to know of one. */
 
-import { embedding, fromData, getDevice, ones, zeros, type Tensor } from "@x/tensor";
+import { arange, embedding, fromData, getDevice, ones, zeros, type Tensor } from "@x/tensor";
 import { Module, Parameter, SoftmaxAttention, withUpdates, type SoftmaxState } from "@x/tensor/nn";
 import { Generator, normal } from "@x/tensor/random";
 import type { TransformerOptions } from "../src/config/fields.js";
@@ -47,8 +47,12 @@ export class TinyLanguageModel extends Module implements LanguageModel {
   }
 
   next(tokens: Tensor, call: LanguageModelCall = {}): Tensor {
-    const last = this.hidden(tokens, call).select(1, tokens.shape[1]! - 1);
-    return last.matmul(this.head.t());
+    const places = arange(1, tokens.shape[1]! + 1, 1, { dtype: "int32" });
+    const real = call.keyMask?.int() ?? ones(tokens.shape, { dtype: "int32" });
+    const last = real.mul(places).argmax(1).reshape([-1, 1, 1]);
+    const hidden = this.hidden(tokens, call);
+    const index = last.expand([tokens.shape[0]!, 1, dim]);
+    return hidden.gather(1, index).squeeze(1).matmul(this.head.t());
   }
 
   initState({ batch, capacity, masked, device = getDevice() }: ModelStateOptions): ModelState {

@@ -62,16 +62,19 @@ describe.each(devices)("on %s", (name, device) => {
     await expectClose(a.matmul(b.half()), await a.matmul(rounded).data());
   });
 
-  test.skipIf(name === "reference")("no float32 copy of the matrix is made", async () => {
-    const weight = await narrow([1280, 1280], "int8");
-    const before = memory().plans;
-    for (const rows of [1, 30]) {
-      const x = await randn([rows, 1280]).realize();
-      const { kernels } = await profile(() => linear(x, weight).sum().item());
-      for (const { bytes, calls } of kernels) {
-        expect(bytes / calls).toBeLessThan(1280 * 1280 + 4 * 1280 * 2 * rows + 4096);
+  if (name !== "reference") {
+    test("no float32 copy of the matrix is made", async () => {
+      const weight = await narrow([1280, 1280], "int8");
+      const before = memory().plans;
+      for (const rows of [1, 30]) {
+        const x = await randn([rows, 1280]).realize();
+        const { kernels } = await profile(() => linear(x, weight).sum().item());
+        for (const { bytes, calls } of kernels) {
+          // One would be four times as large as the matrix, and be written and read.
+          expect(bytes / calls).toBeLessThan(2 * 1280 * 1280);
+        }
       }
-    }
-    expect(memory().plans - before).toBeLessThan(2 * 1280 * 1280);
-  });
+      expect(memory().plans - before).toBeLessThan(2 * 1280 * 1280);
+    });
+  }
 });

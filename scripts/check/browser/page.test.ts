@@ -79,20 +79,26 @@ async function inkOf(element: Locator, name: string): Promise<Ink> {
 }
 
 const kinds = [
-  ["cross-origin isolated", { ...isolation, "Content-Security-Policy": withThreads }, /2 threads/],
-  ["not isolated", { "Content-Security-Policy": strict }, /one thread/],
+  [
+    "cross-origin isolated",
+    { ...isolation, "Content-Security-Policy": withThreads },
+    "trim",
+    /2 threads/,
+  ],
+  ["not isolated", { "Content-Security-Policy": strict }, "thinformer", /one thread/],
 ] as const;
 
-describe.each(kinds)("a page that is %s", (kind, headers, threads) => {
+describe.each(kinds)("a page that is %s", (kind, headers, cpu, threads) => {
   test.each([
-    ["CPU", threads],
-    ["GPU", /through WebGPU: google swiftshader/],
-  ] as const)("trains on the %s", async (device, sentence) => {
+    ["CPU", cpu, threads],
+    ["GPU", "trim", /through WebGPU: google swiftshader/],
+  ] as const)("trains on the %s with %s", async (device, mechanism, sentence) => {
     const { page, errors } = await open(headers);
     await page.getByLabel(device, { exact: true }).check();
 
     const training = page.locator("#training");
     await training.getByLabel("Model").selectOption("tiny");
+    await training.getByLabel("Attention").selectOption(mechanism);
     await training.getByLabel("Steps", { exact: true }).fill("40");
     await training.getByLabel("Bytes to write").fill("40");
     const result = await run(training);
@@ -115,16 +121,27 @@ describe.each(kinds)("a page that is %s", (kind, headers, threads) => {
   });
 });
 
-test.each(["CPU", "GPU"])("attention is measured on the %s", async (device) => {
+test.each([
+  ["CPU", ["linear", "thinformer"]],
+  ["GPU", ["SRF"]],
+] as const)("attention is measured on the %s", async (device, others) => {
   const { page, errors } = await open(isolation);
   await page.getByLabel(device, { exact: true }).check();
   const attention = page.locator("#attention");
   await attention.getByLabel("Longest N").selectOption("256");
+  for (const other of others) await attention.getByLabel(other).check();
   expect(await run(attention)).toBe("Done.");
-  const cells = await attention.locator(".measured tbody tr").allInnerTexts();
-  expect(cells.map((row) => row.split("\t")[0])).toEqual(["64", "128", "256"]);
-  for (const row of cells) {
-    for (const error of row.split("\t").slice(-2)) expect(Number(error)).toBeLessThan(1e-4);
+  const rows = await attention.locator(".measured tbody tr").allInnerTexts();
+  const cells = rows.map((row) => row.split("\t"));
+  const mechanisms = ["softmax", "trim", ...others.map((name) => name.toLowerCase())];
+  expect(cells.map(([length, mechanism]) => `${length} ${mechanism}`)).toEqual(
+    [64, 128, 256].flatMap((length) => mechanisms.map((name) => `${length} ${name}`)),
+  );
+  for (const [, mechanism, milliseconds, , error, distance] of cells) {
+    expect(Number(milliseconds)).toBeGreaterThan(0);
+    // Other mechanisms are not known in float64; that they are attention shows in the distance.
+    if (mechanism === "softmax" || mechanism === "trim") expect(Number(error)).toBeLessThan(1e-4);
+    else expect(Number(distance)).toBeLessThan(2);
   }
   const chart = attention.locator(".times canvas");
   const line = await inkOf(chart, `attention-${device.toLowerCase()}`);

@@ -10,6 +10,9 @@ const typescriptVersions = ["typescript-5.7", "typescript-5.9", "typescript"];
 
 const resolutions = ["nodenext", "bundler"];
 
+/** What runs, each in a process of its own: a first program, one for each attention, every import. */
+const programs = ["program.js", "srf.js", "thinformer.js", "linear-attn.js", "every-entry.js"];
+
 /**
  * Installs the packed tarballs in a project outside of the workspace, compiles its programs and
  * runs them in plain Node: they must print nothing to stderr and exit by themselves.
@@ -25,7 +28,7 @@ export function runConsumer({ node }: Context): Promise<Outcome> {
       "false",
     );
     if (!compilation.succeeded) return fail(compilation.output);
-    for (const program of ["program.js", "every-entry.js"]) {
+    for (const program of programs) {
       const { succeeded, stderr, output } = await command(node, [join("built", program)], {
         cwd: folder,
         timeoutSeconds: 120,

@@ -63,6 +63,10 @@ function positive(text: string): number {
   return value;
 }
 
+function parseLengths(text: string): number[] {
+  return text.split(",").map(wholeNumber(1));
+}
+
 function parseNumbers(text: string): number[] {
   return text.split(",").map(positive);
 }
@@ -73,6 +77,8 @@ interface Options {
   readonly json?: string;
   readonly threads: number;
   readonly python?: string;
+  readonly lengths?: number[];
+  readonly only?: string;
 }
 
 async function runSuites(suite: string, options: Options): Promise<void> {
@@ -93,6 +99,8 @@ async function runSuites(suite: string, options: Options): Promise<void> {
       threads: options.threads,
       quick: options.quick,
       python: options.python ?? null,
+      lengths: options.lengths ?? null,
+      only: options.only ?? null,
       progress: (what) => process.stderr.write(`  ${name}: ${what}\n`),
     });
     results.push(result);
@@ -127,6 +135,16 @@ const program = new Command("bench")
   .option("--quick", "fewer sizes, less time", false)
   .option(...threads)
   .option("--python <path>", "an interpreter with torch, for attention in PyTorch")
+  .option(
+    "--lengths <numbers>",
+    "lengths of sequences, with commas, in place of a suite's own (attention, families, approximation)",
+    parseLengths,
+  )
+  .addOption(
+    new Option("--only <mechanism>", "one mechanism (families, approximation)").choices(
+      mechanisms.map(({ name }) => name),
+    ),
+  )
   .option("--json <file>", "write everything measured to a file")
   .action(runSuites);
 
@@ -141,6 +159,11 @@ program
   .option("--quick", "sizes that a processor can do", false)
   .option("--peak-tflops <number>", "float32 peak of the GPU, for shares of it", positive)
   .option("--peak-bandwidth <number>", "memory bandwidth of the GPU in GB/s, likewise", positive)
+  .addOption(
+    new Option("--only <mechanism>", "one mechanism beside exact attention (families)").choices(
+      mechanisms.map(({ name }) => name),
+    ),
+  )
   .option("--json <file>", "write everything measured to a file")
   .action(async (suite: string, options: GpuBenchOptions) => {
     await runGpuBench(suite, options, (line) => console.log(line));

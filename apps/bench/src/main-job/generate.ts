@@ -1,7 +1,7 @@
 /** Writing on, byte by byte, with a state of constant size. */
 
 import { fromData, multinomial, noGrad } from "@x/tensor";
-import type { ByteModel } from "./model.js";
+import type { ByteLanguageModel } from "./model.js";
 
 /** What is told of the writing. */
 export interface Generated {
@@ -18,7 +18,7 @@ const temperature = 0.8;
  * costs the same: the state does not grow. The signal ends it early.
  */
 export async function generate(
-  model: ByteModel,
+  model: ByteLanguageModel,
   prompt: string,
   count: number,
   write: (text: string) => void,

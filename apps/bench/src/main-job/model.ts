@@ -23,11 +23,21 @@ export interface ModelShape {
   readonly length: number;
 }
 
+/** What is trained and lets write: bytes [batch, length] in, the logits of the next ones out. */
+export interface ByteLanguageModel<State = unknown> extends Module {
+  /** [batch, length, 256] */
+  forward(bytes: Tensor): Tensor;
+  /** What is remembered of the bytes so far. */
+  initState(batch: number): State;
+  /** The logits of the byte after the last of `bytes`, [batch, 256]; updates the state in place. */
+  step(bytes: Tensor, state: State): Tensor;
+}
+
 const vocabulary = 256;
 const headSize = 32;
 
 /** A causal encoder with cumulative linear attention over bytes. */
-export class ByteModel extends Module {
+export class ByteModel extends Module implements ByteLanguageModel<CumulativeState> {
   readonly embedding: Embedding;
   readonly positions: SinusoidalPositionalEncoding;
   readonly encoder: CumulativeTransformerEncoderKV;

@@ -3,7 +3,7 @@
 import { crossEntropy, fromData, noGrad, type Tensor } from "@x/tensor";
 import { AdamW, clipGradNorm } from "@x/tensor/optim";
 import { windowsAt } from "./text.js";
-import type { ByteModel } from "./model.js";
+import type { ByteLanguageModel } from "./model.js";
 
 /** Steps over which the learning rate rises to its highest. */
 const warmupSteps = 20;
@@ -20,7 +20,7 @@ function learningRate(step: number, steps: number, highest: number): number {
 
 /** The mean loss over windows that start at `starts`, in bits per byte. */
 function lossAt(
-  model: ByteModel,
+  model: ByteLanguageModel,
   bytes: Uint8Array,
   starts: readonly number[],
   length: number,
@@ -42,7 +42,7 @@ function randomStarts(seed: number, step: number, count: number, end: number): n
 }
 
 /** The optimizer of a run. */
-export function makeOptimizer(model: ByteModel, rate: number): AdamW {
+export function makeOptimizer(model: ByteLanguageModel, rate: number): AdamW {
   return new AdamW(model.parameters(), { lr: rate, betas: [0.9, 0.95], weightDecay: 0.01 });
 }
 
@@ -72,7 +72,7 @@ export interface StepReport {
 
 /** Trains a model, one step whenever the next report is asked for. */
 export async function* train(
-  model: ByteModel,
+  model: ByteLanguageModel,
   optimizer: AdamW,
   plan: TrainingPlan,
 ): AsyncGenerator<StepReport, void, void> {
@@ -93,7 +93,7 @@ export async function* train(
 
 /** One step; gives its loss in bits per byte. */
 async function trainStep(
-  model: ByteModel,
+  model: ByteLanguageModel,
   optimizer: AdamW,
   plan: TrainingPlan,
   step: number,
@@ -113,7 +113,11 @@ async function trainStep(
 const judgingWindows = 64;
 
 /** The loss on text the model has not seen, in bits per byte. */
-export async function judge(model: ByteModel, bytes: Uint8Array, length: number): Promise<number> {
+export async function judge(
+  model: ByteLanguageModel,
+  bytes: Uint8Array,
+  length: number,
+): Promise<number> {
   const windows = Math.min(judgingWindows, Math.floor((bytes.length - 1) / length));
   const batch = Math.min(8, windows);
   const losses: number[] = [];

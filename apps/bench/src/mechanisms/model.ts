@@ -95,9 +95,9 @@ export class MechanismEncoder extends Module {
     );
   }
 
-  /** States for sequences of the length that the encoder is made for. */
-  initState(batch: number): EncoderState {
-    const { width, heads, length: capacity } = this.shape;
+  /** States for sequences of up to `capacity` tokens: by default the length it is made for. */
+  initState(batch: number, capacity: number = this.shape.length): EncoderState {
+    const { width, heads } = this.shape;
     const options = { batch, heads, headDim: width / heads, capacity };
     return [...this.layers].map(({ mechanism }) => mechanism.initState!(options));
   }

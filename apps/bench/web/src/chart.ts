@@ -6,7 +6,7 @@ import uPlot from "uplot";
 export interface Line {
   readonly label: string;
   /** The custom property that holds its colour. */
-  readonly color: "--accent" | "--second" | "--faint";
+  readonly color: "--accent" | "--second" | "--third" | "--fourth" | "--fifth" | "--faint";
 }
 
 interface ChartOptions {
@@ -24,7 +24,7 @@ export class Chart {
   readonly #caption: string;
   readonly #lines: readonly Line[];
   readonly #plot: uPlot;
-  #data: number[][];
+  #data: (number | null)[][];
   #frame = 0;
 
   constructor(figure: HTMLElement, { x, lines, logarithmic = false }: ChartOptions) {
@@ -80,8 +80,15 @@ export class Chart {
     this.#draw();
   }
 
-  /** Adds a point to every line. */
-  add(x: number, values: readonly number[]): void {
+  /** Shows the lines with these labels and hides the others. */
+  show(labels: readonly string[]): void {
+    this.#lines.forEach(({ label }, i) => {
+      this.#plot.setSeries(i + 1, { show: labels.includes(label) });
+    });
+  }
+
+  /** Adds a point to every line; to one that is hidden, `null`. */
+  add(x: number, values: readonly (number | null)[]): void {
     this.#data[0]!.push(x);
     values.forEach((value, i) => this.#data[i + 1]!.push(value));
     this.#draw();
@@ -93,9 +100,9 @@ export class Chart {
     this.#frame = requestAnimationFrame(() => {
       this.#frame = 0;
       this.#plot.setData(this.#data as uPlot.AlignedData);
-      const latest = this.#lines.map(({ label }, i) => {
-        const value = this.#data[i + 1]!.at(-1);
-        return value === undefined ? "" : `${label} ${value.toPrecision(3)}`;
+      const latest = this.#lines.flatMap(({ label }, i) => {
+        const value = this.#data[i + 1]!.at(-1) ?? null;
+        return value === null ? [] : `${label} ${value.toPrecision(3)}`;
       });
       const holder = this.#figure.querySelector("[role=img]")!;
       holder.setAttribute("aria-label", `${this.#caption}: ${latest.join(", ") || "empty"}`);

@@ -11,6 +11,8 @@ export interface TrainingRequest {
   readonly kind: "train";
   readonly device: DeviceName;
   readonly shape: ModelShape;
+  /** A name of the table of mechanisms. */
+  readonly mechanism: string;
   readonly steps: number;
   readonly batch: number;
   /** Highest learning rate. */
@@ -26,18 +28,29 @@ export interface AttentionRequest {
   readonly kind: "attention";
   readonly device: DeviceName;
   readonly longest: number;
+  /** Names of the table of mechanisms; the others are compared with the first. */
+  readonly mechanisms: readonly string[];
 }
 
 /** What a worker can be told to do: one job, which can then be paused and stopped. */
 export type Request =
   TrainingRequest | AttentionRequest | { readonly kind: "pause" | "resume" | "stop" };
 
-/** Times of one length. */
+/** What was found of one mechanism. */
+export interface MeasuredAttention {
+  readonly mechanism: string;
+  /** The median. */
+  readonly milliseconds: number;
+  /** The largest error against float64, relative to the largest element; `null` where it is not known. */
+  readonly error: number | null;
+  /** How far the result is from that of the first mechanism, over its size; root mean squares. */
+  readonly distance: number;
+}
+
+/** What was found for one length. */
 export interface AttentionRow {
   readonly length: number;
-  /** Median milliseconds, and the largest error relative to the largest element. */
-  readonly exact: { readonly milliseconds: number; readonly error: number };
-  readonly linear: { readonly milliseconds: number; readonly error: number };
+  readonly measured: readonly MeasuredAttention[];
 }
 
 /** What a worker tells. */

@@ -39,6 +39,11 @@ export class Panel {
     return typeof value === "string" ? value : "";
   }
 
+  /** What is chosen of the boxes with that name. */
+  values(name: string): string[] {
+    return new FormData(this.form).getAll(name).filter((value) => typeof value === "string");
+  }
+
   tell(kind: "pause" | "resume" | "stop"): void {
     this.#job?.tell({ kind });
   }

@@ -2,8 +2,10 @@
 
 import { manualSeed, XError } from "@x/tensor";
 import { generate } from "../../src/main-job/generate.js";
-import { ByteModel } from "../../src/main-job/model.js";
+import { ByteModel, type ByteLanguageModel } from "../../src/main-job/model.js";
 import { splitText } from "../../src/main-job/text.js";
+import { MechanismByteModel } from "../../src/mechanisms/byte-model.js";
+import { mechanisms } from "../../src/mechanisms/table.js";
 import { judge, makeOptimizer, train } from "../../src/main-job/train.js";
 import type { Control } from "./control.js";
 import { chooseDevice, describeDevice } from "./device.js";
@@ -24,6 +26,13 @@ async function readText(text: File | string): Promise<Uint8Array> {
   return new Uint8Array(await response.arrayBuffer());
 }
 
+/** The model of `npm start`, or one of the same size that attends by another mechanism. */
+function makeModel({ shape, mechanism, generate: count }: TrainingRequest): ByteLanguageModel {
+  const entry = mechanisms.find(({ name }) => name === mechanism);
+  if (mechanism === "trim" || entry === undefined) return new ByteModel(shape);
+  return new MechanismByteModel(entry, shape, Math.max(shape.length, prompt.length + count));
+}
+
 /** Trains as requested, telling all about it. */
 export async function runTraining(
   request: TrainingRequest,
@@ -37,7 +46,7 @@ export async function runTraining(
   const source = typeof request.text === "string" ? "this repository's text" : request.text.name;
   const names = { text: "Text of your own", length: "windows of" };
   const corpus = splitText(await readText(request.text), source, shape.length, names);
-  const model = new ByteModel(shape);
+  const model = makeModel(request);
   const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
   tell({
     kind: "status",

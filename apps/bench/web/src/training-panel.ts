@@ -57,6 +57,7 @@ export function showTraining(device: () => DeviceName): void {
         kind: "train",
         device: device(),
         shape,
+        mechanism: panel.value("mechanism"),
         batch,
         rate,
         steps: progress.max,

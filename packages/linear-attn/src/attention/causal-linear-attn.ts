@@ -8,9 +8,10 @@ import {
   ones,
   type Tensor,
 } from "@x/tensor";
-import { checkHeads, checkNumbers, count, positive } from "@x/tensor/checks";
-import { isReference, type Compatibility } from "../compatibility.js";
-import { hiddenKeys } from "./linear-attn.js";
+import { checkHeads, checkNumbers, positive } from "@x/tensor/checks";
+import { checkCounts } from "../checks.js";
+import { checkCompat, type Compatibility } from "../compatibility.js";
+import { visibleKeys } from "./linear-attn.js";
 
 /** Options of {@link causalLinearAttn}. */
 export interface CausalLinearAttnOptions {
@@ -61,11 +62,11 @@ export function causalLinearAttn(
 ): Tensor {
   const { kvMask = null, bucketSize = 1, eps = 1e-3 } = options;
   checkHeads(op, q, k, v);
-  checkNumbers(op, count, { bucketSize });
+  checkCounts(op, { bucketSize });
   checkNumbers(op, positive, { eps });
   const visibility =
     bucketSize === 1 ? { causal: true } : { mask: lastOfBuckets(q, k, bucketSize) };
-  if (!isReference(op, options.compat)) {
+  if (checkCompat(op, options.compat) === null) {
     const keyMask = kvMask && { keyMask: kvMask };
     return featureAttention(q, k, v, { features: "exponential", ...visibility, ...keyMask }).output;
   }
@@ -91,8 +92,8 @@ function plainFeatures(
   kvMask: Tensor | null,
 ): { features: Tensor; values: Tensor } {
   if (kvMask === null) return { features: k.exp(), values: v };
-  const hidden = hiddenKeys(op, k, kvMask);
-  return { features: k.exp().maskedFill(hidden, 0), values: v.maskedFill(hidden, 0) };
+  const visible = visibleKeys(op, k, kvMask);
+  return { features: k.exp().where(visible, 0), values: v.where(visible, 0) };
 }
 
 /**

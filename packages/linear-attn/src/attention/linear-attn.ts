@@ -9,10 +9,10 @@ export interface LinearAttnOptions {
   readonly kvMask?: Tensor | null;
 }
 
-/** [batch, keys] as [batch, 1, keys, 1], true where a key takes no part. */
-export function hiddenKeys(op: string, key: Tensor, kvMask: Tensor): Tensor {
+/** [batch, keys] as [batch, 1, keys, 1]. */
+export function visibleKeys(op: string, key: Tensor, kvMask: Tensor): Tensor {
   checkKeyMask(op, kvMask, [key.shape[0]!, key.shape[2]!]);
-  return kvMask.logicalNot().unsqueeze(1).unsqueeze(-1);
+  return kvMask.unsqueeze(1).unsqueeze(-1);
 }
 
 /**
@@ -45,10 +45,10 @@ export function linearAttn(
   const { kvMask = null } = options;
   let [key, value] = [k, v];
   if (kvMask !== null) {
-    const hidden = hiddenKeys(op, k, kvMask);
+    const visible = visibleKeys(op, k, kvMask);
     // A finite number: where all keys are hidden, the weights stay numbers and the values are 0.
-    key = k.maskedFill(hidden, -1e30);
-    value = v.maskedFill(hidden, 0);
+    key = k.where(visible, -1e30);
+    value = v.where(visible, 0);
   }
   const context = key.softmax(-2).transpose(-1, -2).matmul(value);
   const [batch, heads, queries, size] = q.shape as [number, number, number, number];

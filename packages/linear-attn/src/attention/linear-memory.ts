@@ -6,73 +6,23 @@ import {
   emptyFeatureAttentionState,
   featureAttention,
   zeros,
-  type Device,
   type FeatureAttentionState,
   type Tensor,
 } from "@x/tensor";
-import type { Update } from "@x/tensor/nn";
+import type { AttentionState, Update } from "@x/tensor/nn";
+import { nextOf, type Advance, type Heads, type Kept, type StateSizes } from "../state.js";
 
-/** The keys of the bucket that is not full: no query sees them yet. */
-export interface Bucket {
-  /** [batch, keyHeads, bucketSize, d], the first places of which are taken. */
-  readonly keys: Tensor;
-  /** [batch, keyHeads, bucketSize, e] */
-  readonly values: Tensor;
-  /** Bool [batch, bucketSize]: which of them take part; `null` where all do. */
-  readonly mask: Tensor | null;
-}
-
-/** What is remembered of the keys so far. */
-export interface LinearMemory {
-  readonly sums: FeatureAttentionState;
-  /** `null` without a blind spot. */
-  readonly bucket: Bucket | null;
-  /** How many tokens were seen; int32 []. */
-  readonly position: Tensor;
-}
-
-/** What is attended to, and what the memory is about to become, its position apart. */
-export interface LinearAdvance {
-  readonly output: Tensor;
-  readonly updates: readonly Update[];
-}
-
-/** The names of the sums, in the order in which a state lists them. */
-const sumNames = ["keyValues", "keys", "maximum", "values", "count"] as const;
+/** The sums of `featureAttention` over the keys so far. */
+export type Sums = AttentionState & FeatureAttentionState;
 
 /** The sums over no keys. */
-export function emptySums(
-  batch: number,
-  keyHeads: number,
-  size: number,
-  valueSize: number,
-  device: Device,
-): FeatureAttentionState {
-  return emptyFeatureAttentionState({ batch, keyHeads, features: size, valueSize }, { device });
+export function emptySums({ batch, heads, headDim, valueDim, device }: Required<StateSizes>): Sums {
+  const sizes = { batch, keyHeads: heads, features: headDim, valueSize: valueDim };
+  return { ...emptyFeatureAttentionState(sizes, { device }) };
 }
 
 /** Attends from the next tokens, one or more; `mask` is bool [batch, tokens] or `null`. */
-export function advanceMemory(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  memory: LinearMemory,
-  mask: Tensor | null,
-): LinearAdvance {
-  const { sums, bucket } = memory;
-  return bucket === null
-    ? advanceSums(q, k, v, sums, mask)
-    : advanceBuckets(q, k, v, { ...memory, bucket }, mask);
-}
-
-/** The same without a blind spot. */
-export function advanceSums(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  sums: FeatureAttentionState,
-  mask: Tensor | null,
-): LinearAdvance {
+export function advanceSums([q, k, v]: Heads, sums: Sums, mask: Tensor | null): Advance {
   const { output, state } = featureAttention(q, k, v, {
     features: "exponential",
     causal: true,
@@ -82,30 +32,33 @@ export function advanceSums(
   return { output, updates: sumUpdates(sums, state) };
 }
 
-function advanceBuckets(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  { sums, bucket, position }: LinearMemory & { readonly bucket: Bucket },
+/**
+ * The same with a blind spot: `bucket` are the keys of the bucket that is not full, which no query
+ * sees yet, in the first of its places; `position` is how many tokens were seen, int32 [].
+ */
+export function advanceBuckets(
+  heads: Heads,
+  sums: Sums,
+  bucket: Kept,
+  position: Tensor,
   mask: Tensor | null,
-): LinearAdvance {
+): Advance {
   const size = bucket.keys.shape[2]!;
+  const [q] = heads;
   const [batch, , tokens] = q.shape as [number, number, number];
   const waiting = position.remainder(size);
+  const full = (upTo: Tensor): Tensor => upTo.floorDivide(size).mul(size);
+  const taken = full(waiting.add(tokens));
   // The waiting keys and the new ones behind them. There are places for another bucket, so that one
   // can be cut out wherever the last full one ends.
   const places = 2 * size + tokens;
-  const join = (old: Tensor, next: Tensor, axis: number): Tensor => {
-    const rest = [...old.shape];
-    rest[axis] = places - size;
-    const room = zeros(rest, { dtype: old.dtype });
-    return cat([old, room], axis).dynamicUpdate(axis, next, waiting);
-  };
-  const full = (upTo: Tensor): Tensor => upTo.floorDivide(size).mul(size);
-  const taken = full(waiting.add(tokens));
-  const keys = join(bucket.keys, k, 2);
-  const values = join(bucket.values, v, 2);
-  const masks = bucket.mask && mask ? join(bucket.mask, mask, 1) : null;
+  const updates: Update[] = [];
+  const [keys, values, masks] = nextOf(bucket, heads, mask).map(([kept, next, axis]) => {
+    const room = zeros(kept.shape.with(axis, places - size), { dtype: kept.dtype });
+    const joined = cat([kept, room], axis).dynamicUpdate(axis, next, waiting);
+    updates.push([kept, joined.dynamicSlice(axis, taken, size)]);
+    return joined;
+  }) as [Tensor, Tensor, Tensor?];
   const isFull = arange(places, { dtype: "int32" }).lt(taken);
   const { output, state } = featureAttention(q, keys, values, {
     features: "exponential",
@@ -113,16 +66,10 @@ function advanceBuckets(
     keyMask: masks?.logicalAnd(isFull) ?? isFull.expand([batch, places]),
     state: sums,
   });
-  const updates: Update[] = [
-    ...sumUpdates(sums, state),
-    [bucket.keys, keys.dynamicSlice(2, taken, size)],
-    [bucket.values, values.dynamicSlice(2, taken, size)],
-  ];
-  if (bucket.mask && masks) updates.push([bucket.mask, masks.dynamicSlice(1, taken, size)]);
-  return { output, updates };
+  return { output, updates: [...updates, ...sumUpdates(sums, state)] };
 }
 
 /** The sums, and the numbers that they are to get. */
-function sumUpdates(sums: FeatureAttentionState, next: FeatureAttentionState): Update[] {
-  return sumNames.map((name) => [sums[name], next[name]] as const);
+function sumUpdates(sums: Sums, next: FeatureAttentionState): Update[] {
+  return Object.entries(next).map(([name, sum]: [string, Tensor]) => [sums[name]!, sum]);
 }

@@ -2,8 +2,12 @@ import { cat, memory, noGrad, profile, randn, tensor, zeros, type Tensor } from 
 import { forkState } from "@x/tensor/nn";
 import { loadSafetensors, saveSafetensors } from "@x/tensor/safetensors";
 import { describe, expect, it } from "vitest";
-import type { SelfAttentionState } from "./self-attention-state.js";
-import { SelfAttention, type SelfAttentionOptions } from "./self-attention.js";
+
+import {
+  SelfAttention,
+  type SelfAttentionOptions,
+  type SelfAttentionState,
+} from "./self-attention.js";
 
 const difference = (a: Tensor, b: Tensor): Promise<number> => a.sub(b).abs().max().item();
 const rows = (x: Tensor, start: number, length: number): Tensor => x.narrow(1, start, length);
@@ -136,10 +140,10 @@ describe("SelfAttention", () => {
     const inputMask = zeros([2, 3], { dtype: "bool" });
     const state = attention.initState({ batch: 2 });
     expect(() => attention.forward(x, { state, inputMask })).toThrow(
-      "the state must have a tensor localMask, bool [2, 256], got none. Make it with initState() for these sizes, with masked: true if masks come with it.",
+      "the state must have a tensor local.mask, bool [2, 256], got none. Make it with initState() for these sizes, with masked: true if masks come with it.",
     );
     expect(() => new SelfAttention(8, 2).initState({ batch: 1 })).toThrow(
-      "only causal attention without a context can be continued, got causal false",
+      "only causal attention without receivesContext and compat can be continued, got causal false, receivesContext false and compat null.",
     );
     expect(() => attention.forward(x, { posEmb: zeros([1, 2, 4]) })).toThrow(
       "applyRotoryPosEmb: queries and keys [batch, heads, length, dim] need a table [1, length, dim]",

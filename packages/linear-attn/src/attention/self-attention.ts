@@ -1,24 +1,26 @@
 /** Attention with global linear heads and local heads. */
 
-import { cat, getDevice, ones, type Device, type Tensor } from "@x/tensor";
-import { check, checkKeyMask, checkNumbers, count, wholeFrom } from "@x/tensor/checks";
-import { Dropout, Linear, Module, withUpdates } from "@x/tensor/nn";
-import { isReference, type Compatibility } from "../compatibility.js";
-import { checkSequence, headSize } from "../linformer/linformer-self-attention.js";
+import { cat, getDevice, type Device, type Tensor } from "@x/tensor";
+import { checkNumbers, wholeFrom } from "@x/tensor/checks";
+import { Dropout, Linear, Module, withUpdates, type AttentionState } from "@x/tensor/nn";
+import { checkArgument, checkContinues, checkCounts, checkSequence } from "../checks.js";
+import { headSize, splitHeads, joinHeads } from "../sequence.js";
+import { checkCompat, type Compatibility } from "../compatibility.js";
+import { applyRotoryPosEmb } from "../embedding/rotary.js";
 import { LocalAttention } from "../local/local-attention.js";
-import type { RingAdvance } from "../local/ring.js";
-import { checkState } from "../state.js";
+import {
+  asPart,
+  checkState,
+  emptyKept,
+  partOf,
+  startPosition,
+  type Advance,
+  type Heads,
+  type Kept,
+} from "../state.js";
 import { causalLinearAttn, featurewiseCausalLinearAttn } from "./causal-linear-attn.js";
 import { linearAttn } from "./linear-attn.js";
-import { applyRotoryPosEmb } from "../embedding/rotary.js";
-import { advanceMemory, type LinearAdvance } from "./linear-memory.js";
-import {
-  emptyState,
-  linearMemory,
-  localRing,
-  type SelfAttentionState,
-  type StateSizes,
-} from "./self-attention-state.js";
+import { advanceBuckets, advanceSums, emptySums, type Sums } from "./linear-memory.js";
 
 /** Options of {@link SelfAttention}. */
 export interface SelfAttentionOptions {
@@ -74,10 +76,23 @@ export interface SelfAttentionStateOptions {
   readonly device?: Device;
 }
 
-const owner = "SelfAttention";
+/**
+ * What self-attention remembers of the tokens so far, of the same size however many they are: a
+ * plain object of tensors that every call updates in place.
+ *
+ * Global heads have `keyValues`, `keys`, `maximum`, `values` and `count`, the state of
+ * `featureAttention`, and with a blind spot `bucket.keys` and `bucket.values`; local heads have
+ * `local.keys` and `local.values`. A state for masks has `bucket.mask` and `local.mask` too.
+ *
+ * Save it as named tensors (`saveSafetensors`), go on from what `loadSafetensors` gives, as an
+ * object; branch with `forkState` of `@x/tensor/nn`.
+ */
+export interface SelfAttentionState extends AttentionState {
+  /** How many tokens were seen, padding included; int32 []. */
+  readonly position: Tensor;
+}
 
-/** Queries, keys and values of some heads. */
-type Heads = readonly [query: Tensor, key: Tensor, value: Tensor];
+const owner = "SelfAttention";
 
 /**
  * Multi-head attention of which the first heads are local, see {@link LocalAttention}, and the others
@@ -133,15 +148,14 @@ export class SelfAttention extends Module {
     super();
     const { causal = false, blindspotSize = 1, nLocalAttnHeads = 0 } = options;
     const { receivesContext = false, oneKvHead = false } = options;
-    checkNumbers(owner, count, { dim, heads, blindspotSize });
+    checkCounts(owner, { dim, heads, blindspotSize });
     checkNumbers(owner, wholeFrom(0), { nLocalAttnHeads });
-    check(
+    checkArgument(
+      owner,
       nLocalAttnHeads <= heads,
-      "argument",
-      () =>
-        `${owner}: there are ${heads} heads, got ${nLocalAttnHeads} local ones. Make fewer local.`,
+      () => `there are ${heads} heads, got ${nLocalAttnHeads} local ones. Make fewer local.`,
     );
-    const dimHead = headSize(owner, dim, heads, options.dimHead ?? null);
+    const dimHead = headSize(owner, dim, heads, options.dimHead);
     this.heads = heads;
     this.dimHead = dimHead;
     this.causal = causal;
@@ -149,7 +163,7 @@ export class SelfAttention extends Module {
     this.localAttnHeads = nLocalAttnHeads;
     this.receivesContext = receivesContext;
     this.oneKvHead = oneKvHead;
-    this.compat = isReference(owner, options.compat) ? "reference" : null;
+    this.compat = checkCompat(owner, options.compat);
     this.localAttn = new LocalAttention({
       windowSize: options.localAttnWindowSize ?? 128,
       causal,
@@ -173,12 +187,16 @@ export class SelfAttention extends Module {
 
   /** Heads of the keys of local heads. */
   private get localKeyHeads(): number {
-    return this.oneKvHead ? Math.min(this.localAttnHeads, 1) : this.localAttnHeads;
+    return this.keyHeads(this.localAttnHeads);
   }
 
   /** Heads of the keys of global heads. */
   private get globalKeyHeads(): number {
-    return this.oneKvHead ? Math.min(this.globalAttnHeads, 1) : this.globalAttnHeads;
+    return this.keyHeads(this.globalAttnHeads);
+  }
+
+  private keyHeads(heads: number): number {
+    return this.oneKvHead ? Math.min(heads, 1) : heads;
   }
 
   /**
@@ -190,27 +208,28 @@ export class SelfAttention extends Module {
   forward(x: Tensor, options: SelfAttentionCall = {}): Tensor {
     const { inputMask = null, context = null, contextMask = null, posEmb = null } = options;
     const dim = this.toQ.inFeatures;
-    checkSequence(owner, "input", x, dim);
-    check(
+    checkSequence(owner, "input", x, dim, inputMask);
+    checkArgument(
+      owner,
       (context !== null) === this.receivesContext,
-      "argument",
       () =>
-        `${owner}: a context comes exactly where receivesContext is set, got ${context === null ? "none" : "one"}. Set receivesContext for a layer that attends to a context.`,
+        `a context comes exactly where receivesContext is set, got ${context === null ? "none" : "one"}. Set receivesContext for a layer that attends to a context.`,
     );
     const source = context ?? x;
-    checkSequence(owner, "context", source, dim);
-    if (inputMask !== null) checkKeyMask(owner, inputMask, x.shape.slice(0, 2));
-    let q = this.toHeads(this.toQ.forward(x));
-    let k = this.toHeads(this.toK.forward(source));
-    const v = this.toHeads(this.toV.forward(source));
+    const kvMask = context === null ? inputMask : contextMask;
+    checkSequence(owner, "context", source, dim, kvMask);
+    const heads = (y: Tensor): Tensor => splitHeads(y, this.dimHead);
+    let q = heads(this.toQ.forward(x));
+    let k = heads(this.toK.forward(source));
+    const v = heads(this.toV.forward(source));
     if (posEmb !== null && context === null) [q, k] = applyRotoryPosEmb(q, k, posEmb);
     const { state = null } = options;
     if (state !== null) return this.advance([q, k, v], state, inputMask);
-    const parts: Tensor[] = [];
-    const { local, global } = this.split([q, k, v]);
-    if (local) parts.push(this.attendLocally(local, inputMask));
-    if (global) parts.push(this.attendGlobally(global, context === null ? inputMask : contextMask));
-    return this.joinHeads(parts);
+    const [local, global] = this.split([q, k, v]);
+    return this.joined([
+      local && this.attendLocally(local, inputMask),
+      global && this.attendGlobally(global, kvMask),
+    ]);
   }
 
   /**
@@ -221,74 +240,77 @@ export class SelfAttention extends Module {
    * original
    */
   initState(options: SelfAttentionStateOptions): SelfAttentionState {
-    const { batch, masked = false } = options;
-    checkNumbers(owner, count, { batch });
-    this.checkContinues();
-    const device = options.device ?? this.toQ.weight.device ?? getDevice();
-    return emptyState(this.stateSizes(batch, masked), device);
-  }
-
-  private stateSizes(batch: number, masked: boolean): StateSizes {
-    const { dimHead, globalKeyHeads, localKeyHeads, blindspotSize } = this;
-    const { lookBackward, windowSize } = this.localAttn;
-    const places = (lookBackward + 1) * windowSize;
-    return { batch, dimHead, globalKeyHeads, localKeyHeads, blindspotSize, places, masked };
-  }
-
-  private checkContinues(): void {
-    check(
-      this.causal && !this.receivesContext && this.compat === null,
-      "argument",
-      () =>
-        `${owner}: only causal attention without a context can be continued, got causal ${this.causal}, receivesContext ${this.receivesContext} and compat ${String(this.compat)}. Make the module for generation.`,
-    );
+    const { batch, masked = false, device = this.toQ.weight.device ?? getDevice() } = options;
+    checkCounts(owner, { batch });
+    const { causal, receivesContext, compat } = this;
+    checkContinues(owner, causal, { receivesContext, compat });
+    const { dimHead: headDim, blindspotSize, localKeyHeads, globalKeyHeads } = this;
+    const sizes = { batch, headDim, valueDim: headDim, masked, device };
+    const [local, global] = [
+      { ...sizes, heads: localKeyHeads },
+      { ...sizes, heads: globalKeyHeads },
+    ];
+    return {
+      position: startPosition(device),
+      ...(globalKeyHeads > 0 && emptySums(global)),
+      ...(globalKeyHeads > 0 &&
+        blindspotSize > 1 &&
+        asPart("bucket", emptyKept(blindspotSize, global))),
+      ...(localKeyHeads > 0 && asPart("local", emptyKept(this.localAttn.places, local))),
+    };
   }
 
   private advance(heads: Heads, state: SelfAttentionState, inputMask: Tensor | null): Tensor {
-    this.checkContinues();
     const [batch, , tokens] = heads[0].shape as [number, number, number];
+    checkState(owner, state, this.initState({ batch, masked: inputMask !== null }));
     const { position } = state;
-    const sizes = this.stateSizes(batch, inputMask !== null);
-    // What comes from a file may lack even that.
-    const device = (state as Partial<SelfAttentionState>).position?.device ?? getDevice();
-    checkState(owner, state, emptyState(sizes, device));
-    const ring = localRing(state);
-    const memory = linearMemory(state);
-    const isMasked = ring.mask ?? memory.bucket?.mask ?? inputMask;
-    const mask = isMasked && (inputMask ?? ones([batch, tokens], { dtype: "bool" }));
-    const { local, global } = this.split(heads);
-    const parts: (RingAdvance | LinearAdvance)[] = [];
-    if (local) parts.push(this.localAttn.advance(...local, ring, mask));
-    if (global) parts.push(advanceMemory(...global, memory, mask));
-    return withUpdates(this.joinHeads(parts.map(({ output }) => output)), [
+    const kept = (name: string): Kept => partOf(state, name) as AttentionState & Kept;
+    const sums = state as SelfAttentionState & Sums;
+    const [local, global] = this.split(heads);
+    const parts: Advance[] = [];
+    if (local) parts.push(this.localAttn.advance(local, { ...kept("local"), position }, inputMask));
+    if (global) {
+      parts.push(
+        this.blindspotSize === 1
+          ? advanceSums(global, sums, inputMask)
+          : advanceBuckets(global, sums, kept("bucket"), position, inputMask),
+      );
+    }
+    return withUpdates(this.joined(parts.map(({ output }) => output)), [
       ...parts.flatMap(({ updates }) => updates),
       [position, position.add(tokens)],
     ]);
   }
 
   /** The heads that are local, and those that are global; `null` where there are none. */
-  private split([q, k, v]: Heads): { local: Heads | null; global: Heads | null } {
+  private split([q, k, v]: Heads): [local: Heads | null, global: Heads | null] {
     const { localAttnHeads, globalAttnHeads, localKeyHeads, globalKeyHeads } = this;
-    const part = (start: number, heads: number, keyStart: number, keyHeads: number): Heads => [
-      q.narrow(1, start, heads),
-      k.narrow(1, keyStart, keyHeads),
-      v.narrow(1, keyStart, keyHeads),
+    const part = (
+      start: number,
+      heads: number,
+      keyStart: number,
+      keyHeads: number,
+    ): Heads | null =>
+      heads === 0
+        ? null
+        : [
+            q.narrow(1, start, heads),
+            k.narrow(1, keyStart, keyHeads),
+            v.narrow(1, keyStart, keyHeads),
+          ];
+    return [
+      part(0, localAttnHeads, 0, localKeyHeads),
+      part(localAttnHeads, globalAttnHeads, localKeyHeads, globalKeyHeads),
     ];
-    return {
-      local: localAttnHeads > 0 ? part(0, localAttnHeads, 0, localKeyHeads) : null,
-      global:
-        globalAttnHeads > 0
-          ? part(localAttnHeads, globalAttnHeads, localKeyHeads, globalKeyHeads)
-          : null,
-    };
   }
 
-  /** The results of all heads, projected. */
-  private joinHeads(parts: readonly Tensor[]): Tensor {
-    const joined = cat([...parts], 1)
-      .transpose(1, 2)
-      .flatten(-2);
-    return this.dropout.forward(this.toOut.forward(joined));
+  /** The results of local and global heads, projected. */
+  private joined(parts: readonly (Tensor | null)[]): Tensor {
+    const heads = cat(
+      parts.filter((part) => part !== null),
+      1,
+    );
+    return this.dropout.forward(this.toOut.forward(joinHeads(heads)));
   }
 
   private attendLocally([q, k, v]: Heads, inputMask: Tensor | null): Tensor {
@@ -303,10 +325,5 @@ export class SelfAttention extends Module {
       return featurewiseCausalLinearAttn(q, k, v, { kvMask, bucketSize });
     }
     return causalLinearAttn(q, k, v, { kvMask, bucketSize, compat });
-  }
-
-  /** [batch, length, heads · size] as [batch, heads, length, size]. */
-  private toHeads(x: Tensor): Tensor {
-    return x.unflatten(-1, [-1, this.dimHead]).transpose(1, 2);
   }
 }

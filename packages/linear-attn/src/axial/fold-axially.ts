@@ -1,9 +1,8 @@
 /** Attention along every nth position. */
 
-import type { Tensor } from "@x/tensor";
-import { check, checkKeyMask, checkNumbers, count, formatShape } from "@x/tensor/checks";
+import { XError, type Tensor } from "@x/tensor";
 import { type AttentionState, Module } from "@x/tensor/nn";
-import { XError } from "@x/tensor";
+import { checkShape, checkCounts, checkSequence } from "../checks.js";
 import type { Layer, LayerCall } from "../stack/layer.js";
 
 const owner = "FoldAxially";
@@ -27,7 +26,7 @@ export class FoldAxially extends Module {
   /** @throws XError `argument` if `axialDim` is not a whole number of at least 1 */
   constructor(axialDim: number, fn: Layer) {
     super();
-    checkNumbers(owner, count, { axialDim });
+    checkCounts(owner, { axialDim });
     this.axialDim = axialDim;
     this.fn = fn;
   }
@@ -40,19 +39,20 @@ export class FoldAxially extends Module {
    */
   forward(x: Tensor, call: LayerCall = {}): Tensor {
     const { axialDim } = this;
-    check(
-      x.rank === 3 && x.shape[1]! % axialDim === 0,
-      "shape",
-      () =>
-        `${owner}: the input must have the axes [batch, length, dim] with a length that ${axialDim} divides, got ${formatShape(x.shape)}. Pad it, such as with Autopadder.`,
-    );
-    const [batch, length] = x.shape as [number, number, number];
     const { inputMask = null, axialPosEmb = null, posEmb: _, ...rest } = call;
-    if (inputMask !== null) checkKeyMask(owner, inputMask, [batch, length]);
+    checkSequence(owner, "input", x, null, inputMask);
+    const [batch, length] = x.shape as [number, number];
+    checkShape(
+      owner,
+      length % axialDim === 0,
+      [x],
+      (shape) =>
+        `the input must have a length that ${axialDim} divides, got ${shape}. Pad it, such as with Autopadder.`,
+    );
     const folded = this.fn.forward(this.fold(x), {
       ...rest,
       inputMask: inputMask && this.fold(inputMask),
-      posEmb: axialPosEmb && this.fold(axialPosEmb.expand([batch, length, axialPosEmb.shape[2]!])),
+      posEmb: axialPosEmb && this.fold(axialPosEmb.expand([batch, length, -1])),
     });
     return folded.unflatten(0, [batch, axialDim]).transpose(1, 2).flatten(1, 2);
   }

@@ -1,9 +1,9 @@
 /** Trained positional embeddings. */
 
-import { arange, type Tensor } from "@x/tensor";
-import { checkNumbers, count } from "@x/tensor/checks";
+import type { Tensor } from "@x/tensor";
 import { Embedding, Module, type PositionOptions } from "@x/tensor/nn";
-import { checkLength } from "./length.js";
+import { checkCounts } from "../checks.js";
+import { vectorsFor } from "./positions.js";
 
 const owner = "AbsolutePositionalEmbedding";
 
@@ -25,7 +25,7 @@ export class AbsolutePositionalEmbedding extends Module {
   /** @throws XError `argument` if a size is not a whole number of at least 1 */
   constructor(dim: number, maxSeqLen: number) {
     super();
-    checkNumbers(owner, count, { dim, maxSeqLen });
+    checkCounts(owner, { dim, maxSeqLen });
     this.maxSeqLen = maxSeqLen;
     this.emb = new Embedding(maxSeqLen, dim);
   }
@@ -38,10 +38,6 @@ export class AbsolutePositionalEmbedding extends Module {
    * as far as that can be seen
    */
   forward(x: Tensor, options: PositionOptions = {}): Tensor {
-    const length = checkLength(owner, x, this.maxSeqLen, options);
-    const { offset } = options;
-    if (offset === undefined) return this.emb.weight.narrow(0, 0, length).unsqueeze(0);
-    const positions = arange(length, { dtype: "int32" }).add(offset);
-    return this.emb.forward(positions).unsqueeze(0);
+    return vectorsFor(owner, x, this.emb.weight, options);
   }
 }

@@ -1,9 +1,9 @@
 /** Positional embeddings that are factored along axes. */
 
-import { arange, cat, randn, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count } from "@x/tensor/checks";
+import { cat, randn, type Tensor } from "@x/tensor";
 import { Module, Parameter, type PositionOptions } from "@x/tensor/nn";
-import { checkLength } from "./length.js";
+import { checkArgument, checkCounts } from "../checks.js";
+import { checkLength, positionsFrom } from "./positions.js";
 
 /** Options of {@link AxialPositionalEmbedding}. */
 export interface AxialPositionalEmbeddingOptions {
@@ -56,17 +56,17 @@ export class AxialPositionalEmbedding extends Module {
     super();
     const { axialDims = null } = options;
     const dims = axialDims ?? axialShape.map(() => dim);
-    checkNumbers(owner, count, { dim, axialShape: [...axialShape], axialDims: [...dims] });
-    check(
+    checkCounts(owner, { dim, axialShape: [...axialShape], axialDims: [...dims] });
+    checkArgument(
+      owner,
       axialShape.length > 0 && dims.length === axialShape.length,
-      "argument",
       () =>
-        `${owner}: axialDims must name a size for each axis, got ${dims.length} for ${axialShape.length} axes. Correct them.`,
+        `axialDims must name a size for each axis, got ${dims.length} for ${axialShape.length} axes. Correct them.`,
     );
-    check(
+    checkArgument(
+      owner,
       axialDims === null || sum(dims) === dim,
-      "argument",
-      () => `${owner}: axialDims must add up to ${dim}, got ${dims.join(" + ")}. Correct them.`,
+      () => `axialDims must add up to ${dim}, got ${dims.join(" + ")}. Correct them.`,
     );
     this.dim = dim;
     this.axialShape = [...axialShape];
@@ -102,7 +102,7 @@ export class AxialPositionalEmbedding extends Module {
 
   /** The vectors of the positions from `offset` on, [length, dim]. */
   private from(offset: number | Tensor, length: number): Tensor {
-    const positions = arange(length, { dtype: "int32" }).add(offset);
+    const positions = positionsFrom(offset, length);
     let stride = this.maxSeqLen;
     return this.joined((weights, axis) => {
       const size = this.axialShape[axis]!;
@@ -114,9 +114,7 @@ export class AxialPositionalEmbedding extends Module {
 
   /** What the axes give, added or concatenated. */
   private joined(vectorsOf: (weights: Parameter, axis: number) => Tensor): Tensor {
-    const parts = this.axialShape.map((_, axis) =>
-      vectorsOf(this[`weights_${axis}` as const]!, axis),
-    );
+    const parts = this.parameters().map(vectorsOf);
     return this.summed ? parts.reduce((total, part) => total.add(part)) : cat(parts, -1);
   }
 }

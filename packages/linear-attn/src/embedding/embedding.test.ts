@@ -34,7 +34,9 @@ describe.each([
     expect(() => embedding.forward(zeros([1, 5, 6]), { offset: 20 })).toThrow(
       fault("argument", sentence),
     );
-    expect(() => embedding.forward(zeros([5, 6]))).toThrow(fault("shape", "[batch, length, size]"));
+    expect(() => embedding.forward(zeros([5, 6]))).toThrow(
+      fault("shape", "the axes [batch, length, dim], got [5, 6]."),
+    );
     expect(name).toContain("PositionalEmbedding");
   });
 });

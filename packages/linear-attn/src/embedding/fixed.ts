@@ -1,9 +1,9 @@
 /** Sinusoidal positional embeddings, and rotations by them. */
 
 import { fromData, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count } from "@x/tensor/checks";
 import { Buffer, Module, type PositionOptions } from "@x/tensor/nn";
-import { checkLength } from "./length.js";
+import { checkArgument, checkCounts } from "../checks.js";
+import { vectorsFor } from "./positions.js";
 
 /** Options of {@link FixedPositionalEmbedding}. */
 export interface FixedPositionalEmbeddingOptions {
@@ -36,11 +36,11 @@ export class FixedPositionalEmbedding extends Module {
   constructor(dim: number, maxSeqLen: number, options: FixedPositionalEmbeddingOptions = {}) {
     super();
     const { persistent = true } = options;
-    checkNumbers(owner, count, { dim, maxSeqLen });
-    check(
+    checkCounts(owner, { dim, maxSeqLen });
+    checkArgument(
+      owner,
       dim % 2 === 0,
-      "argument",
-      () => `${owner}: dim must be even, got ${dim}. A sine and a cosine go together.`,
+      () => `dim must be even, got ${dim}. A sine and a cosine go together.`,
     );
     this.maxSeqLen = maxSeqLen;
     this.emb = new Buffer(fromData(waves(dim, maxSeqLen), [maxSeqLen, dim]), { persistent });
@@ -54,13 +54,7 @@ export class FixedPositionalEmbedding extends Module {
    * as far as that can be seen
    */
   forward(x: Tensor, options: PositionOptions = {}): Tensor {
-    const length = checkLength(owner, x, this.maxSeqLen, options);
-    const { offset } = options;
-    const vectors =
-      offset === undefined
-        ? this.emb.narrow(0, 0, length)
-        : this.emb.dynamicSlice(0, offset, length);
-    return vectors.unsqueeze(0);
+    return vectorsFor(owner, x, this.emb, options);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Rotations of queries and keys by their positions. */
 
 import { stack, type Tensor } from "@x/tensor";
-import { check, formatShapes } from "@x/tensor/checks";
+import { checkShape } from "../checks.js";
 
 /**
  * Queries and keys with each pair of neighbouring elements turned by the angle of its position:
@@ -32,11 +32,12 @@ export function applyRotoryPosEmb(
     ({ rank, shape }) =>
       rank === 4 && shape[2] === length && shape[3] === dim && [1, shape[0]].includes(tables),
   );
-  check(
+  checkShape(
+    "applyRotoryPosEmb",
     sinuPos.rank === 3 && fits,
-    "shape",
-    () =>
-      `applyRotoryPosEmb: queries and keys [batch, heads, length, dim] need a table [1, length, dim] or [batch, length, dim], got ${formatShapes(query, key, sinuPos)}. Make it for these sizes.`,
+    [query, key, sinuPos],
+    (shapes) =>
+      `queries and keys [batch, heads, length, dim] need a table [1, length, dim] or [batch, length, dim], got ${shapes}. Make it for these sizes.`,
   );
   const [sin, cos] = sinuPos.unsqueeze(1).chunk(2, -1) as [Tensor, Tensor];
   const turn = (x: Tensor): Tensor => {

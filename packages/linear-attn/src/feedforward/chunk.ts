@@ -1,8 +1,9 @@
 /** A module that is applied to parts of its input, one after the other. */
 
 import { cat, type Tensor } from "@x/tensor";
-import { checkNumbers, count, whole } from "@x/tensor/checks";
+import { checkNumbers, whole } from "@x/tensor/checks";
 import { Module } from "@x/tensor/nn";
+import { checkCounts } from "../checks.js";
 
 /** A module that takes a tensor, and perhaps more. */
 export interface ChunkedModule<Rest extends readonly unknown[]> extends Module {
@@ -40,7 +41,7 @@ export class Chunk<Rest extends readonly unknown[] = []> extends Module {
   constructor(chunks: number, fn: ChunkedModule<Rest>, options: ChunkOptions = {}) {
     super();
     const { alongDim = -1 } = options;
-    checkNumbers("Chunk", count, { chunks });
+    checkCounts("Chunk", { chunks });
     checkNumbers("Chunk", whole, { alongDim });
     this.chunks = chunks;
     this.alongDim = alongDim;

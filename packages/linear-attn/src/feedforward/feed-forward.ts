@@ -1,7 +1,6 @@
 /** The feed-forward network of a transformer. */
 
 import type { Tensor } from "@x/tensor";
-import { checkNumbers, count } from "@x/tensor/checks";
 import {
   activationByName,
   Dropout,
@@ -10,6 +9,7 @@ import {
   type Activation,
   type ActivationName,
 } from "@x/tensor/nn";
+import { checkCounts } from "../checks.js";
 
 /** Options of {@link FeedForward}. */
 export interface FeedForwardOptions {
@@ -50,7 +50,7 @@ export class FeedForward extends Module {
   constructor(dim: number, options: FeedForwardOptions = {}) {
     super();
     const { mult = 4, dropout = 0, glu = false } = options;
-    checkNumbers("FeedForward", count, { dim, mult });
+    checkCounts("FeedForward", { dim, mult });
     this.activation = activationByName(options.activation ?? "gelu");
     this.glu = glu;
     this.w1 = new Linear(dim, dim * mult * (glu ? 2 : 1));

@@ -1,8 +1,8 @@
 /** Sequences of any length, for models that need multiples. */
 
 import { cat, ones, zeros, type Tensor } from "@x/tensor";
-import { check, checkKeyMask, formatShape } from "@x/tensor/checks";
 import { Module } from "@x/tensor/nn";
+import { checkArgument, checkShape, checkMask } from "../checks.js";
 import type { LayerCall } from "../stack/layer.js";
 import {
   LinearAttentionTransformerLM,
@@ -59,11 +59,11 @@ export class Autopadder<Model extends PaddedModel = PaddedModel> extends Module 
     super();
     const isKnown =
       net instanceof LinearAttentionTransformer || net instanceof LinearAttentionTransformerLM;
-    check(
+    checkArgument(
+      owner,
       isKnown,
-      "argument",
       () =>
-        `${owner}: the model must be a LinearAttentionTransformer or a LinearAttentionTransformerLM, got ${typeof net}. Pass the model itself.`,
+        `the model must be a LinearAttentionTransformer or a LinearAttentionTransformerLM, got ${typeof net}. Pass the model itself.`,
     );
     this.net = net;
     this.padTo = transformerOf(net).padToMultiple;
@@ -80,19 +80,19 @@ export class Autopadder<Model extends PaddedModel = PaddedModel> extends Module 
     // Which call fits which model is what `PaddedCall` says.
     const forward = (input: Tensor, given: LanguageModelCall): Tensor => net.forward(input, given);
     const given = (call ?? {}) as LanguageModelCall;
-    check(
+    checkShape(
+      owner,
       x.rank >= 2,
-      "shape",
-      () =>
-        `${owner}: the input must have the axes [batch, length, …], got ${formatShape(x.shape)}. Reshape it.`,
+      [x],
+      (shape) => `the input must have the axes [batch, length, …], got ${shape}. Reshape it.`,
     );
     const [batch, length] = x.shape as [number, number];
     const padding = (padTo - (length % padTo)) % padTo;
     if (padding === 0 || (given.state ?? null) !== null) return forward(x, given);
     const inputMask = given.inputMask ?? null;
-    if (inputMask !== null) checkKeyMask(owner, inputMask, [batch, length]);
+    checkMask(owner, inputMask, [batch, length]);
     // In a causal model nothing that counts sees what comes after it.
-    const isUnseen = inputMask === null && !padLeft && transformerOf(net).causal;
+    const isUnseen = inputMask === null && !padLeft && transformerOf(net).plan.causal;
     const mask = isUnseen
       ? null
       : this.pad(inputMask ?? ones([batch, length], { dtype: "bool" }), padding);

@@ -1,17 +1,16 @@
 /** Training and generation of language models. */
 
-import { crossEntropy, noGrad, realize, stack, type Tensor } from "@x/tensor";
-import { check, checkNumbers, formatShape, nonNegative, whole, wholeFrom } from "@x/tensor/checks";
+import { cat, crossEntropy, noGrad, ones, realize, stack, zeros, type Tensor } from "@x/tensor";
+import { checkNumbers, nonNegative, whole } from "@x/tensor/checks";
 import { Module } from "@x/tensor/nn";
 import { categorical, type Generator } from "@x/tensor/random";
+import { checkArgument, checkShape, checkCounts } from "../checks.js";
 import {
   LinearAttentionTransformerLM,
   type LanguageModelCall,
 } from "../transformer/language-model.js";
 import { Autopadder } from "./autopadder.js";
-import { Decoder } from "./decoder.js";
 import { topK, type FilterLogits } from "./filters.js";
-import { GeneratedTokens } from "./generated-tokens.js";
 
 /** Options of {@link AutoregressiveWrapper}. */
 export interface AutoregressiveWrapperOptions {
@@ -81,11 +80,11 @@ export class AutoregressiveWrapper extends Module {
     super();
     const { ignoreIndex = -100, padValue = 0 } = options;
     checkNumbers(owner, whole, { ignoreIndex, padValue });
-    check(
+    checkArgument(
+      owner,
       net instanceof LinearAttentionTransformerLM,
-      "argument",
       () =>
-        `${owner}: the model must be a LinearAttentionTransformerLM, got ${typeof net}. Pass the model itself.`,
+        `the model must be a LinearAttentionTransformerLM, got ${typeof net}. Pass the model itself.`,
     );
     this.net = new Autopadder(net);
     this.maxSeqLen = net.maxSeqLen;
@@ -106,11 +105,12 @@ export class AutoregressiveWrapper extends Module {
     const tokens = parts === null ? (x as Tensor) : this.fillUp(parts);
     if (!returnLoss) return this.net.forward(tokens, rest);
     const length = tokens.shape.at(-1)! - 1;
-    check(
+    checkShape(
+      owner,
       tokens.rank === 2 && length >= 1,
-      "shape",
-      () =>
-        `${owner}: a loss needs tokens int32 [batch, length] with a length of at least 2, got ${formatShape(tokens.shape)}. Pass longer sequences.`,
+      [tokens],
+      (shape) =>
+        `a loss needs tokens int32 [batch, length] with a length of at least 2, got ${shape}. Pass longer sequences.`,
     );
     // The last token of each sequence is predicted only: it is cut before sequences are filled up.
     const inputs =
@@ -132,8 +132,8 @@ export class AutoregressiveWrapper extends Module {
    *
    * As long as the sequence fits into `maxSeqLen`, each token takes constant time and memory, and none
    * after the first compiles anything. Beyond, and in models without a decode state (those that are
-   * not causal, attend axially or reproduce the original), the model sees the last `maxSeqLen` tokens, all of which are
-   * computed again for each new one, as in the original.
+   * not causal, attend axially or reproduce the original), the model sees the last `maxSeqLen` tokens,
+   * all of which are computed again for each new one, as in the original.
    *
    * The model is switched to inference meanwhile.
    *
@@ -145,50 +145,80 @@ export class AutoregressiveWrapper extends Module {
     options: GenerateOptions = {},
   ): Promise<Tensor> {
     const { eosToken = null, temperature = 1, filterLogitsFn = topK, filterThres = 0.9 } = options;
-    const { generator, ...rest } = options;
-    checkNumbers(owner, wholeFrom(1), { seqLen });
+    const { generator, context = null, contextMask = null, inputMask = null } = options;
+    checkCounts(owner, { seqLen });
     checkNumbers(owner, nonNegative, { temperature });
     if (eosToken !== null) checkNumbers(owner, whole, { eosToken });
     const start = startTokens.rank === 1 ? startTokens.unsqueeze(0) : startTokens;
-    check(
+    checkShape(
+      owner,
       start.rank === 2 && start.dtype === "int32" && start.shape[1]! > 0,
-      "shape",
-      () =>
-        `${owner}: generation starts from tokens int32 [batch, length] or [length], got ${startTokens.dtype} ${formatShape(startTokens.shape)}. Pass at least one token.`,
+      [startTokens],
+      (shape) =>
+        `generation starts from tokens int32 [batch, length] or [length], got ${startTokens.dtype} ${shape}. Pass at least one token.`,
     );
     const draw = (logits: Tensor): Tensor => {
       if (temperature === 0) return logits.argmax(-1);
       const filtered = filterLogitsFn(logits, { thres: filterThres });
       return categorical(filtered.div(temperature), generator ? { generator } : {});
     };
-    const { net } = this;
+    const { net, maxSeqLen } = this;
+    const { inner } = net.net;
+    const [batch, given] = start.shape as [number, number];
+    const length = Math.min(given, maxSeqLen);
+    // The last tokens that are given, and places for more: no step then differs from the others.
+    const withRoom = (x: Tensor, room: Tensor): Tensor =>
+      cat([x.narrow(1, given - length, length), room], 1);
+    const places = { device: inner.device, dtype: "int32" } as const;
+    const tokens = withRoom(start, zeros([batch, seqLen], places));
+    const mask =
+      inputMask && withRoom(inputMask, ones([batch, seqLen], { ...places, dtype: "bool" }));
+    const ended = zeros([batch], { ...places, dtype: "bool" });
+    // The original waits for a step in which all sequences end at once.
+    const isOriginal = inner.plan.compat !== null;
+    let state = inner.canStream ? net.net.initState(batch, { masked: mask !== null }) : null;
+    let number = 0;
+    const step = (): void => {
+      const end = length + number;
+      if (end > maxSeqLen) state = null;
+      // A state knows all tokens but the last; without one the model sees them again.
+      const size = state !== null && number > 0 ? 1 : Math.min(end, maxSeqLen);
+      const last = (x: Tensor): Tensor => x.dynamicSlice(1, end - size, size);
+      const call = { context, contextMask, inputMask: mask && last(mask), state };
+      const token = draw(net.forward(last(tokens), call).select(1, size - 1));
+      tokens.assign(tokens.dynamicUpdate(1, token.unsqueeze(1), end));
+      number++;
+      if (eosToken === null) return;
+      const isEnd = token.eq(eosToken);
+      ended.assign(isOriginal ? isEnd : ended.logicalOr(isEnd));
+    };
     const wasTraining = net.training;
     net.eval();
     try {
-      const { context = null, contextMask = null, inputMask = null } = rest;
-      const decoder = new Decoder(net, start, { context, contextMask, inputMask });
-      const drawn = new GeneratedTokens(net.net, start.shape[0]!, seqLen);
-      for (let i = 0; i < seqLen; i++) {
-        const token = noGrad(() => draw(decoder.logits));
-        drawn.add(token);
-        if (i + 1 < seqLen) noGrad(() => decoder.advance(token, drawn));
-        await realize(token, drawn.tokens, ...decoder.pending);
-        if (eosToken !== null && (await drawn.haveEnded(token, eosToken))) break;
-      }
-      const tokens = drawn.result(this.padValue);
-      return await (startTokens.rank === 1 ? tokens.squeeze(0) : tokens).realize();
+      await realize(tokens, ended, ...(mask ? [mask] : []));
+      do {
+        noGrad(step);
+        await realize(tokens, ended);
+      } while (number < seqLen && !(eosToken !== null && (await ended.data()).every(Boolean)));
     } finally {
       net.train(wasTraining);
     }
+    let drawn = tokens.narrow(1, length, number);
+    if (eosToken !== null && !isOriginal) {
+      const isEnd = drawn.eq(eosToken).int();
+      drawn = drawn.where(isEnd.cumsum(1).sub(isEnd).eq(0), this.padValue);
+    }
+    return (startTokens.rank === 1 ? drawn.squeeze(0) : drawn).realize();
   }
 
   /** Sequences of different lengths as one tensor. */
   private fillUp(parts: readonly Tensor[]): Tensor {
-    check(
+    checkShape(
+      owner,
       parts.length > 0 && parts.every(({ rank, size }) => rank === 1 && size > 0),
-      "shape",
-      () =>
-        `${owner}: a list of sequences holds tensors int32 [length], got ${parts.map(({ shape }) => formatShape(shape)).join(", ") || "none"}. Pass sequences of at least one token, for a loss of two.`,
+      parts,
+      (shapes) =>
+        `a list of sequences holds tensors int32 [length], got ${shapes || "none"}. Pass sequences of at least one token, for a loss of two.`,
     );
     const longest = Math.max(...parts.map(({ size }) => size));
     return stack(parts.map((part) => part.pad([0, longest - part.size], this.padValue)));

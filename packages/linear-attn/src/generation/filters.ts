@@ -1,8 +1,9 @@
 /** Which tokens may be drawn. */
 
 import { fullLike, type Tensor } from "@x/tensor";
-import { check, checkNumbers, formatShape, probability } from "@x/tensor/checks";
-import { isReference, type Compatibility } from "../compatibility.js";
+import { checkNumbers, probability } from "@x/tensor/checks";
+import { checkShape } from "../checks.js";
+import { checkCompat, type Compatibility } from "../compatibility.js";
 
 /** Options of {@link topK} and {@link topP}. */
 export interface FilterOptions {
@@ -33,7 +34,7 @@ export function topK(logits: Tensor, options: FilterOptions = {}): Tensor {
   const classes = logits.shape[1]!;
   const k = Math.floor((1 - thres) * classes);
   const nothing = fullLike(logits, -Infinity);
-  if (k === 0 && isReference("topK", compat)) return nothing;
+  if (k === 0 && checkCompat("topK", compat) !== null) return nothing;
   const { values, indices } = logits.topk(Math.max(k, 1));
   return nothing.scatter(-1, indices, values);
 }
@@ -56,7 +57,7 @@ export function topK(logits: Tensor, options: FilterOptions = {}): Tensor {
 export function topP(logits: Tensor, options: FilterOptions = {}): Tensor {
   const { thres = 0.9, compat = null } = options;
   checkLogits("topP", logits, thres);
-  const mass = isReference("topP", compat) ? 1 - thres : thres;
+  const mass = checkCompat("topP", compat) === null ? thres : 1 - thres;
   const sorted = logits.sort(-1, { descending: true });
   // The mass before each token: the first is always kept, and so is the one that reaches `mass`.
   const reached = sorted.values.softmax(-1).cumsum(-1);
@@ -67,10 +68,10 @@ export function topP(logits: Tensor, options: FilterOptions = {}): Tensor {
 
 function checkLogits(op: string, logits: Tensor, thres: number): void {
   checkNumbers(op, probability, { thres });
-  check(
+  checkShape(
+    op,
     logits.rank === 2,
-    "shape",
-    () =>
-      `${op}: logits must have the axes [batch, numTokens], got ${formatShape(logits.shape)}. Reshape them.`,
+    [logits],
+    (shape) => `logits must have the axes [batch, numTokens], got ${shape}. Reshape them.`,
   );
 }

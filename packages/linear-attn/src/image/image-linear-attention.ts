@@ -1,9 +1,9 @@
 /** Linear attention over images. */
 
 import { cat, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count, formatShape } from "@x/tensor/checks";
 import { Conv2d, Module } from "@x/tensor/nn";
-import { isReference, type Compatibility } from "../compatibility.js";
+import { checkShape, checkCounts } from "../checks.js";
+import { checkCompat, type Compatibility } from "../compatibility.js";
 
 /** Options of {@link ImageLinearAttention}. */
 export interface ImageLinearAttentionOptions {
@@ -78,12 +78,12 @@ export class ImageLinearAttention extends Module {
     super();
     const { kernelSize = 1, padding = 0, stride = 1 } = options;
     const { keyDim = 64, valueDim = 64, heads = 8, normQueries = true } = options;
-    checkNumbers(owner, count, { chan, keyDim, valueDim, heads });
+    checkCounts(owner, { chan, keyDim, valueDim, heads });
     this.keyDim = keyDim;
     this.valueDim = valueDim;
     this.heads = heads;
     this.normQueries = normQueries;
-    this.compat = isReference(owner, options.compat) ? "reference" : null;
+    this.compat = checkCompat(owner, options.compat);
     this.toQ = new Conv2d(chan, keyDim * heads, kernelSize, { padding, stride });
     this.toK = new Conv2d(chan, keyDim * heads, kernelSize, { padding, stride });
     this.toV = new Conv2d(chan, valueDim * heads, kernelSize, { padding, stride });
@@ -97,19 +97,20 @@ export class ImageLinearAttention extends Module {
    */
   forward(x: Tensor, options: ImageLinearAttentionCall = {}): Tensor {
     const { context = null } = options;
-    check(
+    checkShape(
+      owner,
       x.rank === 4 && (context === null || context.rank === 3 || context.rank === 4),
-      "shape",
-      () =>
-        `${owner}: the input must be [batch, chan, height, width] and a context the same or [batch, chan, length], got ${formatShape(x.shape)}${context === null ? "" : ` and ${formatShape(context.shape)}`}. Reshape them.`,
+      [x, ...(context ? [context] : [])],
+      (shapes) =>
+        `the input must be [batch, chan, height, width] and a context the same or [batch, chan, length], got ${shapes}. Reshape them.`,
     );
+    const isOriginal = this.compat !== null;
     const scale = this.keyDim ** -0.25;
     const image = this.toQ.forward(x);
     let query = this.toHeads(image).mul(scale);
     let key = this.toHeads(this.toK.forward(x)).mul(scale);
     let value = this.toHeads(this.toV.forward(x));
     if (context !== null) {
-      const isOriginal = this.compat !== null;
       const source = isOriginal || context.rank === 3 ? context.flatten(2).unsqueeze(2) : context;
       const more = this.toHeads(this.toK.forward(source));
       key = cat([key, isOriginal ? more : more.mul(scale)], -1);
@@ -117,8 +118,7 @@ export class ImageLinearAttention extends Module {
     }
     if (this.normQueries) query = query.softmax(-2);
     const summary = value.matmul(key.softmax(-1).transpose(-1, -2));
-    const [height, width] = image.shape.slice(-2) as [number, number];
-    const joined = summary.matmul(query).flatten(1, 2).unflatten(-1, [height, width]);
+    const joined = summary.matmul(query).flatten(1, 2).unflatten(-1, image.shape.slice(-2));
     return this.toOut.forward(joined);
   }
 

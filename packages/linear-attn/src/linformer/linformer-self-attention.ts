@@ -1,16 +1,10 @@
 /** Attention over keys and values that are projected to a fixed number of positions. */
 
 import { scaledDotProductAttention, zeros, type Tensor } from "@x/tensor";
-import {
-  check,
-  checkKeyMask,
-  checkLastAxis,
-  checkNumbers,
-  count,
-  formatShape,
-} from "@x/tensor/checks";
 import { Dropout, init, Linear, Module, Parameter } from "@x/tensor/nn";
-import { isReference, type Compatibility } from "../compatibility.js";
+import { checkShape, checkCounts, checkSequence } from "../checks.js";
+import { headSize, splitHeads, joinHeads, withoutPadding } from "../sequence.js";
+import { checkCompat, type Compatibility } from "../compatibility.js";
 
 /** Options of {@link LinformerSelfAttention}. */
 export interface LinformerSelfAttentionOptions {
@@ -90,14 +84,14 @@ export class LinformerSelfAttention extends Module {
   constructor(dim: number, seqLen: number, options: LinformerSelfAttentionOptions = {}) {
     super();
     const { k = 256, heads = 8, oneKvHead = false, shareKv = false, dropout = 0 } = options;
-    checkNumbers(owner, count, { dim, seqLen, k, heads });
-    const dimHead = headSize(owner, dim, heads, options.dimHead ?? null);
+    checkCounts(owner, { dim, seqLen, k, heads });
+    const dimHead = headSize(owner, dim, heads, options.dimHead);
     this.seqLen = seqLen;
     this.k = k;
     this.heads = heads;
     this.dimHead = dimHead;
     this.shareKv = shareKv;
-    this.compat = isReference(owner, options.compat) ? "reference" : null;
+    this.compat = checkCompat(owner, options.compat);
     const keySize = oneKvHead ? dimHead : dimHead * heads;
     const projection = (): Parameter => {
       const weight = new Parameter(zeros([seqLen, k]));
@@ -120,62 +114,29 @@ export class LinformerSelfAttention extends Module {
    */
   forward(x: Tensor, options: LinformerCall = {}): Tensor {
     const { context = null, inputMask = null, contextMask = null } = options;
-    checkSequence(owner, "input", x, this.toQ.inFeatures);
     const source = context ?? x;
-    checkSequence(owner, "context", source, this.toQ.inFeatures);
-    check(
-      source.shape[1] === this.seqLen,
-      "shape",
-      () =>
-        `${owner}: there must be ${this.seqLen} keys, got ${formatShape(source.shape)}. Pad the sequence, or make the module for that length.`,
-    );
     const mask = this.compat === null ? (context === null ? inputMask : contextMask) : null;
-    if (mask !== null) checkKeyMask(owner, mask, source.shape.slice(0, 2));
-    const hidden = mask?.logicalNot().unsqueeze(-1) ?? null;
-    const project = (y: Tensor, projection: Tensor): Tensor => {
-      const rows = hidden === null ? y : y.maskedFill(hidden, 0);
-      return this.toHeads(projection.t().matmul(rows));
-    };
+    checkSequence(owner, "input", x, this.toQ.inFeatures);
+    checkSequence(owner, "context", source, this.toQ.inFeatures, mask);
+    checkShape(
+      owner,
+      source.shape[1] === this.seqLen,
+      [source],
+      (shape) =>
+        `there must be ${this.seqLen} keys, got ${shape}. Pad the sequence, or make the module for that length.`,
+    );
+    const heads = (y: Tensor): Tensor => splitHeads(y, this.dimHead);
+    const project = (y: Tensor, projection: Tensor): Tensor =>
+      heads(projection.t().matmul(withoutPadding(y, mask)));
     const keys = this.toK.forward(source);
     const values = this.toV?.forward(source) ?? keys;
     const { training, p } = this.dropout;
     const attended = scaledDotProductAttention(
-      this.toHeads(this.toQ.forward(x)),
+      heads(this.toQ.forward(x)),
       project(keys, this.projK),
       project(values, this.projV ?? this.projK),
       { enableGqa: true, dropoutP: training ? p : 0 },
     );
-    return this.toOut.forward(attended.transpose(1, 2).flatten(-2));
+    return this.toOut.forward(joinHeads(attended));
   }
-
-  /** [batch, length, heads · size] as [batch, heads, length, size]. */
-  private toHeads(x: Tensor): Tensor {
-    return x.unflatten(-1, [-1, this.dimHead]).transpose(1, 2);
-  }
-}
-
-/** The size of a head, given or a part of `dim`. */
-export function headSize(op: string, dim: number, heads: number, dimHead: number | null): number {
-  if (dimHead !== null) {
-    checkNumbers(op, count, { dimHead });
-    return dimHead;
-  }
-  check(
-    dim % heads === 0,
-    "argument",
-    () =>
-      `${op}: the number of heads must divide dim, got ${heads} heads for ${dim}. Choose a divisor, or set dimHead.`,
-  );
-  return dim / heads;
-}
-
-/** Checks that `x` is [batch, length, dim]. */
-export function checkSequence(op: string, name: string, x: Tensor, dim: number): void {
-  check(
-    x.rank === 3,
-    "shape",
-    () =>
-      `${op}: the ${name} must be [batch, length, ${dim}], got ${formatShape(x.shape)}. Reshape it.`,
-  );
-  checkLastAxis(op, name, x, dim);
 }

@@ -111,12 +111,13 @@ describe("LocalAttention", () => {
     );
     const state = attention.initState({ batch: 2, heads: 2, headDim: 4 });
     expect(() => attention.step(q, k, v, state)).toThrow(
-      "only causal attention can be continued, got a module with causal false.",
+      "only causal attention without compat can be continued, got causal false, compat null.",
     );
     const causal = new LocalAttention({ windowSize: 4, causal: true });
     const inputMask = zeros([2, 6], { dtype: "bool" });
-    expect(() => causal.step(q, k, v, state, { inputMask })).toThrow(
-      "a mask needs a state that was made for masks",
+    const unmasked = causal.initState({ batch: 2, heads: 2, headDim: 4 });
+    expect(() => causal.step(q, k, v, unmasked, { inputMask })).toThrow(
+      "the state must have a tensor mask, bool [2, 8], got none. Make it with initState() for these sizes, with masked: true if masks come with it.",
     );
     expect(() => causal.step(q, k, v.narrow(2, 0, 5), state)).toThrow("fit each other");
   });

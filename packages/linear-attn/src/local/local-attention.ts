@@ -1,21 +1,19 @@
 /** Attention within windows. */
 
-import { arange, getDevice, normalize, ones, zeros, type Tensor } from "@x/tensor";
-import {
-  check,
-  checkHeads,
-  checkKeyMask,
-  checkNumbers,
-  count,
-  formatShape,
-  formatShapes,
-  sameShape,
-  wholeFrom,
-} from "@x/tensor/checks";
+import { normalize, ones, type Tensor } from "@x/tensor";
+import { checkNumbers, wholeFrom, sameShape } from "@x/tensor/checks";
 import { Dropout, Module, withUpdates, type AttentionState, type StateOptions } from "@x/tensor/nn";
-import { isReference, type Compatibility } from "../compatibility.js";
-import { startPosition, checkState } from "../state.js";
-import { advanceRing, type Ring, type RingAdvance } from "./ring.js";
+import { checkArgument, checkContinues, checkShape, checkCounts, checkMask } from "../checks.js";
+import { checkCompat, type Compatibility } from "../compatibility.js";
+import {
+  checkSizes,
+  checkStep,
+  emptyKept,
+  startPosition,
+  type Advance,
+  type Heads,
+} from "../state.js";
+import { advanceRing, type Ring } from "./ring.js";
 import { SinusoidalEmbeddings } from "./sinusoidal-embeddings.js";
 import { attendWindows, type WindowRules } from "./windows.js";
 
@@ -55,6 +53,8 @@ export interface LocalState extends AttentionState {
   readonly keys: Tensor;
   /** Their values, [batch, heads, places, valueDim]. */
   readonly values: Tensor;
+  /** Bool [batch, places]: which of them take part, in a state that was made for masks. */
+  readonly mask?: Tensor;
   /** How many tokens were seen; int32 []. */
   readonly position: Tensor;
 }
@@ -80,7 +80,7 @@ const owner = "LocalAttention";
  *
  * @see Roy et al.: Efficient Content-Based Sparse Attention with Routing Transformers (2020)
  */
-export class LocalAttention extends Module {
+export class LocalAttention extends Module implements WindowRules {
   /** How many positions a window has. */
   readonly windowSize: number;
   /** Whether a query sees no key after its own position. */
@@ -110,13 +110,13 @@ export class LocalAttention extends Module {
     super();
     const { windowSize, causal = false, lookBackward = 1, dim = null, dropout = 0 } = options;
     const lookForward = options.lookForward ?? (causal ? 0 : 1);
-    checkNumbers(owner, count, { windowSize });
+    checkCounts(owner, { windowSize });
     checkNumbers(owner, wholeFrom(0), { lookBackward, lookForward });
-    check(
+    checkArgument(
+      owner,
       !causal || lookForward === 0,
-      "argument",
       () =>
-        `${owner}: a causal query sees nothing ahead, got lookForward ${lookForward}. Leave lookForward out.`,
+        `a causal query sees nothing ahead, got lookForward ${lookForward}. Leave lookForward out.`,
     );
     this.windowSize = windowSize;
     this.causal = causal;
@@ -125,7 +125,7 @@ export class LocalAttention extends Module {
     this.autopad = options.autopad ?? false;
     this.exactWindowsize = options.exactWindowsize ?? false;
     this.sharedQk = options.sharedQk ?? false;
-    this.compat = isReference(owner, options.compat) ? "reference" : null;
+    this.compat = checkCompat(owner, options.compat);
     this.relPos = dim === null ? null : new SinusoidalEmbeddings(dim);
     this.dropout = new Dropout(dropout);
   }
@@ -142,41 +142,46 @@ export class LocalAttention extends Module {
    */
   forward(q: Tensor, k: Tensor, v: Tensor, options: LocalAttentionCall = {}): Tensor {
     const { inputMask = null } = options;
-    check(
+    checkShape(
+      owner,
       q.rank >= 2 &&
         sameShape(q.shape, k.shape) &&
         sameShape(k.shape.slice(0, -1), v.shape.slice(0, -1)),
-      "shape",
-      () =>
-        `${owner}: expected queries and keys [..., length, d] and values [..., length, e], got ${formatShapes(q, k, v)}. Reshape them.`,
+      [q, k, v],
+      (shapes) =>
+        `expected queries and keys [..., length, d] and values [..., length, e], got ${shapes}. Reshape them.`,
     );
     const length = q.shape.at(-2)!;
     const batch = inputMask?.shape[0] ?? 1;
-    if (inputMask !== null) checkKeyMask(owner, inputMask, [batch, length]);
+    checkMask(owner, inputMask, [batch, length]);
     const { windowSize, lookBackward, lookForward } = this;
     const missing = (windowSize - (length % windowSize)) % windowSize;
-    check(
+    checkShape(
+      owner,
       missing === 0 || this.autopad,
-      "shape",
-      () =>
-        `${owner}: the length must be a multiple of the window of ${windowSize}, got ${formatShape(q.shape)}. Set autopad, or pad the sequence.`,
+      [q],
+      (shape) =>
+        `the length must be a multiple of the window of ${windowSize}, got ${shape}. Set autopad, or pad the sequence.`,
     );
     const withHeads = (x: Tensor): Tensor => x.reshape([batch, -1, length, x.shape.at(-1)!]);
-    const [query, key] = this.prepare(withHeads(q), withHeads(k), 0);
+    const [query, key, value] = this.prepare([withHeads(q), withHeads(k), withHeads(v)], 0);
     const before = lookBackward * windowSize;
     const after = lookForward * windowSize + missing;
-    // The original fills up with -1 beyond the ends.
+    // The original fills up with -1 beyond the ends, and sees what autopad adds.
+    const isOriginal = this.compat !== null;
     const around = (x: Tensor): Tensor =>
-      this.compat === null
-        ? x.pad([0, 0, before, after])
-        : x.pad([0, 0, 0, missing]).pad([0, 0, before, after - missing], -1);
+      isOriginal
+        ? x.pad([0, 0, 0, missing]).pad([0, 0, before, after - missing], -1)
+        : x.pad([0, 0, before, after]);
+    const seen = inputMask ?? ones([1, isOriginal ? length + missing : length], { dtype: "bool" });
+    const isAll = inputMask === null && before + after === 0;
     const output = attendWindows(
       query.pad([0, 0, 0, missing]),
       around(key),
-      around(withHeads(v)),
-      this.visibleKeys(inputMask, length, before, after, missing),
-      this.compat === null ? null : (inputMask?.pad([0, missing]) ?? null),
-      this.rules,
+      around(value),
+      isAll ? null : seen.pad([before, length + after - seen.shape[1]!]),
+      isOriginal ? (inputMask?.pad([0, missing]) ?? null) : null,
+      this,
     );
     return output.narrow(2, 0, length).reshape([...q.shape.slice(0, -1), v.shape.at(-1)!]);
   }
@@ -186,16 +191,8 @@ export class LocalAttention extends Module {
    * too.
    */
   initState(options: Omit<StateOptions, "capacity">): LocalState {
-    const { batch, heads, headDim, valueDim = headDim, device = getDevice() } = options;
-    checkNumbers(owner, count, { batch, heads, headDim, valueDim });
-    const places = (this.lookBackward + 1) * this.windowSize;
-    const state = {
-      keys: zeros([batch, heads, places, headDim], { device }),
-      values: zeros([batch, heads, places, valueDim], { device }),
-      position: startPosition(device),
-    };
-    const mask = (): Tensor => zeros([batch, places], { dtype: "bool", device });
-    return options.masked === true ? { ...state, mask: mask() } : state;
+    const sizes = checkSizes(owner, options);
+    return { ...emptyKept(this.places, sizes), position: startPosition(sizes.device) };
   }
 
   /**
@@ -216,74 +213,34 @@ export class LocalAttention extends Module {
     state: LocalState,
     options: LocalAttentionCall = {},
   ): Tensor {
-    checkHeads(owner, q, k, v);
-    const [batch, heads, tokens, headDim] = k.shape as [number, number, number, number];
-    check(
-      q.shape[2] === tokens,
-      "shape",
-      () => `${owner}: a step needs a query for each key, got ${formatShapes(q, k)}. Reshape them.`,
-    );
-    const valueDim = v.shape[3]!;
-    checkState(owner, state, this.initState({ batch, heads, headDim, valueDim }));
-    const { keys, values, position } = state;
-    const mask = (state as AttentionState).mask ?? null;
-    const inputMask = options.inputMask ?? null;
-    const { output, updates } = this.advance(q, k, v, { keys, values, mask, position }, inputMask);
-    return withUpdates(output, [...updates, [position, position.add(tokens)]]);
+    const heads = [q, k, v] as const;
+    const { inputMask = null } = options;
+    checkStep(owner, heads, inputMask, state, this);
+    const { output, updates } = this.advance(heads, state, inputMask);
+    const { position } = state;
+    return withUpdates(output, [...updates, [position, position.add(q.shape[2]!)]]);
   }
 
   /** @internal What `step` gives, with the updates still to be made, that of the position apart. */
-  advance(q: Tensor, k: Tensor, v: Tensor, ring: Ring, inputMask: Tensor | null): RingAdvance {
-    check(
-      this.causal && this.compat === null,
-      "argument",
-      () =>
-        `${owner}: only causal attention can be continued, got a module with causal ${this.causal}${this.compat === null ? "" : ' and compat "reference"'}. Make it causal, without compat.`,
-    );
-    const shape = [q.shape[0]!, q.shape[2]!];
-    check(
-      inputMask === null || ring.mask !== null,
-      "argument",
-      () =>
-        `${owner}: a mask needs a state that was made for masks, got another. Pass masked: true to initState().`,
-    );
-    if (inputMask !== null) checkKeyMask(owner, inputMask, shape);
-    const mask = ring.mask && (inputMask ?? ones(shape, { dtype: "bool" }));
-    const [query, key] = this.prepare(q, k, ring.position);
-    return advanceRing({ q: query, k: key, v, mask }, ring, this.rules);
+  advance(heads: Heads, ring: Ring, inputMask: Tensor | null): Advance {
+    checkContinues(owner, this.causal, { compat: this.compat });
+    return advanceRing(this.prepare(heads, ring.position), ring, inputMask, this);
   }
 
-  /** @internal What the windows are attended by. */
-  get rules(): WindowRules {
-    const { windowSize, lookBackward, lookForward, causal, exactWindowsize, sharedQk } = this;
-    const dropoutP = this.dropout.training ? this.dropout.p : 0;
-    return {
-      ...{ windowSize, lookBackward, lookForward, causal, exactWindowsize, sharedQk },
-      ...{ dropoutP },
-    };
+  /** @internal How many keys a state remembers. */
+  get places(): number {
+    return (this.lookBackward + 1) * this.windowSize;
   }
 
-  /** @internal Queries and keys as they are compared, from position `offset` on. */
-  prepare(q: Tensor, k: Tensor, offset: Tensor | number): [Tensor, Tensor] {
-    const { relPos } = this;
-    const turn = (x: Tensor): Tensor => relPos?.rotateFrom(x, offset) ?? x;
+  /** @internal The probability with which weights are dropped now. */
+  get dropoutP(): number {
+    return this.dropout.training ? this.dropout.p : 0;
+  }
+
+  /** Queries and keys as they are compared, from position `offset` on, and values. */
+  private prepare([q, k, v]: Heads, offset: Tensor | number): Heads {
+    const turn = (x: Tensor): Tensor => this.relPos?.rotateFrom(x, offset) ?? x;
     const key = turn(k);
-    return [turn(q), this.sharedQk ? normalize(key, { dim: -1 }) : key];
-  }
-
-  /** Which keys, with those beyond the ends, may be seen: [batch or 1, …]; `null` for all. */
-  private visibleKeys(
-    inputMask: Tensor | null,
-    length: number,
-    before: number,
-    after: number,
-    missing: number,
-  ): Tensor | null {
-    if (inputMask !== null) return inputMask.pad([before, after]);
-    if (before + after === 0) return null;
-    const place = arange(before + length + after, { dtype: "int32" });
-    // What autopad adds is visible in the original.
-    const end = before + length + (this.compat === null ? 0 : missing);
-    return place.ge(before).logicalAnd(place.lt(end)).unsqueeze(0);
+    return [turn(q), this.sharedQk ? normalize(key, { dim: -1 }) : key, v];
   }
 }

@@ -1,31 +1,22 @@
 /** Linear attention for models that take any attention. */
 
-import { dropout as drop, getDevice, type FeatureAttentionState, type Tensor } from "@x/tensor";
-import {
-  check,
-  checkHeads,
-  checkKeyMask,
-  checkNumbers,
-  count,
-  formatShapes,
-} from "@x/tensor/checks";
+import { dropout as drop, type Tensor } from "@x/tensor";
 import {
   withUpdates,
   type AttentionMechanism,
-  type AttentionState,
   type MechanismOptions,
   type StateOptions,
   type StepOptions,
 } from "@x/tensor/nn";
-import { checkState } from "../state.js";
 import { causalLinearAttn } from "../attention/causal-linear-attn.js";
 import { linearAttn } from "../attention/linear-attn.js";
-import { advanceSums, emptySums } from "../attention/linear-memory.js";
+import { advanceSums, emptySums, type Sums } from "../attention/linear-memory.js";
+import { checkSizes, checkStep } from "../state.js";
 
 const owner = "LinearAttention";
 
 /** What linear attention remembers of the tokens so far: sums, see `featureAttention`. */
-export type LinearAttentionState = AttentionState & FeatureAttentionState;
+export type LinearAttentionState = Sums;
 
 /**
  * Linear attention as a mechanism for models that take any attention: {@link causalLinearAttn} where
@@ -59,9 +50,7 @@ export class LinearAttention implements AttentionMechanism<LinearAttentionState>
 
   /** The memory of nothing. It has room for any number of tokens, whatever the capacity. */
   initState(options: Omit<StateOptions, "capacity"> & { capacity?: number }): LinearAttentionState {
-    const { batch, heads, headDim, valueDim = headDim, device = getDevice() } = options;
-    checkNumbers(owner, count, { batch, heads, headDim, valueDim });
-    return { ...emptySums(batch, heads, headDim, valueDim, device) };
+    return emptySums(checkSizes(owner, options));
   }
 
   /**
@@ -77,18 +66,10 @@ export class LinearAttention implements AttentionMechanism<LinearAttentionState>
     state: LinearAttentionState,
     options: StepOptions = {},
   ): Tensor {
-    checkHeads(owner, query, key, value);
-    check(
-      query.shape[2] === key.shape[2],
-      "shape",
-      () =>
-        `${owner}: a step needs a query for each key, got ${formatShapes(query, key)}. Reshape them.`,
-    );
+    const heads = [query, key, value] as const;
     const { keyMask = null } = options;
-    if (keyMask !== null) checkKeyMask(owner, keyMask, [key.shape[0]!, key.shape[2]!]);
-    const [batch, heads, , headDim] = key.shape as [number, number, number, number];
-    checkState(owner, state, this.initState({ batch, heads, headDim, valueDim: value.shape[3]! }));
-    const { output, updates } = advanceSums(query, key, value, state, keyMask);
+    checkStep(owner, heads, keyMask, state, this);
+    const { output, updates } = advanceSums(heads, state, keyMask);
     return withUpdates(output, updates);
   }
 }

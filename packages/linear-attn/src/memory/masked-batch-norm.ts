@@ -1,7 +1,7 @@
 /** Batch normalisation over the tokens that are not padding. */
 
 import { ones, tensor, zeros, type Tensor } from "@x/tensor";
-import { Buffer, Module, Parameter, withUpdates } from "@x/tensor/nn";
+import { Buffer, Module, Parameter, withUpdates, type Update } from "@x/tensor/nn";
 
 /** What a batch normalisation is trained with and remembers. */
 class Statistics extends Module {
@@ -41,29 +41,22 @@ export class MaskedBatchNorm1D extends Module {
   /** From [batch, length, size] to the same; `mask` is bool [batch, length], true for tokens. */
   forward(x: Tensor, mask: Tensor | null = null): Tensor {
     const { weight, bias, runningMean, runningVar, numBatchesTracked } = this.fn;
-    const kept = mask?.unsqueeze(-1) ?? null;
-    if (!this.training) {
-      const scale = runningVar.add(eps).rsqrt().mul(weight);
-      return choose(kept, x.sub(runningMean).mul(scale).add(bias), x);
-    }
-    const [batch, length] = x.shape as [number, number];
-    const number = mask?.float().sum().clamp(1) ?? batch * length;
-    const total = (y: Tensor): Tensor => choose(kept, y, 0).sum([0, 1]);
-    const mean = total(x).div(number);
-    const centered = x.sub(mean);
-    const squares = total(centered.square());
-    const variance = squares.div(number);
-    const y = centered.mul(variance.add(eps).rsqrt().mul(weight)).add(bias);
-    const degrees = typeof number === "number" ? Math.max(number - 1, 1) : number.sub(1).clamp(1);
-    return withUpdates(choose(kept, y, x), [
-      [runningMean, runningMean.lerp(mean.detach(), momentum)],
-      [runningVar, runningVar.lerp(squares.detach().div(degrees), momentum)],
+    const kept = (mask ?? ones(x.shape.slice(0, 2), { dtype: "bool" })).unsqueeze(-1);
+    const normalized = (mean: Tensor, variance: Tensor): Tensor =>
+      x.sub(mean).mul(variance.add(eps).rsqrt().mul(weight)).add(bias).where(kept, x);
+    if (!this.training) return normalized(runningMean, runningVar);
+    const number = kept.float().sum();
+    const total = (y: Tensor): Tensor => y.where(kept, 0).sum([0, 1]);
+    const mean = total(x).div(number.clamp(1));
+    const squares = total(x.sub(mean).square());
+    const follow = (running: Buffer, now: Tensor): Update => [
+      running,
+      running.lerp(now.detach(), momentum),
+    ];
+    return withUpdates(normalized(mean, squares.div(number.clamp(1))), [
+      follow(runningMean, mean),
+      follow(runningVar, squares.div(number.sub(1).clamp(1))),
       [numBatchesTracked, numBatchesTracked.add(1)],
     ]);
   }
-}
-
-/** `x` where the condition holds, or everywhere without one. */
-function choose(condition: Tensor | null, x: Tensor, other: Tensor | number): Tensor {
-  return condition === null ? x : x.where(condition, other);
 }

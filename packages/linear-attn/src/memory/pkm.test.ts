@@ -74,6 +74,8 @@ describe("PKM", () => {
       "PKM: topk must be at most numKeys and dimHead even, got 5 of 4 and 6. Correct them.",
     );
     const memory = new PKM(5, options);
-    expect(() => memory.forward(arange(5).float())).toThrow("the input must be [batch, length, 5]");
+    expect(() => memory.forward(arange(5).float())).toThrow(
+      "the input must have the axes [batch, length, 5]",
+    );
   });
 });

@@ -1,9 +1,8 @@
 /** A product-key memory. */
 
 import { embeddingBag, stack, zeros, type Tensor } from "@x/tensor";
-import { check, checkKeyMask, checkNumbers, count } from "@x/tensor/checks";
 import { Dropout, Embedding, init, Linear, Module, Parameter } from "@x/tensor/nn";
-import { checkSequence } from "../linformer/linformer-self-attention.js";
+import { checkArgument, checkCounts, checkSequence } from "../checks.js";
 import { MaskedBatchNorm1D } from "./masked-batch-norm.js";
 
 /** Options of {@link PKM}. */
@@ -74,12 +73,12 @@ export class PKM extends Module {
   constructor(dim: number, options: PKMOptions = {}) {
     super();
     const { heads = 4, numKeys = 128, topk = 32, dimHead = 256 } = options;
-    checkNumbers(owner, count, { dim, heads, numKeys, topk, dimHead });
-    check(
+    checkCounts(owner, { dim, heads, numKeys, topk, dimHead });
+    checkArgument(
+      owner,
       topk <= numKeys && dimHead % 2 === 0,
-      "argument",
       () =>
-        `${owner}: topk must be at most numKeys and dimHead even, got ${topk} of ${numKeys} and ${dimHead}. Correct them.`,
+        `topk must be at most numKeys and dimHead even, got ${topk} of ${numKeys} and ${dimHead}. Correct them.`,
     );
     this.heads = heads;
     this.numKeys = numKeys;
@@ -102,8 +101,7 @@ export class PKM extends Module {
    */
   forward(x: Tensor, options: PKMCall = {}): Tensor {
     const { inputMask = null } = options;
-    checkSequence(owner, "input", x, this.toQueries.inFeatures);
-    if (inputMask !== null) checkKeyMask(owner, inputMask, x.shape.slice(0, 2));
+    checkSequence(owner, "input", x, this.toQueries.inFeatures, inputMask);
     const { heads, numKeys, topk } = this;
     const [batch, length] = x.shape as [number, number];
     const projected = this.toQueries.forward(this.inputDropout.forward(x));

@@ -58,7 +58,7 @@ describe("PreShiftTokens", () => {
     );
     const layer = new PreShiftTokens([1, 0], same);
     expect(() => layer.forward(ones([1, 2, 6]), { state: {} })).toThrow(
-      fault("shape", 'the state needs "shifted.0" of shape [1, 1, 3], got none.'),
+      fault("shape", "the state must have a tensor shifted.0, float32 [1, 1, 3], got none."),
     );
   });
 });

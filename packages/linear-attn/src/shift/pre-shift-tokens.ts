@@ -1,18 +1,13 @@
 /** Token shift: parts of each vector come from neighbouring positions. */
 
-import { cat, zeros, type Tensor } from "@x/tensor";
-import {
-  check,
-  checkKeyMask,
-  checkNumbers,
-  count,
-  formatShape,
-  sameShape,
-  whole,
-} from "@x/tensor/checks";
+import { cat, zeros, type Device, type Tensor } from "@x/tensor";
+import { checkNumbers, whole } from "@x/tensor/checks";
 import { type AttentionState, Module, type Update, withUpdates } from "@x/tensor/nn";
-import { isReference, type Compatibility } from "../compatibility.js";
+import { checkArgument, checkShape, checkCounts, checkSequence } from "../checks.js";
+import { checkCompat, type Compatibility } from "../compatibility.js";
+import { withoutPadding } from "../sequence.js";
 import type { Layer, LayerCall, LayerStateOptions } from "../stack/layer.js";
+import { checkState } from "../state.js";
 
 /** Options of {@link PreShiftTokens}. */
 export interface PreShiftTokensOptions {
@@ -47,14 +42,14 @@ export class PreShiftTokens extends Module {
   constructor(shifts: readonly number[], fn: Layer, options: PreShiftTokensOptions = {}) {
     super();
     checkNumbers(owner, whole, { shifts: [...shifts] });
-    check(
+    checkArgument(
+      owner,
       shifts.length > 0,
-      "argument",
-      () => `${owner}: there must be at least one shift, got none. Pass [0] to shift nothing.`,
+      () => `there must be at least one shift, got none. Pass [0] to shift nothing.`,
     );
     this.shifts = [...shifts];
     this.fn = fn;
-    this.compat = isReference(owner, options.compat) ? "reference" : null;
+    this.compat = checkCompat(owner, options.compat);
   }
 
   /**
@@ -65,31 +60,34 @@ export class PreShiftTokens extends Module {
    */
   forward(x: Tensor, call: LayerCall = {}): Tensor {
     const { shifts } = this;
-    check(
-      x.rank === 3 && x.shape[2]! >= shifts.length,
-      "shape",
-      () =>
-        `${owner}: the input must have the axes [batch, length, dim] with dim of at least ${shifts.length}, got ${formatShape(x.shape)}. Reshape it.`,
-    );
+    const { inputMask = null, state = null } = call;
+    const mask = this.compat === null ? inputMask : null;
+    checkSequence(owner, "input", x, null, mask);
     const [batch, length, dim] = x.shape as [number, number, number];
+    checkShape(
+      owner,
+      dim >= shifts.length,
+      [x],
+      (shape) =>
+        `the input must have a dim of at least ${shifts.length}, got ${shape}. Reshape it.`,
+    );
+    const before = this.nothing(batch, dim);
+    if (state !== null) checkState(owner, state, before);
     const size = Math.floor(dim / shifts.length);
-    const groups = x.narrow(2, 0, size * shifts.length).chunk(shifts.length, 2);
-    const mask = this.compat === null ? (call.inputMask ?? null) : null;
-    if (mask !== null) checkKeyMask(owner, mask, [batch, length]);
-    const padding = mask?.logicalNot().unsqueeze(-1) ?? null;
     const updates: Update[] = [];
-    const shifted = groups.map((group, i) => {
-      const amount = shifts[i]!;
+    const parts = shifts.map((amount, i) => {
+      const group = x.narrow(2, i * size, size);
       if (amount === 0) return group;
-      const tokens = padding === null ? group : group.maskedFill(padding, 0);
-      if (amount < 0) return ahead(tokens, -amount);
-      const before = this.before(call.state ?? null, i, [batch, amount, size]);
-      const all = cat([before ?? zeros([batch, amount, size]), tokens], 1);
-      if (before !== null) updates.push([before, all.narrow(1, length, amount)]);
+      const tokens = withoutPadding(group, mask);
+      const beyond = (state ?? before)[nameOf(i)]!;
+      if (amount < 0) return cat([tokens, beyond], 1).narrow(1, -amount, length);
+      const all = cat([beyond, tokens], 1);
+      if (state !== null) updates.push([beyond, all.narrow(1, length, amount)]);
       return all.narrow(1, 0, length);
     });
-    const rest = x.narrow(2, size * shifts.length, dim - size * shifts.length);
-    return withUpdates(this.fn.forward(cat([...shifted, rest], 2), call), updates);
+    const used = size * shifts.length;
+    const shifted = cat([...parts, x.narrow(2, used, dim - used)], 2);
+    return withUpdates(this.fn.forward(shifted, call), updates);
   }
 
   /**
@@ -100,45 +98,30 @@ export class PreShiftTokens extends Module {
    */
   initState(options: LayerStateOptions): AttentionState {
     const { batch, dim, device } = options;
-    checkNumbers(owner, count, { batch, dim });
-    check(
+    checkCounts(owner, { batch, dim });
+    checkArgument(
+      owner,
       this.shifts.every((amount) => amount >= 0),
-      "argument",
       () =>
-        `${owner}: a state needs shifts to later positions only, got ${this.shifts.join(", ")}. Compute the whole sequence instead.`,
+        `a state needs shifts to later positions only, got ${this.shifts.join(", ")}. Compute the whole sequence instead.`,
     );
-    const size = Math.floor(dim / this.shifts.length);
-    const own = this.shifts.flatMap((amount, i) =>
-      amount === 0 ? [] : [[nameOf(i), zeros([batch, amount, size], device ? { device } : {})]],
-    );
-    return { ...(Object.fromEntries(own) as AttentionState), ...this.fn.initState?.(options) };
+    return { ...this.nothing(batch, dim, device), ...this.fn.initState?.(options) };
   }
 
-  /** The tokens before those of a call, or `null` where there are none. */
-  private before(
-    state: AttentionState | null,
-    group: number,
-    shape: readonly number[],
-  ): Tensor | null {
-    if (state === null) return null;
-    const tokens = state[nameOf(group)];
-    check(
-      tokens !== undefined && sameShape(tokens.shape, shape),
-      "shape",
-      () =>
-        `${owner}: the state needs "${nameOf(group)}" of shape ${formatShape(shape)}, got ${tokens === undefined ? "none" : formatShape(tokens.shape)}. Make it for this batch with initState().`,
+  /** Zeros beyond the ends, for the groups that are shifted. */
+  private nothing(batch: number, dim: number, device?: Device): AttentionState {
+    const { shifts } = this;
+    const size = Math.floor(dim / shifts.length);
+    return Object.fromEntries(
+      shifts.flatMap((amount, i) =>
+        amount === 0
+          ? []
+          : [[nameOf(i), zeros([batch, Math.abs(amount), size], device ? { device } : {})]],
+      ),
     );
-    return tokens;
   }
 }
 
 function nameOf(group: number): string {
   return `shifted.${group}`;
-}
-
-/** `x` of [batch, length, size] with position t taken from t + `amount`. */
-function ahead(x: Tensor, amount: number): Tensor {
-  const length = x.shape[1]!;
-  const kept = Math.max(length - amount, 0);
-  return cat([x.narrow(1, length - kept, kept), zeros(x.shape.with(1, length - kept))], 1);
 }

@@ -1,8 +1,8 @@
 /** Modules around a layer: a norm before it, maps on both sides. */
 
 import type { Tensor } from "@x/tensor";
-import { checkNumbers, count } from "@x/tensor/checks";
 import { type AttentionState, Identity, LayerNorm, Linear, Module } from "@x/tensor/nn";
+import { checkCounts } from "../checks.js";
 import type { Layer, LayerCall, LayerStateOptions } from "./layer.js";
 
 /**
@@ -23,7 +23,7 @@ export class PreNorm extends Module {
   /** @throws XError `argument` if `dim` is not a whole number of at least 1 */
   constructor(dim: number, fn: Layer) {
     super();
-    checkNumbers("PreNorm", count, { dim });
+    checkCounts("PreNorm", { dim });
     this.fn = fn;
     this.norm = new LayerNorm(dim);
   }
@@ -70,7 +70,7 @@ export class ProjectInOut<Inner extends Module & Pick<Layer, "forward"> = Layer>
   constructor(fn: Inner, dimIn: number, dimOut: number, options: ProjectInOutOptions = {}) {
     super();
     const { projectOut = true } = options;
-    checkNumbers("ProjectInOut", count, { dimIn, dimOut });
+    checkCounts("ProjectInOut", { dimIn, dimOut });
     this.fn = fn;
     this.projectIn = new Linear(dimIn, dimOut);
     this.projectOut = projectOut ? new Linear(dimOut, dimIn) : new Identity();

@@ -1,16 +1,10 @@
 /** Stacks whose inputs follow from their outputs. */
 
 import { reversible, type Tensor } from "@x/tensor";
-import { type AttentionState, Module } from "@x/tensor/nn";
-import type { Layer, LayerCall, LayerStateOptions } from "./layer.js";
-import {
-  checkRoutes,
-  initStates,
-  routeCalls,
-  type ArgsRoute,
-  type LayerPair,
-  type SequenceOptions,
-} from "./route.js";
+import { Module } from "@x/tensor/nn";
+import type { Layer, LayerCall } from "./layer.js";
+import type { LayerPair, SequenceOptions } from "./route.js";
+import { LayerStack } from "./stack.js";
 
 /** A layer under the name that it has in checkpoints of the original. */
 export class Deterministic extends Module {
@@ -57,38 +51,23 @@ export class ReversibleBlock extends Module {
  *
  * @see Gomez et al.: The Reversible Residual Network (2017); Kitaev et al.: Reformer (2020)
  */
-export class ReversibleSequence extends Module {
+export class ReversibleSequence extends LayerStack {
   /** The pairs, in the order in which they are applied: layers `f.net` and `g.net`. */
   readonly blocks: readonly ReversibleBlock[];
-  /** Which layers get what. */
-  readonly argsRoute: ArgsRoute;
 
   /** @throws XError `argument` if a route is not as long as the stack is deep */
   constructor(blocks: readonly LayerPair[], options: SequenceOptions = {}) {
-    super();
-    const { argsRoute = {} } = options;
-    checkRoutes("ReversibleSequence", argsRoute, blocks.length);
+    super("ReversibleSequence", blocks.length, options);
     this.blocks = blocks.map((pair) => new ReversibleBlock(pair));
-    this.argsRoute = argsRoute;
+  }
+
+  protected override get pairs(): readonly LayerPair[] {
+    return this.blocks.map(({ f, g }) => [f.net, g.net]);
   }
 
   /** From [batch, length, dim] to the same shape. */
   forward(x: Tensor, call: LayerCall = {}): Tensor {
-    const calls = routeCalls(this.argsRoute, call, this.blocks.length);
-    const steps = this.blocks.flatMap(({ f, g }, i) => {
-      const [fCall, gCall] = calls[i]!;
-      return [
-        (half: Tensor): Tensor => f.net.forward(half, fCall),
-        (half: Tensor): Tensor => g.net.forward(half, gCall),
-      ];
-    });
-    const [first, second] = reversible(steps, x, x);
+    const [first, second] = reversible(this.steps(call), x, x);
     return first.add(second).mul(0.5);
-  }
-
-  /** The state before the first token: that of layer f of pair 0 has names such as `0.0.…`. */
-  initState(options: LayerStateOptions): AttentionState {
-    const pairs = this.blocks.map(({ f, g }): LayerPair => [f.net, g.net]);
-    return initStates(pairs, this.argsRoute, options);
   }
 }

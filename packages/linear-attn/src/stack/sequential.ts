@@ -1,16 +1,9 @@
 /** Stacks of layers with residual connections. */
 
 import type { Tensor } from "@x/tensor";
-import { type AttentionState, Module } from "@x/tensor/nn";
-import type { LayerCall, LayerStateOptions } from "./layer.js";
-import {
-  checkRoutes,
-  initStates,
-  routeCalls,
-  type ArgsRoute,
-  type LayerPair,
-  type SequenceOptions,
-} from "./route.js";
+import type { LayerCall } from "./layer.js";
+import type { LayerPair, SequenceOptions } from "./route.js";
+import { LayerStack } from "./stack.js";
 
 /**
  * Pairs of layers, each with a residual connection: `x ← x + f(x)`, then `x ← x + g(x)`.
@@ -22,33 +15,22 @@ import {
  * console.log(stack.forward(ones([2, 5, 8])).shape); // → [ 2, 5, 8 ]
  * ```
  */
-export class SequentialSequence extends Module {
+export class SequentialSequence extends LayerStack {
   /** The pairs, in the order in which they are applied. */
   readonly layers: readonly LayerPair[];
-  /** Which layers get what. */
-  readonly argsRoute: ArgsRoute;
 
   /** @throws XError `argument` if a route is not as long as the stack is deep */
   constructor(layers: readonly LayerPair[], options: SequenceOptions = {}) {
-    super();
-    const { argsRoute = {} } = options;
-    checkRoutes("SequentialSequence", argsRoute, layers.length);
+    super("SequentialSequence", layers.length, options);
     this.layers = layers;
-    this.argsRoute = argsRoute;
+  }
+
+  protected override get pairs(): readonly LayerPair[] {
+    return this.layers;
   }
 
   /** From [batch, length, dim] to the same shape. */
   forward(x: Tensor, call: LayerCall = {}): Tensor {
-    const calls = routeCalls(this.argsRoute, call, this.layers.length);
-    return this.layers.reduce((before, [f, g], i) => {
-      const [fCall, gCall] = calls[i]!;
-      const between = before.add(f.forward(before, fCall));
-      return between.add(g.forward(between, gCall));
-    }, x);
-  }
-
-  /** The state before the first token: that of layer f of pair 0 has names such as `0.0.…`. */
-  initState(options: LayerStateOptions): AttentionState {
-    return initStates(this.layers, this.argsRoute, options);
+    return this.steps(call).reduce((before, step) => before.add(step(before)), x);
   }
 }

@@ -1,7 +1,6 @@
 /** The language model: tokens, positions, the transformer and logits. */
 
-import { fromData, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count, formatShape } from "@x/tensor/checks";
+import type { Tensor } from "@x/tensor";
 import {
   type AttentionState,
   Embedding,
@@ -11,11 +10,13 @@ import {
   Module,
   withUpdates,
 } from "@x/tensor/nn";
+import { checkArgument, checkShape, checkCounts } from "../checks.js";
 import { AbsolutePositionalEmbedding } from "../embedding/absolute.js";
 import { AxialPositionalEmbedding } from "../embedding/axial.js";
 import { FixedPositionalEmbedding } from "../embedding/fixed.js";
 import type { LayerCall } from "../stack/layer.js";
 import { ProjectInOut } from "../stack/pre-norm.js";
+import { checkState, startPosition } from "../state.js";
 import type { LinearAttentionTransformerLMOptions } from "./options.js";
 import { LinearAttentionTransformer, type TransformerStateOptions } from "./transformer.js";
 
@@ -83,17 +84,21 @@ export class LinearAttentionTransformerLM extends Module {
   /** @throws XError `argument` if an option is out of range or options contradict each other */
   constructor(options: LinearAttentionTransformerLMOptions) {
     super();
-    const { numTokens, dim, maxSeqLen, localAttnWindowSize = 128, nLocalAttnHeads = 0 } = options;
-    const { returnEmbeddings = false, useAxialPosEmb = true, useRotaryEmb = false } = options;
+    const { numTokens, returnEmbeddings = false } = options;
+    const { useAxialPosEmb = true, useRotaryEmb = false } = options;
+    const transformer = new LinearAttentionTransformer({
+      ...options,
+      dimHead: options.dimHead ?? 64,
+    });
+    const { axialDimHead, plan } = transformer;
+    const { dim, dimHead, maxSeqLen, localAttnWindowSize, nLocalAttnHeads, attendAxially } = plan;
     const embDim = options.embDim ?? dim;
-    const dimHead = options.dimHead ?? 64;
-    checkNumbers(owner, count, { numTokens, embDim });
-    const transformer = new LinearAttentionTransformer({ ...options, dimHead });
-    check(
-      maxSeqLen % localAttnWindowSize === 0 || [nLocalAttnHeads].flat().every((n) => n === 0),
-      "argument",
+    checkCounts(owner, { numTokens, embDim });
+    checkArgument(
+      owner,
+      maxSeqLen % localAttnWindowSize === 0 || nLocalAttnHeads.every((number) => number === 0),
       () =>
-        `${owner}: localAttnWindowSize must divide maxSeqLen, got ${localAttnWindowSize} for ${maxSeqLen}. Make maxSeqLen a multiple.`,
+        `localAttnWindowSize must divide maxSeqLen, got ${localAttnWindowSize} for ${maxSeqLen}. Make maxSeqLen a multiple.`,
     );
     this.maxSeqLen = maxSeqLen;
     this.tokenEmb = new Embedding(numTokens, embDim);
@@ -105,7 +110,6 @@ export class LinearAttentionTransformerLM extends Module {
     } else {
       this.posEmb = new AbsolutePositionalEmbedding(embDim, maxSeqLen);
     }
-    const { attendAxially, axialDimHead } = transformer;
     this.layerPosEmb = useRotaryEmb ? new FixedPositionalEmbedding(dimHead, maxSeqLen) : null;
     this.axialPosEmb =
       useRotaryEmb && attendAxially && axialDimHead !== dimHead
@@ -136,18 +140,19 @@ export class LinearAttentionTransformerLM extends Module {
    * on it, is computed; compute it before the next call where compiling again is to be avoided.
    * Positions end at `maxSeqLen`: what comes after has the position of the last.
    *
-   * @throws XError `shape` or `dtype` if a tensor does not fit; `argument` if there are more tokens
-   * than positions, a context is missing or the state lacks a tensor
+   * @throws XError `shape` if a tensor does not fit or the state lacks one; `argument` if there are
+   * more tokens than positions or a context is missing
    */
   forward(tokens: Tensor, call: LanguageModelCall = {}): Tensor {
-    check(
+    checkShape(
+      owner,
       tokens.rank === 2 && tokens.dtype === "int32",
-      "shape",
-      () =>
-        `${owner}: tokens must be int32 [batch, length], got ${tokens.dtype} ${formatShape(tokens.shape)}. Reshape or cast them.`,
+      [tokens],
+      (shape) =>
+        `tokens must be int32 [batch, length], got ${tokens.dtype} ${shape}. Reshape or cast them.`,
     );
     const { state = null } = call;
-    if (state !== null) checkPosition(state);
+    if (state !== null) checkState(owner, state, { position: startPosition() });
     const places = state === null ? {} : { offset: state.position };
     const vectors = this.tokenEmb.forward(tokens);
     const x = vectors.add(this.posEmb.forward(vectors, places));
@@ -170,16 +175,6 @@ export class LinearAttentionTransformerLM extends Module {
   initState(batch: number = 1, options: TransformerStateOptions = {}): LanguageModelState {
     const { inner } = this;
     const state = inner.initState(batch, options);
-    return { ...state, position: fromData(new Int32Array(1), [], { device: inner.device }) };
+    return { ...state, position: startPosition(inner.device) };
   }
-}
-
-function checkPosition(state: AttentionState): void {
-  const { position } = state;
-  check(
-    position?.dtype === "int32" && position.rank === 0,
-    "argument",
-    () =>
-      `${owner}: a state has its position as int32 [], got ${position === undefined ? "none" : `${position.dtype} ${formatShape(position.shape)}`}. Make it with initState().`,
-  );
 }

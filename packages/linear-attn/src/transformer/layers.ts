@@ -1,25 +1,16 @@
 /** What the transformer is made of: which layers in which order, and what each of them gets. */
 
+import { SelfAttention, type SelfAttentionOptions } from "../attention/self-attention.js";
+import { FoldAxially } from "../axial/fold-axially.js";
 import { Chunk } from "../feedforward/chunk.js";
 import { FeedForward } from "../feedforward/feed-forward.js";
-import { FoldAxially } from "../axial/fold-axially.js";
 import { LinformerSelfAttention } from "../linformer/linformer-self-attention.js";
 import { PKM } from "../memory/pkm.js";
-import { SelfAttention, type SelfAttentionOptions } from "../attention/self-attention.js";
 import { PreShiftTokens } from "../shift/pre-shift-tokens.js";
 import type { Layer } from "../stack/layer.js";
 import { PreNorm } from "../stack/pre-norm.js";
 import type { ArgsRoute, LayerPair, Route } from "../stack/route.js";
-import type { LinearAttentionTransformerOptions } from "./options.js";
-
-/** The options with every default in its place, and the numbers of local heads layer by layer. */
-export interface TransformerPlan extends Required<
-  Omit<LinearAttentionTransformerOptions, "dimHead" | "nLocalAttnHeads" | "pkmLayers">
-> {
-  readonly dimHead: number;
-  readonly nLocalAttnHeads: readonly number[];
-  readonly pkmLayers: readonly number[];
-}
+import type { TransformerPlan } from "./plan.js";
 
 /** Pairs of layers, and which of them get what. */
 export interface PlannedLayers {
@@ -32,47 +23,43 @@ type Kind = "main" | "axial" | "context";
 
 /** Makes all layers. */
 export function makeLayers(plan: TransformerPlan): PlannedLayers {
-  const kinds: readonly Kind[] = [
-    "main",
-    ...(plan.attendAxially ? (["axial"] as const) : []),
-    ...(plan.receivesContext ? (["context"] as const) : []),
+  const makers: readonly (readonly [kind: Kind, isWanted: boolean, make: typeof mainPair])[] = [
+    ["main", true, mainPair],
+    ["axial", plan.attendAxially, axialPair],
+    ["context", plan.receivesContext, contextPair],
   ];
-  const makers = { main: mainPair, axial: axialPair, context: contextPair };
+  const wanted = makers.filter(([, isWanted]) => isWanted);
   const layers = Array.from({ length: plan.depth }, (_, layer) =>
-    kinds.map((kind) => ({ kind, pair: makers[kind](plan, layer) })),
+    wanted.map(([kind, , make]) => ({ kind, pair: make(plan, layer) })),
   ).flat();
   const pairs = layers.map(({ pair: [f, g] }): LayerPair => [
     new PreNorm(plan.dim, f),
     new PreNorm(plan.dim, g),
   ]);
-  const to = (...wanted: readonly Kind[]): Route[] =>
-    layers.map(({ kind }) => [wanted.includes(kind), false]);
+  const to = (target: Kind): Route[] => layers.map(({ kind }) => [kind === target, false]);
   // Where tokens are shifted, what follows the attention has to know the padding too.
   const shiftsPadding = plan.shiftTokens && plan.compat === null;
   const inputMask = layers.map(({ kind }): Route => [true, shiftsPadding && kind === "main"]);
-  const argsRoute: ArgsRoute = {
-    inputMask,
-    posEmb: to("main"),
-    ...(plan.attendAxially && { axialPosEmb: to("axial") }),
-    ...(plan.receivesContext && { context: to("context"), contextMask: to("context") }),
+  const context = to("context");
+  return {
+    pairs,
+    argsRoute: {
+      inputMask,
+      posEmb: to("main"),
+      axialPosEmb: to("axial"),
+      context,
+      contextMask: context,
+    },
   };
-  return { pairs, argsRoute };
 }
 
 /** Self-attention, and what works on each position after it. */
 function mainPair(plan: TransformerPlan, layer: number): LayerPair {
-  const { dim, heads, compat } = plan;
+  const { dim, compat, linformerSettings, maxSeqLen } = plan;
   const attention =
-    plan.linformerSettings === null
-      ? new SelfAttention(dim, heads, {
-          ...attentionOptions(plan),
-          dimHead: plan.dimHead,
-          causal: plan.causal,
-          blindspotSize: plan.blindspotSize,
-          nLocalAttnHeads: plan.nLocalAttnHeads[layer]!,
-          localAttnWindowSize: plan.localAttnWindowSize,
-        })
-      : linformer(plan, plan.maxSeqLen, plan.linformerSettings.k);
+    linformerSettings === null
+      ? selfAttention(plan, { nLocalAttnHeads: plan.nLocalAttnHeads[layer]! })
+      : linformer(plan, maxSeqLen, linformerSettings.k);
   // The original leaves these options out here.
   const numKeys = compat === null ? plan.pkmNumKeys : 128;
   const parallel = plan.pkmLayers.includes(layer + 1)
@@ -88,29 +75,33 @@ function mainPair(plan: TransformerPlan, layer: number): LayerPair {
 
 /** Attention along every nth position. Its heads always have the size `dim / heads`. */
 function axialPair(plan: TransformerPlan): LayerPair {
-  const { dim, heads, causal, localAttnWindowSize } = plan;
-  const attention = new SelfAttention(dim, heads, { ...attentionOptions(plan), causal });
-  return [new FoldAxially(localAttnWindowSize, attention), feedForward(plan, true)];
+  const attention = selfAttention(plan, { dimHead: null, blindspotSize: 1 });
+  return [new FoldAxially(plan.localAttnWindowSize, attention), feedForward(plan, true)];
 }
 
 /** Attention to the context. */
 function contextPair(plan: TransformerPlan): LayerPair {
-  const { dim, heads, dimHead, contextLinformerSettings: settings } = plan;
+  const { contextLinformerSettings: settings } = plan;
   const attention =
     settings === null
-      ? new SelfAttention(dim, heads, { ...attentionOptions(plan), dimHead, receivesContext: true })
+      ? selfAttention(plan, { causal: false, receivesContext: true })
       : linformer(plan, settings.seqLen, settings.k);
   return [attention, feedForward(plan, true)];
 }
 
-function attentionOptions(plan: TransformerPlan): SelfAttentionOptions {
-  const { attnLayerDropout: dropout, attnDropout, oneKvHead, compat } = plan;
-  return { dropout, attnDropout, oneKvHead, compat };
+/** Attention with the options that the plan has under the same names, and others of its own. */
+function selfAttention(plan: TransformerPlan, own: SelfAttentionOptions): SelfAttention {
+  return new SelfAttention(plan.dim, plan.heads, {
+    ...plan,
+    dropout: plan.attnLayerDropout,
+    nLocalAttnHeads: 0,
+    receivesContext: false,
+    ...own,
+  });
 }
 
 function linformer(plan: TransformerPlan, seqLen: number, k: number): LinformerSelfAttention {
-  const { dim, heads, dimHead, attnDropout: dropout, oneKvHead, compat } = plan;
-  return new LinformerSelfAttention(dim, seqLen, { k, heads, dimHead, dropout, oneKvHead, compat });
+  return new LinformerSelfAttention(plan.dim, seqLen, { ...plan, k, dropout: plan.attnDropout });
 }
 
 /** A feed-forward part, with its options or, as the original does in places, without. */

@@ -1,10 +1,23 @@
 /** From the options of the transformer to what is built. */
 
-import { check, checkNumbers, count, probability, wholeFrom } from "@x/tensor/checks";
-import { isReference } from "../compatibility.js";
-import type { TransformerPlan } from "./layers.js";
+import { checkNumbers, probability, wholeFrom } from "@x/tensor/checks";
+import { checkArgument, checkCounts } from "../checks.js";
+import { headSize } from "../sequence.js";
+import { checkCompat } from "../compatibility.js";
 import type { LinearAttentionTransformerOptions } from "./options.js";
 import { LinformerContextSettings, LinformerSettings } from "./settings.js";
+
+/** The options with every default in its place, and numbers of local heads layer by layer. */
+export interface TransformerPlan extends Required<
+  Omit<LinearAttentionTransformerOptions, "dimHead" | "nLocalAttnHeads" | "pkmLayers">
+> {
+  /** Size of a head. */
+  readonly dimHead: number;
+  /** How many heads of each layer are local. */
+  readonly nLocalAttnHeads: readonly number[];
+  /** Which layers, counted from 1, have a product-key memory for a feed-forward part. */
+  readonly pkmLayers: readonly number[];
+}
 
 /**
  * The options with every default in its place.
@@ -15,87 +28,75 @@ export function planTransformer(
   owner: string,
   options: LinearAttentionTransformerOptions,
 ): TransformerPlan {
-  const { dim, depth, maxSeqLen, heads = 8, causal = false } = options;
-  const { blindspotSize = 1, localAttnWindowSize = 128, ffChunks = 1, pkmNumKeys = 128 } = options;
-  const { ffDropout = 0, attnLayerDropout = 0, attnDropout = 0 } = options;
-  const { linformerSettings = null, contextLinformerSettings = null } = options;
-  checkNumbers(owner, count, { dim, depth, maxSeqLen, heads });
-  checkNumbers(owner, count, { blindspotSize, localAttnWindowSize, ffChunks, pkmNumKeys });
+  // Untyped code may pass undefined, for which the default holds too.
+  const given = Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as LinearAttentionTransformerOptions;
+  const plan = {
+    heads: 8,
+    causal: false,
+    ffChunks: 1,
+    ffGlu: false,
+    ffDropout: 0,
+    attnLayerDropout: 0,
+    attnDropout: 0,
+    reversible: false,
+    blindspotSize: 1,
+    localAttnWindowSize: 128,
+    receivesContext: false,
+    attendAxially: false,
+    pkmNumKeys: 128,
+    linformerSettings: null,
+    contextLinformerSettings: null,
+    shiftTokens: false,
+    oneKvHead: false,
+    ...given,
+    compat: checkCompat(owner, options.compat),
+    pkmLayers: [options.pkmLayers ?? []].flat(),
+  };
+  const { dim, depth, maxSeqLen, heads, causal, pkmLayers } = plan;
+  const { blindspotSize, localAttnWindowSize, ffChunks, pkmNumKeys } = plan;
+  const { ffDropout, attnLayerDropout, attnDropout } = plan;
+  const { linformerSettings, contextLinformerSettings } = plan;
+  checkCounts(owner, { dim, depth, maxSeqLen, heads });
+  checkCounts(owner, { blindspotSize, localAttnWindowSize, ffChunks, pkmNumKeys });
   checkNumbers(owner, probability, { ffDropout, attnLayerDropout, attnDropout });
-  const dimHead = options.dimHead ?? null;
-  check(
-    dimHead !== null || dim % heads === 0,
-    "argument",
-    () =>
-      `${owner}: the number of heads must divide dim, got ${heads} heads for ${dim}. Choose a divisor or set dimHead.`,
-  );
+  const dimHead = headSize(owner, dim, heads, options.dimHead);
   const local = options.nLocalAttnHeads ?? 0;
   const nLocalAttnHeads = typeof local === "number" ? new Array<number>(depth).fill(local) : local;
   checkNumbers(owner, wholeFrom(0), { nLocalAttnHeads: [...nLocalAttnHeads] });
-  check(
-    nLocalAttnHeads.length === depth && nLocalAttnHeads.every((number) => number <= heads),
-    "argument",
-    () =>
-      `${owner}: nLocalAttnHeads must be at most ${heads} in each of ${depth} layers, got ${nLocalAttnHeads.join(", ")}. Correct it.`,
-  );
-  const pkmLayers = [options.pkmLayers ?? []].flat();
-  check(
-    pkmLayers.every((layer) => Number.isInteger(layer) && layer >= 1 && layer <= depth),
-    "argument",
-    () =>
-      `${owner}: pkmLayers must be numbers of layers, from 1 to ${depth}, got ${pkmLayers.join(", ")}. Correct them.`,
-  );
-  checkSettings(owner, "linformerSettings", linformerSettings, LinformerSettings);
-  checkSettings(
+  checkArgument(
     owner,
-    "contextLinformerSettings",
-    contextLinformerSettings,
-    LinformerContextSettings,
-  );
-  check(
-    !causal || linformerSettings === null,
-    "argument",
+    nLocalAttnHeads.length === depth && nLocalAttnHeads.every((number) => number <= heads),
     () =>
-      `${owner}: Linformer is not causal, got linformerSettings with causal. Leave one of them out.`,
+      `nLocalAttnHeads must be at most ${heads} in each of ${depth} layers, got ${nLocalAttnHeads.join(", ")}. Correct it.`,
   );
-  return {
-    dim,
-    depth,
-    maxSeqLen,
-    heads,
-    dimHead: dimHead ?? dim / heads,
-    causal,
-    ffChunks,
-    ffGlu: options.ffGlu ?? false,
-    ffDropout,
-    attnLayerDropout,
-    attnDropout,
-    reversible: options.reversible ?? false,
-    blindspotSize,
-    nLocalAttnHeads,
-    localAttnWindowSize,
-    receivesContext: options.receivesContext ?? false,
-    attendAxially: options.attendAxially ?? false,
-    pkmLayers,
-    pkmNumKeys,
-    linformerSettings,
-    contextLinformerSettings,
-    shiftTokens: options.shiftTokens ?? false,
-    oneKvHead: options.oneKvHead ?? false,
-    compat: isReference(owner, options.compat) ? "reference" : null,
-  };
+  checkArgument(
+    owner,
+    pkmLayers.every((layer) => Number.isInteger(layer) && layer >= 1 && layer <= depth),
+    () =>
+      `pkmLayers must be numbers of layers, from 1 to ${depth}, got ${pkmLayers.join(", ")}. Correct them.`,
+  );
+  checkSettings(owner, { linformerSettings }, LinformerSettings);
+  checkSettings(owner, { contextLinformerSettings }, LinformerContextSettings);
+  checkArgument(
+    owner,
+    !causal || linformerSettings === null,
+    () => `Linformer is not causal, got linformerSettings with causal. Leave one of them out.`,
+  );
+  return { ...plan, dimHead, nLocalAttnHeads };
 }
 
-/** Checks settings that may come from untyped code. */
+/** Checks settings that may come from untyped code, named by their property. */
 function checkSettings(
   owner: string,
-  name: string,
-  settings: unknown,
+  named: Readonly<Record<string, unknown>>,
   kind: typeof LinformerSettings | typeof LinformerContextSettings,
 ): void {
-  check(
+  const [[name, settings]] = Object.entries(named) as [[string, unknown]];
+  checkArgument(
+    owner,
     settings === null || settings instanceof kind,
-    "argument",
-    () => `${owner}: ${name} must be a ${kind.name}, got ${typeof settings}. Make one.`,
+    () => `${name} must be a ${kind.name}, got ${typeof settings}. Make one.`,
   );
 }

@@ -1,6 +1,6 @@
 /** Settings of attention by projection to a fixed number of positions. */
 
-import { checkNumbers, count } from "@x/tensor/checks";
+import { checkCounts } from "../checks.js";
 
 /**
  * Puts {@link LinformerSelfAttention} in the place of self-attention, in models that are not causal
@@ -24,7 +24,7 @@ export class LinformerSettings {
 
   /** @throws XError `argument` if `k` is not a whole number of at least 1 */
   constructor({ k }: { readonly k: number }) {
-    checkNumbers("LinformerSettings", count, { k });
+    checkCounts("LinformerSettings", { k });
     this.k = k;
   }
 }
@@ -47,7 +47,7 @@ export class LinformerContextSettings {
 
   /** @throws XError `argument` if a number is not a whole number of at least 1 */
   constructor({ seqLen, k }: { readonly seqLen: number; readonly k: number }) {
-    checkNumbers("LinformerContextSettings", count, { seqLen, k });
+    checkCounts("LinformerContextSettings", { seqLen, k });
     this.seqLen = seqLen;
     this.k = k;
   }

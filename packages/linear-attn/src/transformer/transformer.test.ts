@@ -172,7 +172,7 @@ describe("a state", () => {
     expect(() => makeModel(options).initState()).toThrow(
       fault(
         "argument",
-        `LinearAttentionTransformer: only causal models have a decode state, without attendAxially and compat, ${sentence} Compute the whole sequence instead.`,
+        `LinearAttentionTransformer: only causal attention without attendAxially and compat can be continued, ${sentence} Compute the whole sequence instead.`,
       ),
     );
   });
@@ -182,7 +182,7 @@ describe("a state", () => {
     const tokens = tokensOf(1);
     expect(() =>
       model.forward(tokens, { state: {} as ReturnType<typeof model.initState> }),
-    ).toThrow(fault("argument", "a state has its position as int32 [], got none."));
+    ).toThrow(fault("shape", "the state must have a tensor position, int32 [], got none."));
     const { position } = model.initState();
     expect(() => model.forward(tokens, { state: { position } })).toThrow(
       fault("shape", "SelfAttention: the state must have a tensor position"),

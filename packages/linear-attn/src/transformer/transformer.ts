@@ -1,16 +1,15 @@
 /** The transformer: layers of linear and local attention. */
 
 import { getDevice, type Device, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count, formatShape } from "@x/tensor/checks";
 import { type AttentionState, Module } from "@x/tensor/nn";
-import type { Compatibility } from "../compatibility.js";
+import { checkContinues, checkCounts, checkSequence } from "../checks.js";
 import type { LayerCall } from "../stack/layer.js";
 import { ReversibleSequence } from "../stack/reversible.js";
 import { SequentialSequence } from "../stack/sequential.js";
-import { joinStates, partOf } from "../stack/state.js";
+import { asPart, partOf } from "../state.js";
 import { makeLayers } from "./layers.js";
 import type { LinearAttentionTransformerOptions } from "./options.js";
-import { planTransformer } from "./plan.js";
+import { planTransformer, type TransformerPlan } from "./plan.js";
 
 const owner = "LinearAttentionTransformer";
 
@@ -49,22 +48,10 @@ export interface TransformerStateOptions {
  * @see Katharopoulos et al.: Transformers are RNNs (2020); Shen et al.: Efficient Attention (2018)
  */
 export class LinearAttentionTransformer extends Module {
-  /** Size of the vectors. */
-  readonly dim: number;
-  /** Size of a head. */
-  readonly dimHead: number;
-  /** The longest sequence it was made for. */
-  readonly maxSeqLen: number;
-  /** Whether a position sees only those up to itself. */
-  readonly causal: boolean;
-  /** Whether layers are followed by attention along every nth position. */
-  readonly attendAxially: boolean;
-  /** Size of the heads of that attention. */
-  readonly axialDimHead: number;
+  /** The options that it was made with, and the defaults of all others. */
+  readonly plan: TransformerPlan;
   /** Of what number the length of a sequence must be a multiple: see {@link Autopadder}. */
   readonly padToMultiple: number;
-  /** `"reference"` where the original is reproduced, else `null`. */
-  readonly compat: Compatibility | null;
   /** The layers. */
   readonly layers: SequentialSequence | ReversibleSequence;
 
@@ -74,13 +61,7 @@ export class LinearAttentionTransformer extends Module {
     const plan = planTransformer(owner, options);
     const { pairs, argsRoute } = makeLayers(plan);
     const Sequence = plan.reversible ? ReversibleSequence : SequentialSequence;
-    this.dim = plan.dim;
-    this.dimHead = plan.dimHead;
-    this.maxSeqLen = plan.maxSeqLen;
-    this.causal = plan.causal;
-    this.attendAxially = plan.attendAxially;
-    this.axialDimHead = plan.dim / plan.heads;
-    this.compat = plan.compat;
+    this.plan = plan;
     const hasWindows =
       plan.nLocalAttnHeads.some((number) => number > 0) ||
       (plan.attendAxially && plan.compat === null);
@@ -99,18 +80,14 @@ export class LinearAttentionTransformer extends Module {
    * the same as that of one call for all. The state changes when the result, or anything that depends
    * on it, is computed; compute it before the next call where compiling again is to be avoided.
    *
-   * @throws XError `shape` if a tensor does not fit; `argument` if a context is missing or the state
-   * lacks a tensor
+   * @throws XError `shape` if a tensor does not fit or the state lacks one; `argument` if a context is
+   * missing
    */
   forward(x: Tensor, call: LayerCall = {}): Tensor {
-    check(
-      x.rank === 3 && x.shape[2] === this.dim,
-      "shape",
-      () =>
-        `${owner}: the input must have the axes [batch, length, ${this.dim}], got ${formatShape(x.shape)}. Reshape it.`,
-    );
+    checkSequence(owner, "input", x, this.plan.dim);
     const { state = null, posEmb = null } = call;
-    const axialPosEmb = call.axialPosEmb ?? (this.axialDimHead === this.dimHead ? posEmb : null);
+    const axialPosEmb =
+      call.axialPosEmb ?? (this.axialDimHead === this.plan.dimHead ? posEmb : null);
     const own = state && { state: partOf(state, "layers") };
     return this.layers.forward(x, { ...call, axialPosEmb, ...own });
   }
@@ -125,20 +102,22 @@ export class LinearAttentionTransformer extends Module {
    */
   initState(batch: number = 1, options: TransformerStateOptions = {}): AttentionState {
     const { masked = false } = options;
-    checkNumbers(owner, count, { batch });
-    check(
-      this.canStream,
-      "argument",
-      () =>
-        `${owner}: only causal models have a decode state, without attendAxially and compat, got causal ${this.causal}, attendAxially ${this.attendAxially} and compat ${String(this.compat)}. Compute the whole sequence instead.`,
-    );
-    const { dim, device } = this;
-    return joinStates([["layers", this.layers.initState({ batch, dim, masked, device })]]);
+    const { dim, causal, attendAxially, compat } = this.plan;
+    checkCounts(owner, { batch });
+    checkContinues(owner, causal, { attendAxially, compat });
+    const { device } = this;
+    return asPart("layers", this.layers.initState({ batch, dim, masked, device }));
   }
 
   /** Whether there is a decode state. */
   get canStream(): boolean {
-    return this.causal && !this.attendAxially && this.compat === null;
+    const { causal, attendAxially, compat } = this.plan;
+    return causal && !attendAxially && compat === null;
+  }
+
+  /** @internal Size of the heads of attention along every nth position. */
+  get axialDimHead(): number {
+    return this.plan.dim / this.plan.heads;
   }
 
   /** @internal Where the parameters live. */

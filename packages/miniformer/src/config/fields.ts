@@ -23,6 +23,14 @@ export type PositionKind = "learned" | "sinusoidal" | "rotary" | "alibi" | "none
 /** What becomes of the positions when a result is asked for a whole sequence. */
 export type PoolingKind = "none" | "first" | "last" | "mean" | "max";
 
+/** Attention by a name that {@link registerAttention} gave, with options for what it makes. */
+export interface NamedAttention {
+  /** The name. */
+  readonly name: string;
+  /** What the maker is given as `options`. */
+  readonly [option: string]: unknown;
+}
+
 /**
  * How layers attend: by exact softmax attention, by a mechanism that {@link registerAttention} gave a
  * name, with options beside the name or without, or by a mechanism itself.
@@ -31,36 +39,62 @@ export type AttentionSpec =
   | "softmax"
   // Keeps "softmax" in what editors suggest.
   | (string & {})
-  | { readonly name: string; readonly [option: string]: unknown }
+  | NamedAttention
   | AttentionMechanism;
 
 /**
- * How rotary frequencies are changed for sequences longer than those a model was trained on.
+ * All rotary frequencies divided by a factor.
  *
- * - `linear`: all are divided by `factor` (Chen et al. 2023, "Position Interpolation")
- * - `llama3`: slow ones are divided by `factor`, fast ones are kept, and those between are mixed: waves
- *   that fit `highFreqFactor` times into `originalMaxPositions` are fast, those that fit fewer than
- *   `lowFreqFactor` times are slow (Llama 3.1)
- * - `yarn`: the same with a ramp between `betaFast` (32) and `betaSlow` (1) turns, and rotated vectors
- *   are scaled by `attentionFactor` (0.1 log(factor) + 1) (Peng et al. 2023, "YaRN")
+ * @see Chen et al.: Extending Context Window of Large Language Models via Positional Interpolation (2023)
  */
-export type RotaryScaling =
-  | { readonly type: "linear"; readonly factor: number }
-  | {
-      readonly type: "llama3";
-      readonly factor: number;
-      readonly lowFreqFactor: number;
-      readonly highFreqFactor: number;
-      readonly originalMaxPositions: number;
-    }
-  | {
-      readonly type: "yarn";
-      readonly factor: number;
-      readonly originalMaxPositions: number;
-      readonly betaFast?: number;
-      readonly betaSlow?: number;
-      readonly attentionFactor?: number;
-    };
+export interface LinearRotaryScaling {
+  /** The kind of scaling. */
+  readonly type: "linear";
+  /** How many times longer the context gets. */
+  readonly factor: number;
+}
+
+/**
+ * Slow rotary frequencies divided by a factor, fast ones kept, those between mixed, as in Llama 3.1.
+ * Fast are waves that fit `highFreqFactor` times into the original context, slow those that fit fewer
+ * than `lowFreqFactor` times.
+ */
+export interface Llama3RotaryScaling {
+  /** The kind of scaling. */
+  readonly type: "llama3";
+  /** By what slow frequencies are divided. */
+  readonly factor: number;
+  /** How often slow waves fit into the original context, at most. */
+  readonly lowFreqFactor: number;
+  /** How often fast waves fit into the original context, at least. */
+  readonly highFreqFactor: number;
+  /** The length of the original context. */
+  readonly originalMaxPositions: number;
+}
+
+/**
+ * Slow rotary frequencies divided by a factor, fast ones kept, with a ramp between pairs of elements
+ * that turn `betaFast` and `betaSlow` times in the original context; rotated vectors get longer.
+ *
+ * @see Peng et al.: YaRN: Efficient Context Window Extension of Large Language Models (2023)
+ */
+export interface YarnRotaryScaling {
+  /** The kind of scaling. */
+  readonly type: "yarn";
+  /** By what slow frequencies are divided. */
+  readonly factor: number;
+  /** The length of the original context. */
+  readonly originalMaxPositions: number;
+  /** Turns from which a frequency is fast. Default 32. */
+  readonly betaFast?: number;
+  /** Turns up to which a frequency is slow. Default 1. */
+  readonly betaSlow?: number;
+  /** By what rotated vectors get longer. Default `0.1 log(factor) + 1`. */
+  readonly attentionFactor?: number;
+}
+
+/** How rotary frequencies are changed for sequences longer than those a model was trained on. */
+export type RotaryScaling = LinearRotaryScaling | Llama3RotaryScaling | YarnRotaryScaling;
 
 /** A feed-forward part that is a mixture of experts. */
 export interface ExpertsSpec {

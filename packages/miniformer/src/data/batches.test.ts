@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { codeOf } from "../../test/code-of.js";
+import { codeOf } from "@x/tensor/testing";
 import { Batches, bucketLength, type ExampleBatch } from "./batches.js";
 import { collect } from "./rows.js";
 import { fromArray, mapped, split, streamed, type Source } from "./source.js";

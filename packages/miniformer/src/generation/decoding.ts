@@ -41,11 +41,14 @@ export class Decoding {
   async logits(sequences: readonly (readonly number[])[]): Promise<Tensor> {
     const { model, options, state } = this;
     if (!options.useCache) {
-      const padded = new PaddedSequences(sequences, options, lengthStep);
+      // On the right, where no token sees it: all that stands before stays where it was.
+      const padding = { side: "right", multiple: lengthStep } as const;
+      const padded = new PaddedSequences(sequences, options, padding);
       const [tokens, keyMask] = [padded.tokens(0, padded.length), padded.mask(0, padded.length)];
       return inference(model, () => model.next(tokens, { keyMask }));
     }
-    if (state === null) return this.prefill(new PaddedSequences(sequences, options));
+    if (state === null)
+      return this.prefill(new PaddedSequences(sequences, options, { side: "left" }));
     const last = Int32Array.from(sequences, (sequence) => sequence.at(-1)!);
     const tokens = fromData(last, [last.length, 1], { device: options.device });
     return inference(model, () => model.next(tokens, { state }));

@@ -38,7 +38,8 @@ export interface GeneratedSequence {
  *
  * The likeliest token is taken each time (greedy), unless an option asks for drawing at random
  * (`temperature`, `topK`, `topP`, `minP`) or for beam search (`numBeams`). Prompts of several
- * sequences may have different lengths; each gives what it gives alone.
+ * sequences may have different lengths; each gives what it gives alone. (Nearly so with attention that
+ * approximates by blocks of places, such as thinformer's: shorter prompts have padding before them.)
  *
  * A step costs the same at any length, as far as the model's attention does, and compiles nothing after
  * the first ones. Tokens are chosen on the device, and only their numbers are read.
@@ -94,7 +95,7 @@ export function generate(
 /** What {@link generate} gives: nothing is computed before it is asked for, and each time anew. */
 export class Generation implements AsyncIterable<GenerationStep> {
   private readonly model: LanguageModel;
-  private readonly prompts: number[][] | Promise<number[][]>;
+  private readonly prompts: ReturnType<typeof tokensOfPrompts>;
   private readonly readSettings: () => Settings;
 
   /** Use {@link generate}. */
@@ -153,7 +154,7 @@ export class Generation implements AsyncIterable<GenerationStep> {
     const settings = this.readSettings();
     const { signal, padTokenId, beams } = settings;
     signal?.throwIfAborted();
-    const run = new GenerationRun(this.model, await this.prompts, settings);
+    const run = new GenerationRun(this.model, await this.prompts(), settings);
     try {
       const found = beams === null ? null : await run.search(beams);
       const rows = run.rows(found);

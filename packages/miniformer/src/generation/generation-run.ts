@@ -36,9 +36,9 @@ export class GenerationRun {
   constructor(model: LanguageModel, prompts: Sequences, settings: Settings) {
     const { maxSeqLen, vocabSize } = model.config;
     const longest = Math.max(...prompts.map(({ length }) => length));
-    const fitting = Math.max(1, Math.min(defaultLength, maxSeqLen + 1 - longest));
-    this.maxNewTokens = settings.maxNewTokens ?? fitting;
-    // The last token is not given to the model any more.
+    // The last token is not given to the model any more. Whether a longer prompt fits, the model knows.
+    const fitting = longest > maxSeqLen ? defaultLength : maxSeqLen + 1 - longest;
+    this.maxNewTokens = settings.maxNewTokens ?? Math.min(defaultLength, fitting);
     const needed = longest + this.maxNewTokens - 1;
     const rounded = Math.ceil(needed / capacityStep) * capacityStep;
     this.capacity = needed > maxSeqLen ? needed : Math.min(rounded, maxSeqLen);

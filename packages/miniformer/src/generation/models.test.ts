@@ -41,7 +41,8 @@ async function expectLikeliest(
   expect([...likeliest.slice(prompt.length - 1, -1)]).toEqual(tokens);
 }
 
-describe.each(devices)("on %s", (_, device) => {
+// Software GPUs take long to compile the plans of so many kinds of calls.
+describe.each(devices)("on %s", { timeout: 120_000 }, (_, device) => {
   beforeEach(() => {
     setDevice(device);
   });

@@ -15,12 +15,12 @@ export type Prompt =
 
 const owner = "generate";
 
-/** The tokens of each prompt. Those in a tensor are read. */
+/** Checks prompts, and gives what gives their tokens; those in a tensor are read then. */
 export function tokensOfPrompts(
   prompt: Prompt,
   { config, vocabSize }: { config: TransformerConfig; vocabSize: number },
   tokenizer: Tokenizer | null,
-): number[][] | Promise<number[][]> {
+): () => number[][] | Promise<number[][]> {
   const finish = (lists: readonly (readonly number[])[]): number[][] =>
     lists.map((list) => {
       const { bosTokenId } = config;
@@ -34,12 +34,15 @@ export function tokensOfPrompts(
       checkNumbers(owner, tokenBelow(vocabSize), { "the prompt": tokens });
       return tokens;
     });
-  if (prompt instanceof Tensor) return tokensOfTensor(prompt).then(finish);
+  if (prompt instanceof Tensor) {
+    checkTensor(prompt);
+    return async () => finish(await tokensOfTensor(prompt));
+  }
   const isSingle =
     typeof prompt === "string" || prompt.length === 0 || typeof prompt[0] === "number";
   // Which kinds of prompts there are is what its type says.
   const parts = (isSingle ? [prompt] : prompt) as readonly (string | readonly number[])[];
-  return finish(
+  const tokens = finish(
     parts.map((part) => {
       if (typeof part !== "string") return part;
       check(
@@ -50,15 +53,19 @@ export function tokensOfPrompts(
       return tokenizer.encode(part);
     }),
   );
+  return () => tokens;
 }
 
-async function tokensOfTensor(prompt: Tensor): Promise<number[][]> {
+function checkTensor(prompt: Tensor): void {
   check(
     prompt.dtype === "int32" && (prompt.rank === 1 || prompt.rank === 2) && prompt.shape[0]! > 0,
     "shape",
     () =>
       `${owner}: a prompt that is a tensor must be int32 [length] or [batch, length], got ${prompt.dtype} ${formatShape(prompt.shape)}. Cast or reshape it.`,
   );
+}
+
+async function tokensOfTensor(prompt: Tensor): Promise<number[][]> {
   const numbers = await prompt.data();
   const length = prompt.shape.at(-1)!;
   const batch = prompt.rank === 1 ? 1 : prompt.shape[0]!;
@@ -67,22 +74,24 @@ async function tokensOfTensor(prompt: Tensor): Promise<number[][]> {
   );
 }
 
-/** Sequences side by side: shorter ones have padding on the left. */
+/** Sequences side by side, of one length: shorter ones are padded. */
 export class PaddedSequences {
   /** How long all of them are. */
   readonly length: number;
   private readonly sequences: readonly (readonly number[])[];
   private readonly options: { readonly padTokenId: number; readonly device: Device };
+  private readonly side: "left" | "right";
 
   /** @param multiple the length is a multiple of it */
   constructor(
     sequences: readonly (readonly number[])[],
     options: { readonly padTokenId: number; readonly device: Device },
-    multiple = 1,
+    { side, multiple = 1 }: { readonly side: "left" | "right"; readonly multiple?: number },
   ) {
     const longest = Math.max(...sequences.map(({ length }) => length));
     this.sequences = sequences;
     this.options = options;
+    this.side = side;
     this.length = Math.ceil(longest / multiple) * multiple;
   }
 
@@ -113,7 +122,7 @@ export class PaddedSequences {
     visit: (place: number, token: number | undefined) => void,
   ): void {
     this.sequences.forEach((sequence, row) => {
-      const padding = this.length - sequence.length;
+      const padding = this.side === "left" ? this.length - sequence.length : 0;
       for (let i = 0; i < count; i++) visit(row * count + i, sequence[start + i - padding]);
     });
   }

@@ -77,10 +77,13 @@ export interface AttentionCall {
   readonly visibility?: Visibility | null;
 }
 
-/** Heads of queries, keys and values, [batch, heads, length, headDim]. */
+/** Heads of queries, keys and values. */
 export interface Projections {
+  /** [batch, nHeads, queries, headDim] */
   readonly query: Tensor;
+  /** [batch, nKvHeads, keys, headDim] */
   readonly key: Tensor;
+  /** [batch, nKvHeads, keys, headDim] */
   readonly value: Tensor;
 }
 

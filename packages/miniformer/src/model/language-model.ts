@@ -40,7 +40,7 @@ export interface LanguageModel extends Module {
   readonly config: TransformerConfig;
   /** The logits of the token after each: int32 [batch, length] to [batch, length, vocabSize]. */
   forward(tokens: Tensor, call?: LanguageModelCall): Tensor;
-  /** The logits of the token after the last: int32 [batch, length] to [batch, vocabSize]. */
+  /** The logits of the token after the last that is no padding: int32 [batch, length] to [batch, vocabSize]. */
   next(tokens: Tensor, call?: LanguageModelCall): Tensor;
   /** The state before the first token. */
   initState(options: ModelStateOptions): ModelState;

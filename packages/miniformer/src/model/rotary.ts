@@ -1,9 +1,9 @@
 /** Rotary positions: which elements turn how fast, and the turns of a call. */
 
 import { arange, fromData, type Tensor } from "@x/tensor";
-import { RotaryEmbedding } from "@x/tensor/nn";
+import { Buffer, RotaryEmbedding, type RotaryOptions } from "@x/tensor/nn";
 import type { TransformerConfig } from "../config/transformer-config.js";
-import type { RotaryScaling } from "../config/fields.js";
+import type { Llama3RotaryScaling, RotaryScaling, YarnRotaryScaling } from "../config/fields.js";
 
 /** Turns heads, [batch, heads, length, headDim], by the positions of a call. */
 export type Rotate = (x: Tensor) => Tensor;
@@ -13,13 +13,21 @@ export function makeRotary(config: TransformerConfig): RotaryEmbedding | null {
   const { positions, headDim, rotaryPct, rotaryBase: base, rotaryLayout: layout } = config;
   if (positions !== "rotary") return null;
   const dim = headDim * rotaryPct;
-  const rotary = new RotaryEmbedding(dim, { base, layout });
   const { rotaryScaling: scaling } = config;
-  if (scaling !== null) {
-    const numbers = Float32Array.from(scaledFrequencies(dim, base, scaling));
-    rotary.frequencies.initialize(fromData(numbers, [dim / 2]));
+  return scaling === null
+    ? new RotaryEmbedding(dim, { base, layout })
+    : new ScaledRotaryEmbedding(dim, { base, layout }, scaledFrequencies(dim, base, scaling));
+}
+
+/** A rotation with frequencies of its own. */
+class ScaledRotaryEmbedding extends RotaryEmbedding {
+  override readonly frequencies: Buffer;
+
+  constructor(dim: number, options: RotaryOptions, frequencies: readonly number[]) {
+    super(dim, options);
+    const numbers = Float32Array.from(frequencies);
+    this.frequencies = new Buffer(fromData(numbers, [numbers.length]), { persistent: false });
   }
-  return rotary;
 }
 
 /** The rotation by positions, int32 [batch, length]; `null` for 0, 1, 2 … */
@@ -38,12 +46,9 @@ export function rotationBy(
 }
 
 /** By what rotated vectors are longer. */
-function sizeFactor({ factor, attentionFactor }: Yarn): number {
+function sizeFactor({ factor, attentionFactor }: YarnRotaryScaling): number {
   return attentionFactor ?? (factor > 1 ? 0.1 * Math.log(factor) + 1 : 1);
 }
-
-type Yarn = Extract<RotaryScaling, { readonly type: "yarn" }>;
-type Llama3 = Extract<RotaryScaling, { readonly type: "llama3" }>;
 
 /** The frequency of each pair of `dim` elements. */
 export function scaledFrequencies(dim: number, base: number, scaling: RotaryScaling): number[] {
@@ -58,14 +63,18 @@ export function scaledFrequencies(dim: number, base: number, scaling: RotaryScal
   });
 }
 
-function llama3Share({ lowFreqFactor, highFreqFactor, originalMaxPositions }: Llama3) {
+function llama3Share({ lowFreqFactor, highFreqFactor, originalMaxPositions }: Llama3RotaryScaling) {
   return (frequency: number): number => {
     const turns = (originalMaxPositions * frequency) / (2 * Math.PI);
     return clampToUnit((turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor));
   };
 }
 
-function yarnShare(dim: number, base: number, { originalMaxPositions, ...betas }: Yarn) {
+function yarnShare(
+  dim: number,
+  base: number,
+  { originalMaxPositions, ...betas }: YarnRotaryScaling,
+) {
   /** The pair that turns so often in the original context. */
   const pairOf = (turns: number): number =>
     (dim * Math.log(originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(base));

@@ -136,7 +136,8 @@ describe.each(devices)("on %s", (_, device) => {
       y.dispose();
       sizes.push(memory().total);
     }
-    expect(new Set(sizes.slice(3)).size).toBe(1);
+    // What is read back from a GPU may be staged in one of two places.
+    expect(Math.max(...sizes.slice(6))).toBeLessThanOrEqual(Math.max(...sizes.slice(0, 6)));
   });
 });
 

@@ -82,7 +82,8 @@ export class Transformer extends Module implements LanguageModel {
    * [batch, length, outputs] or, with pooling, [batch, outputs].
    *
    * With a state the tokens follow those of the calls before, and the result is that of one call for all.
-   * The state changes when the result is computed; compute it before the next call.
+   * The state changes when the result is computed; compute it before the next call. Learned positions end
+   * at `maxSeqLen`: where padding hides how many tokens there are, those beyond have the last position.
    *
    * @throws XError `shape`, `dtype` or `argument` if a tensor does not fit the model or the state
    */

@@ -147,7 +147,7 @@ export async function loadHuggingFaceTokenizer(
   } catch (error) {
     throw new XError(
       "checkpoint",
-      `loadTokenizer: the tokenizer must be one that @huggingface/tokenizers knows, got ${JSON.stringify(error instanceof Error ? error.message : String(error))}. Check tokenizer.json.`,
+      `loadTokenizer: the tokenizer must be one that @huggingface/tokenizers knows, got ${JSON.stringify(error instanceof Error ? error.message : String(error))}. Check tokenizer.json, or pass tokenizer: false to fromPretrained.`,
       { cause: error },
     );
   }

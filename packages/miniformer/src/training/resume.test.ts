@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dropout, manualSeed, ones, setDevice, type Tensor } from "@x/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { devices } from "../../test/devices.js";
+import { devices } from "../../../tensor/test/devices.js";
 import { SmallLanguageModel } from "../../test/small-models.js";
 import { makeRun, type SmallRun } from "../../test/small-run.js";
 import { inOrder, loadWeights } from "./checkpoint.js";

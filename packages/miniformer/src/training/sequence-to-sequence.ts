@@ -19,7 +19,7 @@ export interface SequencePair {
 /** What a model of two sequences is called with besides them. */
 export interface SequencePairCall {
   /** Bool `[batch, sourceLength]`: true for tokens, false for padding; `null`: all are tokens. */
-  readonly sourceMask?: Tensor | null;
+  readonly sourceKeyMask?: Tensor | null;
 }
 
 /** A model that reads a source and gives logits for the token after each of the target. */
@@ -33,7 +33,7 @@ export interface SequencePairBatch extends Batch {
   /** int32 `[batch, sourceLength]` */
   readonly source: Tensor;
   /** Bool `[batch, sourceLength]`, or `null` where nothing is padded. */
-  readonly sourceMask: Tensor | null;
+  readonly sourceKeyMask: Tensor | null;
   /** int32 `[batch, length]`: the begin token and the target. */
   readonly target: Tensor;
   /** int32 `[batch · length]`: the target and the end token; −100 in padding. */
@@ -76,7 +76,7 @@ export function sequenceToSequence(
   checkPadding(op, padding);
   checkNumbers(op, probability, { labelSmoothing });
   const logits = (model: SequencePairModel, batch: SequencePairBatch): Tensor =>
-    model.forward(batch.source, batch.target, { sourceMask: batch.sourceMask });
+    model.forward(batch.source, batch.target, { sourceKeyMask: batch.sourceKeyMask });
   return {
     name: "sequence to sequence",
     metricNames: tokenMetricNames,
@@ -93,7 +93,7 @@ export function sequenceToSequence(
       const predicted = targets.map((target) => [...target, endToken]);
       return {
         source: fromData(paddedRows(sources, sourceLength, padToken), [rows, sourceLength]),
-        sourceMask: maskOf(lengths, sourceLength),
+        sourceKeyMask: maskOf(lengths, sourceLength),
         target: fromData(paddedRows(read, length, padToken), [rows, length]),
         targets: fromData(paddedRows(predicted, length, ignoredTarget), [rows * length]),
         count: predicted.reduce((sum, row) => sum + row.length, 0),

@@ -1,8 +1,8 @@
 import { fromData, setDevice, tensor, type Tensor } from "@x/tensor";
 import { Module } from "@x/tensor/nn";
 import { beforeAll, describe, expect, test } from "vitest";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { classification } from "./classification.js";
 import { languageModelling } from "./language-modelling.js";
 import { forecasting, regression } from "./regression.js";
@@ -148,7 +148,7 @@ describe.each(devices)("on %s", (_, device) => {
       [5, 6, 7],
       [5, 0, 0],
     ]);
-    expect(await batch.sourceMask!.toArray()).toEqual([
+    expect(await batch.sourceKeyMask!.toArray()).toEqual([
       [true, true, true],
       [true, false, false],
     ]);
@@ -173,7 +173,7 @@ describe.each(devices)("on %s", (_, device) => {
       0,
     );
     expect(await task.loss(model, batch).item()).toBeCloseTo(expected, 4);
-    expect(calls[0]!.sourceMask).toBe(batch.sourceMask);
+    expect(calls[0]!.sourceKeyMask).toBe(batch.sourceKeyMask);
   });
 });
 

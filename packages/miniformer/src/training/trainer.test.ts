@@ -1,8 +1,8 @@
 import { manualSeed, memory, profile, setDevice, tensor, type Tensor } from "@x/tensor";
 import { Embedding, Linear, Module, Parameter, Sequential } from "@x/tensor/nn";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { codeOf } from "../../test/code-of.js";
-import { devices } from "../../test/devices.js";
+import { codeOf } from "@x/tensor/testing";
+import { devices } from "../../../tensor/test/devices.js";
 import { MeanModel, SmallLanguageModel, walk } from "../../test/small-models.js";
 import { fromArray, streamed } from "../data/source.js";
 import { tokenWindows } from "../data/text.js";

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { fromData, type Tensor } from "@x/tensor";
 import { openSafetensors } from "@x/tensor/safetensors";
 import { expectClose } from "@x/tensor/testing";
+import { generate } from "../../src/index.js";
 import { fromPretrained } from "../../src/pretrained/index.js";
 import { bertShapes, plainBert, type BertConfig } from "./bert.js";
 import { checkpoint, randomTensors, type PlainConfig } from "./checkpoints.js";
@@ -246,6 +247,23 @@ describe("Llama", () => {
     const without = plainLlama(config, tensors, { frequencies: plain }, ids);
     const difference = Math.max(...without.flat().map((x, i) => Math.abs(x - expected.flat()[i]!)));
     expect(difference).toBeGreaterThan(0.01);
+  });
+
+  test.each<[string, PlainConfig, LlamaFacts["window"]]>([
+    ["all positions", {}, () => Infinity],
+    ["a window", { model_type: "mistral", sliding_window: 4 }, () => 4],
+  ])("it continues a text as the plain code does, seeing %s", async (_, changes, window) => {
+    const config = { ...base, ...changes };
+    const tensors = randomTensors(llamaShapes(config));
+    const { model } = await fromPretrained(checkpoint(config, tensors));
+    const text = ids.slice(0, 6);
+    for (let i = 0; i < 12; i++) {
+      const facts = { frequencies: plain, ...(window && { window }) };
+      const logits = plainLlama(config, tensors, facts, text).at(-1)!;
+      text.push(logits.indexOf(Math.max(...logits)));
+    }
+    const [tokens] = await generate(model, [ids.slice(0, 6)], { maxNewTokens: 12 }).tokens();
+    expect(tokens).toEqual(text.slice(6));
   });
 
   test("names without the prefix", async () => {

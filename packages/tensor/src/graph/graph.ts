@@ -60,6 +60,24 @@ export function topologicalOrder(
 }
 
 /**
+ * The nodes of a graph in the order of recording, leaves before their first users: so every layer's
+ * gradients come before those of the layer below, and what they are computed from is not kept until the
+ * end. Plans are made in this order; to find them, any will do.
+ */
+export function inOrderOfRecording(nodes: readonly Node[]): Node[] {
+  const recorded = nodes.filter(({ inputs }) => inputs.length > 0);
+  recorded.sort((a, b) => a.serial - b.serial);
+  const order = new Set<Node>();
+  for (const node of recorded) {
+    for (const { node: input } of node.inputs) if (input.inputs.length === 0) order.add(input);
+    order.add(node);
+  }
+  // Leaves that are outputs themselves.
+  for (const node of nodes) order.add(node);
+  return [...order];
+}
+
+/**
  * Cuts the graph of `outputs` out of all recorded nodes.
  *
  * @param nodes the topological order of `outputs`, found by the latest walk

@@ -6,7 +6,7 @@
  */
 
 import { XError } from "../error.js";
-import { topologicalOrder, type Graph } from "../graph/graph.js";
+import { inOrderOfRecording, topologicalOrder, type Graph } from "../graph/graph.js";
 import { Node, withGradient, type Attribute, type Attributes, type Value } from "../graph/node.js";
 
 /**
@@ -49,9 +49,9 @@ class Expansion {
     };
     const inputs = graph.inputs.map(replace);
     const scalars = graph.scalars.map((node) => replace(node.outputs[0]!).node);
-    this.#rewrite(graph.nodes, replacements);
+    this.#rewrite(inOrderOfRecording(graph.nodes), replacements);
     const outputs = graph.outputs.map((output) => replacements.get(output)!);
-    const nodes = topologicalOrder(outputs);
+    const nodes = inOrderOfRecording(topologicalOrder(outputs));
     return { nodes, inputs, scalars, outputs, updates: graph.updates };
   }
 

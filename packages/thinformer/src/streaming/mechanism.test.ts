@@ -109,6 +109,16 @@ describe.each(devices)("on %s", (_, device) => {
     expect(await whole.narrow(2, 0, 11).narrow(0, 0, 1).abs().sum().item()).toBe(0);
   });
 
+  test.each([true, false])(
+    "the other sequences of a batch have no influence, causal: %s",
+    async (isCausal) => {
+      const inputs = tokens(70);
+      const both = small.forward(...inputs, { isCausal });
+      const [q, k, v] = inputs.map((x) => x.narrow(0, 1, 1)) as [Tensor, Tensor, Tensor];
+      await expectClose(small.forward(q, k, v, { isCausal }), both.narrow(0, 1, 1), close);
+    },
+  );
+
   test("nothing that comes later has influence", async () => {
     const [q, k, v] = tokens(50);
     const whole = small.forward(q, k, v, { isCausal: true });

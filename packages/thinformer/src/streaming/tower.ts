@@ -69,8 +69,8 @@ export class Tower {
 
   /**
    * Random numbers in [0, 1) of a round for pairs from number `first` on, counted from the start of the
-   * sequence: [batch, heads, count]. They depend on nothing else, so they are the same however a
-   * sequence comes.
+   * sequence: [batch, heads, count]. They depend on the head besides, and on nothing else, so they are
+   * the same however a sequence comes, and whichever sequences are in its batch.
    */
   uniforms(
     [batch, heads]: readonly [number, number],
@@ -78,9 +78,13 @@ export class Tower {
     first: Tensor | number,
     count: number,
   ): Tensor {
-    const row = arange(batch * heads, { dtype: "int32" }).reshape([batch, heads, 1]);
+    const head = arange(heads, { dtype: "int32" }).unsqueeze(1);
     const places = arange(count, { dtype: "int32" }).add(first);
-    return uniformAt(places, { seed: this.options.seed, stream: row.mul(64).add(round) });
+    const uniforms = uniformAt(places, {
+      seed: this.options.seed,
+      stream: head.mul(64).add(round),
+    });
+    return uniforms.expand([batch, heads, count]);
   }
 
   /** The same as draws of kernel halving, as if KH-Compress ran on the tokens of a bucket alone. */

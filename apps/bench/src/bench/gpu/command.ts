@@ -6,6 +6,7 @@ import { formatSuite, type SuiteResult } from "../report.js";
 import { attention } from "./attention.js";
 import { bandwidth } from "./bandwidth.js";
 import type { GpuSuiteOptions } from "./compare.js";
+import { families } from "./families.js";
 import { models } from "./models.js";
 import { describeGpu, openGpu } from "./open.js";
 import { products } from "./products.js";
@@ -13,6 +14,7 @@ import { products } from "./products.js";
 const suites: Readonly<Record<string, (options: GpuSuiteOptions) => Promise<SuiteResult>>> = {
   gemm: products,
   attention,
+  families,
   bandwidth,
   models,
 };
@@ -25,13 +27,14 @@ export interface GpuBenchOptions {
   readonly quick: boolean;
   readonly peakTflops?: number;
   readonly peakBandwidth?: number;
+  readonly only?: string;
   readonly json?: string;
 }
 
 /** Runs the suite of that name, or all of them. */
 export async function runGpuBench(
   name: string,
-  { quick, peakTflops, peakBandwidth, json }: GpuBenchOptions,
+  { quick, peakTflops, peakBandwidth, only, json }: GpuBenchOptions,
   print: (line: string) => void,
 ): Promise<void> {
   const { device, gpu, entry } = await openGpu();
@@ -46,6 +49,7 @@ export async function runGpuBench(
         gpu,
         effort: quick ? { rounds: 3, turnMilliseconds: 20 } : { rounds: 7, turnMilliseconds: 200 },
         quick,
+        only: only ?? null,
         peakTflops: peakTflops ?? null,
         peakBandwidth: peakBandwidth ?? null,
         progress: (what) => process.stderr.write(`  ${suite}: ${what}\n`),

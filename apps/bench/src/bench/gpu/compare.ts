@@ -13,6 +13,8 @@ export interface GpuSuiteOptions {
   readonly effort: Effort;
   /** Sizes that a GPU that is computed by a processor can do. */
   readonly quick: boolean;
+  /** The one mechanism to measure beside exact attention, in the suite of families; `null` for all. */
+  readonly only: string | null;
   /** What the GPU can do at most: float32 TFLOPS and GB/s; `null` where not said. */
   readonly peakTflops: number | null;
   readonly peakBandwidth: number | null;

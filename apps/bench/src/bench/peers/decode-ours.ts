@@ -13,6 +13,8 @@ import type { DecodeTask, Prepared } from "./peer.js";
 
 /** Tokens after which decoding starts again at the task's position. */
 const span = 64;
+/** Tokens of the prompt that are read at once. */
+const readAtOnce = 1024;
 
 /** A model that takes the next tokens, [1, tokens, width], and remembers them. */
 interface Decoder {
@@ -62,9 +64,13 @@ export async function decode(task: DecodeTask): Promise<Prepared> {
   const decoder = entry === undefined ? trimDecoder(task) : mechanismDecoder(entry, task);
   const positions = decoder.states.filter(({ rank }) => rank === 0);
   const bytes = 4 * decoder.states.reduce((sum, { size }) => sum + size, 0);
-  const prompt = await randn([1, position, width]).realize();
-  const last = await noGrad(() => decoder.step(prompt).narrow(1, position - 1, 1)).data();
-  let token: ArrayLike<number> = last;
+  let token: ArrayLike<number> = [];
+  for (let read = 0; read < position; read += readAtOnce) {
+    const count = Math.min(readAtOnce, position - read);
+    const part = await randn([1, count, width]).realize();
+    token = await noGrad(() => decoder.step(part).narrow(1, count - 1, 1)).data();
+    part.dispose();
+  }
   let ahead = 0;
   const next = async (): Promise<void> => {
     if (ahead++ === span) {

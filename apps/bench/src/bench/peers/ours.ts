@@ -23,8 +23,9 @@ import {
   type Peer,
 } from "./peer.js";
 
-/** Elements that are brought to the device at once. */
-const pieceSize = 4096;
+/** Elements that are brought to the device at once: at least these, and at least this share of all. */
+const leastPiece = 4096;
+const pieceShare = 1 / 256;
 
 /**
  * Brings numbers to the device piece by piece: a tensor made of data is copied into the memory for
@@ -32,6 +33,7 @@ const pieceSize = 4096;
  */
 async function fill(tensor: Tensor, data: Float32Array): Promise<void> {
   const flat = await zeros([data.length]).realize();
+  const pieceSize = Math.max(leastPiece, Math.ceil(data.length * pieceShare));
   for (let start = 0; start < data.length; start += pieceSize) {
     const piece = data.slice(start, start + pieceSize);
     flat.assign(flat.dynamicUpdate(0, fromData(piece, [piece.length]), start));

@@ -25,7 +25,7 @@ function exactRow(
   }
   // The output is Σⱼ weightⱼ vⱼ, the gradient Σⱼ weightⱼ kⱼ.
   let weights: Float64Array;
-  if (kind === "exact") {
+  if (kind === "exact" || kind === "softmax") {
     const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity);
     const powers = scores.map((score) => Math.exp(score - largest));
     const total = powers.reduce((a, b) => a + b, 0);
@@ -45,7 +45,7 @@ function exactRow(
 }
 
 /** Kinds whose rows are known: the others approximate one of them, or are another function. */
-const judgedKinds = ["exact", "trim", "trim original"];
+const judgedKinds = ["exact", "softmax", "trim", "trim original"];
 
 /** The largest error in the judged rows, relative to their largest element; `null` for other kinds. */
 export function attentionError(

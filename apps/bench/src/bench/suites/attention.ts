@@ -17,7 +17,8 @@ const nameOf = (length: number, backward: boolean): string =>
 
 /** The suite `attention`. */
 export async function attention(options: SuiteOptions): Promise<SuiteResult> {
-  const lengths = options.quick ? [512, 2048] : [512, 1024, 2048, 4096, 8192, 16384];
+  const lengths =
+    options.lengths ?? (options.quick ? [512, 2048] : [512, 1024, 2048, 4096, 8192, 16384]);
   const { python } = options;
   const torch =
     python === null
@@ -40,7 +41,7 @@ export async function attention(options: SuiteOptions): Promise<SuiteResult> {
         return { op: "attention", kind, heads, length, dim, backward };
       });
       const entries = await compareAttention(tasks, options, notes);
-      entries.push(...torch.entries(heads, length, backward, notes));
+      entries.push(...torch.entries("all", heads, length, backward, notes));
       rows.push({ what: nameOf(length, backward), entries });
     }
   }

@@ -15,6 +15,10 @@ export interface SuiteOptions {
   readonly quick: boolean;
   /** An interpreter with torch, if there is one. */
   readonly python: string | null;
+  /** The lengths of sequences; `null` for those of the suite. */
+  readonly lengths: readonly number[] | null;
+  /** The one mechanism to measure; `null` for all. */
+  readonly only: string | null;
   /** Told what is being done. */
   readonly progress: (what: string) => void;
 }

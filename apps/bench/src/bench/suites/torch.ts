@@ -77,10 +77,17 @@ export class TorchTimes {
     return new TorchTimes(results, notes);
   }
 
-  /** The rows of a table for one length; what failed says why in `notes`. */
-  entries(heads: number, length: number, backward: boolean, notes: string[]): Entry[] {
+  /** What was measured for one length, of one operation or all; what failed says why in `notes`. */
+  entries(
+    which: TorchOp | "all",
+    heads: number,
+    length: number,
+    backward: boolean,
+    notes: string[],
+  ): Entry[] {
     return this.#results
       .filter((result) => result.length === length && result.backward === backward)
+      .filter(({ op }) => which === "all" || op === which)
       .map(({ op, milliseconds: median, fastest = NaN, slowest = NaN, error }) => {
         const name = `torch: ${op}`;
         if (median === undefined) {

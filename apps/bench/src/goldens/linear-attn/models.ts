@@ -63,7 +63,7 @@ function makeTransformer(settings: Settings): LinearAttentionTransformer {
   if (!settings.has("pkm")) return model;
   for (const module of model.modules()) {
     if (!(module instanceof PreNorm) || !(module.fn instanceof PKM)) continue;
-    module.fn = new PKM(model.dim, settings.object("pkm").toOptions());
+    module.fn = new PKM(model.plan.dim, settings.object("pkm").toOptions());
   }
   return model;
 }

@@ -73,7 +73,10 @@ const members: Readonly<Record<string, Member>> = {
 };
 
 /** Checkpoints of Llama and models of its layout. */
-export const llama: Family = { modelTypes: Object.keys(members), describe };
+export const llama: Family = {
+  modelTypes: ["llama", "mistral", "qwen2", "qwen3"],
+  describe,
+};
 
 /** The window of each layer: `size` for those from `first` on, unless the file lists their kinds. */
 function windows(
