@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { XError } from "@x/tensor";
 import type { TransformerOptions } from "../config/fields.js";
 import type { TransformerConfig } from "../config/transformer-config.js";
-import { Transformer } from "../model/transformer.js";
 import { fromPretrained, type Pretrained } from "../pretrained/from-pretrained.js";
 import type { ConfiguredModel } from "../pretrained/own-format.js";
 import { loadTokenizer } from "../tokenizers/load-tokenizer.js";
@@ -13,7 +12,6 @@ import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import { reasonOf } from "./inputs.js";
 import { loadAttention } from "./plug-ins.js";
 import { checkpointsIn, exists, names } from "./run-folder.js";
-import { PairTransformer } from "./tasks/pairs.js";
 
 /** The folder of a checkpoint, before its tensors are read. */
 export interface ModelFolder {
@@ -100,11 +98,4 @@ export function namingPlace(error: unknown, place: string): unknown {
 export function isPair({ config }: ModelFolder): boolean {
   const { architectures } = config;
   return Array.isArray(architectures) && architectures[0] === "Seq2SeqTransformer";
-}
-
-/** Makes the kind of model that a checkpoint is of. */
-export function makerOf(folder: ModelFolder): (config: TransformerConfig) => ConfiguredModel {
-  return isPair(folder)
-    ? (config) => new PairTransformer(config)
-    : (config) => new Transformer(config);
 }
