@@ -5,12 +5,12 @@ import type { Command } from "commander";
 import { fromData, XError } from "@x/tensor";
 import type { GenerateOptions } from "../generation/options.js";
 import type { LanguageModel } from "../model/language-model.js";
+import { Seq2SeqTransformer } from "../model/seq2seq.js";
 import { Transformer } from "../model/transformer.js";
 import { isPair, loadModel, openModelFolder, tokenizerIn, type ModelFolder } from "./load-model.js";
 import type { Surroundings } from "./output.js";
 import { useDevice } from "./plug-ins.js";
 import { readRecord } from "./run-folder.js";
-import { PairTransformer } from "./tasks/pairs.js";
 import { neededMark } from "./tokens.js";
 import { deviceOptions, nonNegative, positive, wholeNumber, type DeviceChoice } from "./values.js";
 import { writeOn } from "./write-on.js";
@@ -120,7 +120,7 @@ async function single(folder: ModelFolder): Promise<Loaded> {
 }
 
 async function bound(folder: ModelFolder, source: readonly number[]): Promise<Loaded> {
-  const loaded = await loadModel(folder, (config) => new PairTransformer(config));
+  const loaded = await loadModel(folder, (config) => new Seq2SeqTransformer(config));
   const { eosTokenId } = loaded.config;
   const tokens = source.length > 0 ? source : [[eosTokenId ?? 0].flat()[0]!];
   const model = loaded.model.bind(fromData(Int32Array.from(tokens), [1, tokens.length]));

@@ -324,7 +324,7 @@ async function train(
         if (value.resumedFrom !== null) output.write(`Going on after step ${value.step}.\n`);
         progress = new Progress({ steps, from: value.step }, output, job);
       } else if (value.kind === "step") progress?.show(value);
-      else if (value.kind === "evaluation") {
+      else if (value.kind === "evaluation" && value.step < steps) {
         progress?.note(`Held-out data after ${value.step} steps: ${job.headline(value.metrics)}.`);
       }
     }

@@ -1,24 +1,12 @@
 /** Sequence to sequence: a text, and the text to make of it. */
 
-import type { Tensor } from "@x/tensor";
-import { Seq2SeqTransformer, type Seq2SeqCall } from "../../model/seq2seq.js";
-import { sequenceToSequence, type SequencePairCall } from "../../training/sequence-to-sequence.js";
+import { Seq2SeqTransformer } from "../../model/seq2seq.js";
+import { sequenceToSequence } from "../../training/sequence-to-sequence.js";
 import { textField, type Row } from "../inputs.js";
 import { formatCount } from "../table.js";
 import { makeTokenizer, marks, neededMark } from "../tokens.js";
 import { evenly, makeJob, type Job } from "./job.js";
 import { parts, type JobOptions } from "./options.js";
-
-/** An encoder–decoder that takes the mask of the source under the name that its task has for it. */
-export class PairTransformer extends Seq2SeqTransformer {
-  override forward(
-    source: Tensor,
-    target: Tensor,
-    { sourceMask = null, ...call }: Seq2SeqCall & SequencePairCall = {},
-  ): Tensor {
-    return super.forward(source, target, { sourceKeyMask: sourceMask, ...call });
-  }
-}
 
 /** The job of predicting a text from another. */
 export async function pairsJob(
@@ -63,6 +51,6 @@ export async function pairsJob(
     task: sequenceToSequence({ beginToken, endToken }),
     training,
     heldOut: evenly(heldOut, options.mostHeldOut),
-    make: (config) => new PairTransformer(config),
+    make: (config) => new Seq2SeqTransformer(config),
   });
 }
