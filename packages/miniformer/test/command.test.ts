@@ -10,25 +10,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Transformer } from "../src/index.js";
 import { fromPretrained } from "../src/pretrained/index.js";
 import { runCommand } from "../src/cli/command.js";
+import { runTheCommand as run } from "./run-command.js";
 
 let folder: string;
 let text: string;
 let trained: string;
-
-async function run(...args: string[]): Promise<{ code: number; output: string; errors: string }> {
-  let output = "";
-  const errors: string[] = [];
-  const code = await runCommand(
-    args,
-    {
-      isTerminal: false,
-      write: (part) => void (output += part),
-      complain: (line) => errors.push(line),
-    },
-    new AbortController().signal,
-  );
-  return { code, output, errors: errors.join("\n") };
-}
 
 /** Arguments of a run that takes no time. */
 const tiny = (save: string, ...more: string[]): string[] => [

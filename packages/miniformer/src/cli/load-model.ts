@@ -85,7 +85,10 @@ export async function loadModel<M extends ConfiguredModel>(
 
 /** An error about a file of tensors, with the name of the file. */
 export function namingPlace(error: unknown, place: string): unknown {
-  if (!XError.isInstance(error) || !/^(openSafetensorsFile|SafetensorsFile): /.test(error.message))
+  if (
+    !XError.isInstance(error) ||
+    !/^(openSafetensors(File)?|SafetensorsFile|loadSafetensors): /.test(error.message)
+  )
     return error;
   return new XError(
     "checkpoint",

@@ -17,7 +17,13 @@ import { csvLog, logFile } from "../training/logs.js";
 import type { EndReport } from "../training/report.js";
 import type { Metrics } from "../training/task.js";
 import { notWritable, prepareFolder, readInput } from "./inputs.js";
-import { loadModel, openModelFolder, tokenizerIn, type ModelFolder } from "./load-model.js";
+import {
+  loadModel,
+  namingPlace,
+  openModelFolder,
+  tokenizerIn,
+  type ModelFolder,
+} from "./load-model.js";
 import type { Surroundings } from "./output.js";
 import { attentionSpec, loadAttention, useDevice } from "./plug-ins.js";
 import { Progress } from "./progress.js";
@@ -333,7 +339,7 @@ async function train(
     if (XError.isInstance(error) && /^(folderStorage|logFile): /.test(error.message)) {
       throw notWritable(save, error);
     }
-    throw error;
+    throw namingPlace(error, `a checkpoint in "${join(save, names.checkpoints)}"`);
   } finally {
     progress?.stop();
   }
