@@ -70,7 +70,14 @@ function withConsumer(use: (folder: string) => Promise<Outcome>): Promise<Outcom
       await writeFile(join(folder, "every-entry.ts"), importEverything());
       const { succeeded, output } = await command(
         "npm",
-        ["install", "--offline", "--no-audit", "--no-fund", "--no-save", ...tarballs.values()],
+        [
+          "install",
+          "--prefer-offline",
+          "--no-audit",
+          "--no-fund",
+          "--no-save",
+          ...tarballs.values(),
+        ],
         { cwd: folder },
       );
       return succeeded ? await use(folder) : fail(`Installing the tarballs failed:\n${output}`);

@@ -15,7 +15,7 @@ import {
 } from "../state.js";
 import { advanceRing, type Ring } from "./ring.js";
 import { SinusoidalEmbeddings } from "./sinusoidal-embeddings.js";
-import { attendWindows, type WindowRules } from "./windows.js";
+import { attendWindows } from "./windows.js";
 
 /** Options of {@link LocalAttention}. */
 export interface LocalAttentionOptions {
@@ -47,14 +47,15 @@ export interface LocalAttentionOptions {
   readonly compat?: Compatibility | null;
 }
 
-/** What causal local attention remembers of the tokens so far, however many they are. */
+/**
+ * What causal local attention remembers of the tokens so far, however many they are. In a state that
+ * was made for masks, `mask`, bool [batch, places], says which of them take part.
+ */
 export interface LocalState extends AttentionState {
   /** The keys of the last windows, [batch, heads, places, headDim]. */
   readonly keys: Tensor;
   /** Their values, [batch, heads, places, valueDim]. */
   readonly values: Tensor;
-  /** Bool [batch, places]: which of them take part, in a state that was made for masks. */
-  readonly mask?: Tensor;
   /** How many tokens were seen; int32 []. */
   readonly position: Tensor;
 }
@@ -80,7 +81,7 @@ const owner = "LocalAttention";
  *
  * @see Roy et al.: Efficient Content-Based Sparse Attention with Routing Transformers (2020)
  */
-export class LocalAttention extends Module implements WindowRules {
+export class LocalAttention extends Module {
   /** How many positions a window has. */
   readonly windowSize: number;
   /** Whether a query sees no key after its own position. */
