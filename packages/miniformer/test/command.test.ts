@@ -248,11 +248,18 @@ describe("a trained model", () => {
     }
   });
 
-  test("goes on learning from other data", async () => {
-    const { code, output } = await run(...tinyText(path("more"), "--load", trained));
-    expect(code).toBe(0);
-    const before = /Held-out data before training: (\d\.\d+)/.exec(output)!;
-    expect(Number(before[1])).toBeLessThan(5);
+  test("goes on learning, in another folder or in its own", async () => {
+    const known = (output: string): number =>
+      Number(/Held-out data before training: (\d\.\d+)/.exec(output)![1]);
+    const other = await run(...tinyText(path("more"), "--load", trained));
+    expect(other).toMatchObject({ code: 0, errors: "" });
+    expect(known(other.output)).toBeLessThan(5);
+    // Such as one whose run was killed, so that only its checkpoints are there.
+    for (const name of ["config.json", "model.safetensors"]) await rm(join(path("more"), name));
+    const again = tinyText(path("more"), "--load", path("more"), "--overwrite");
+    const own = await run(...again, "--attention", "trim");
+    expect(own).toMatchObject({ code: 0, errors: "" });
+    expect(own.output).toContain("trim attention");
   });
 });
 

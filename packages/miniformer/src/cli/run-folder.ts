@@ -41,20 +41,26 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * Makes a folder ready for a new run.
+ * Makes a folder for a new run, if it is not there.
  *
  * @throws XError `argument` if it cannot be written to, or holds a run and nobody said that it may go
  */
-export async function beginFolder(folder: string, mayOverwrite: boolean): Promise<void> {
+export async function prepareRunFolder(folder: string, mayOverwrite: boolean): Promise<void> {
   await prepareFolder(folder);
   const taken = await checkpointsIn(folder).list();
-  if (taken.length === 0) return;
-  if (!mayOverwrite) {
-    throw new XError(
-      "argument",
-      `--save: the folder of a new run must hold no other, got "${folder}" with ${taken.length} checkpoints. Go on with it by --resume ${folder}, replace it with --overwrite, or name another folder.`,
-    );
-  }
+  if (taken.length === 0 || mayOverwrite) return;
+  throw new XError(
+    "argument",
+    `--save: the folder of a new run must hold no other, got "${folder}" with ${taken.length} checkpoints. Go on with it by --resume ${folder}, replace it with --overwrite, or name another folder.`,
+  );
+}
+
+/**
+ * Removes an earlier run from a folder.
+ *
+ * @throws XError `argument` if it cannot be written to
+ */
+export async function clearRunFolder(folder: string): Promise<void> {
   try {
     for (const name of [names.checkpoints, names.log, names.record]) {
       await rm(join(folder, name), { recursive: true, force: true });

@@ -28,9 +28,10 @@ import type { Surroundings } from "./output.js";
 import { attentionSpec, loadAttention, useDevice } from "./plug-ins.js";
 import { Progress } from "./progress.js";
 import {
-  beginFolder,
   checkpointsIn,
+  clearRunFolder,
   names,
+  prepareRunFolder,
   readRecord,
   type TrainingRecord,
 } from "./run-folder.js";
@@ -96,9 +97,11 @@ async function runTrain(
     { ...options, mostHeldOut, tokenizer: start?.tokenizer ?? null, ...seriesTargets(options) },
     start?.facts ?? null,
   );
-  if (record === null) await beginFolder(options.save, options.overwrite === true);
+  if (record === null) await prepareRunFolder(options.save, options.overwrite === true);
   else await prepareFolder(options.save);
   const bench = await openBench(job, options, record, start);
+  // What was loaded may be in there.
+  if (record === null && options.overwrite === true) await clearRunFolder(options.save);
   const { model } = bench;
   const files = await describeRun(job, model, options);
 
