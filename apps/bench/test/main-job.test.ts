@@ -1,144 +1,80 @@
-/** What the main job says, and exits with, when something is wrong, and when it is interrupted. */
+/** What `npm start` asks of the command `miniformer`, which has tests of its own. */
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { runCommand } from "../src/main-job/command.js";
+import { commandArguments } from "../src/main-job/start.js";
 
 let folder: string;
-let text: string;
-let checkpoint: string;
-
-async function run(...args: string[]): Promise<{ code: number; output: string; errors: string }> {
-  let output = "";
-  const errors: string[] = [];
-  const code = await runCommand(
-    args,
-    { write: (part) => void (output += part), complain: (line) => errors.push(line) },
-    new AbortController().signal,
-  );
-  return { code, output, errors: errors.join("\n") };
-}
-
-/** Arguments of a run that takes no time. */
-const tiny = (save: string): string[] => [
-  ...["--text", text, "--save", save, "--width", "32", "--layers", "1"],
-  ...["--length", "8", "--batch", "1", "--steps", "2", "--generate", "3"],
-];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "main-job-"));
-  text = join(folder, "text.txt");
-  await writeFile(text, "All happy families are alike. ".repeat(2000));
-  await writeFile(join(folder, "empty.txt"), "");
-  checkpoint = join(folder, "checkpoint");
-  const { code, output } = await run(...tiny(checkpoint));
-  expect(code).toBe(0);
-  expect(output).toMatch(
-    /Held-out text after 2 steps .*\n[^]*ms a byte[^]*--load .* continues\.\n$/,
-  );
+  await writeFile(join(folder, "text.txt"), "All happy families are alike. ".repeat(400));
 });
-
 afterAll(async () => rm(folder, { recursive: true }));
 
-test.each([
-  ["missing.txt", /--text: the file must be readable, got ".*missing\.txt" \(ENOENT.*\)\. Name a/],
-  [".", /--text: the file must be readable, got ".*" \(EISDIR.*\)\. Name a/],
-  [
-    "empty.txt",
-    /--text: both parts .* longer than --length 8, got 0 bytes .* and 0 held out\. Take/,
-  ],
-])("the text %s", async (name, message) => {
-  const { code, errors } = await run(...tiny(checkpoint), "--text", join(folder, name));
-  expect(code).toBe(1);
-  expect(errors).toMatch(message);
-});
+const root = fileURLToPath(new URL("../../..", import.meta.url));
 
-test.each([
-  ["--steps", "NaN", /whole number of at least 0/],
-  ["--steps", "1.5", /whole number of at least 0/],
-  ["--length", "1", /whole number of at least 2/],
-  ["--width", "48", /multiple of 32/],
-  ["--rate", "0", /number above 0/],
-  ["--device", "abacus", /there are wasm, webgpu, reference/],
-  ["--speed", "9", /unknown option '--speed'/],
-])("wrong usage: %s %s", async (option, value, message) => {
-  const { code, errors, output } = await run(option, value);
-  expect(code).toBe(2);
-  expect(errors).toMatch(message);
-  expect(output).toBe("");
-});
-
-test("help is no error", async () => {
-  const { code, output } = await run("--help");
-  expect(code).toBe(0);
-  expect(output).toMatch(/--text <file>[^]*Ctrl-C ends the training early, saves and says where/);
-});
-
-test.each([
-  ["model.safetensors", (file: string) => truncate(file, 1000)],
-  ["model.safetensors", (file: string) => rm(file)],
-  ["optimizer.safetensors", (file: string) => truncate(file, 1000)],
-  ["optimizer.safetensors", (file: string) => rm(file)],
-  ["run.json", (file: string) => truncate(file, 20)],
-  ["run.json", (file: string) => writeFile(file, '{"step": 2}')],
-  ["run.json", (file: string) => rm(file)],
-])("a checkpoint whose %s is damaged", async (name, damage) => {
-  const damaged = await mkdtemp(join(folder, "damaged-"));
-  await cp(checkpoint, damaged, { recursive: true });
-  await damage(join(damaged, name));
-  const { code, errors, output } = await run(...tiny(checkpoint), "--load", damaged);
-  expect(code).toBe(1);
-  expect(errors).toContain(
-    `--load: the folder must hold a checkpoint of this program, got "${damaged}" (`,
-  );
-  expect(errors).toMatch(/\)\. Name a folder that --save wrote\.$/);
-  expect(output).toBe("");
-});
-
-test("a place that cannot be written to is refused before any work", async () => {
-  const { code, errors, output } = await run(...tiny(join(text, "checkpoint")));
-  expect(code).toBe(1);
-  expect(errors).toMatch(/--save: the folder must be writable, got ".*" \(E.*\)\. Name another/);
-  expect(output).toBe("");
-});
-
-test("a place that stops being writable is reported", async () => {
-  const save = await mkdtemp(join(folder, "save-"));
-  // A folder in the place of a file cannot be overwritten.
-  await cp(checkpoint, join(save, "run.json"), { recursive: true });
-  const { code, errors } = await run(...tiny(save));
-  expect(code).toBe(1);
-  expect(errors).toMatch(/--save: the folder must be writable, got ".*" \(E.*\)\. Name another/);
-});
-
-test("Ctrl-C saves and says where, and --load goes on from there", async () => {
-  const save = join(folder, "interrupted");
-  const root = fileURLToPath(new URL("../../..", import.meta.url));
+/** Runs the main job in the temporary folder. */
+async function run(...args: string[]): Promise<{ code: number; output: string }> {
+  const main = join(root, "apps/bench/src/main-job/main.ts");
+  const tsx = import.meta.resolve("tsx");
   const child = spawn(
     process.execPath,
-    [
-      ...["--conditions=@x/source", "--import", "tsx", "apps/bench/src/main-job/main.ts"],
-      ...[...tiny(save), "--steps", "1000000"],
-    ],
-    { cwd: root, stdio: ["ignore", "pipe", "inherit"] },
+    ["--conditions=@x/source", "--import", tsx, main, ...args],
+    { cwd: folder, stdio: ["ignore", "pipe", "pipe"] },
   );
   let output = "";
-  child.stdout.setEncoding("utf8");
-  child.stdout.on("data", (part: string) => {
-    if (!/step 1\//.test(output) && /step 1\//.test(output + part)) child.kill("SIGINT");
-    output += part;
-  });
-  const [code] = (await once(child, "exit")) as [number | null];
-  expect(code).toBe(130);
-  const { step } = JSON.parse(await readFile(join(save, "run.json"), "utf8")) as { step: number };
-  expect(step).toBeGreaterThan(0);
-  expect(output).toContain(`Stopped after step ${step}. Saved to ${save}; --load`);
-  const next = await run(...tiny(checkpoint), "--load", save, "--generate", "0");
-  expect(next.code).toBe(0);
-  expect(next.output).toContain(`Held-out text after ${step + 2} steps`);
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (part: string) => (output += part));
+  }
+  const [code] = (await once(child, "close")) as [number];
+  return { code, output };
+}
+
+test("the old options train, write and show the table; then the model is there for the others", async () => {
+  const { code, output } = await run(
+    ...["--text", "text.txt", "--save", "saved", "--width", "32", "--layers", "1"],
+    ...["--length", "8", "--batch", "1", "--steps", "2", "--generate", "3", "--threads", "1"],
+  );
+  expect(output).toMatch(/Learning from text\.txt: 11,400 bytes, 600 held out/);
+  expect(output).toMatch(/, trim attention, /);
+  expect(output).toMatch(/The model writes on:\n\nThe tensor [^]*bits per byte +\d+\.\d{3}\n/);
+  expect(output).toMatch(
+    /position 2,000 +\d+\.\d+\n[^]*Saved to .*saved; --resume saved continues/,
+  );
+  expect(code).toBe(0);
+  expect(await run("inspect", "saved")).toMatchObject({ code: 0 });
+});
+
+test("help is that of training, and wrong options are refused", async () => {
+  const help = await run("--help");
+  expect(help.output).toMatch(/--text, --data <file>[^]*--attention/);
+  expect(help.code).toBe(0);
+  const wrong = await run("--text", "text.txt", "--speed", "9");
+  expect(wrong.output).toMatch(/unknown option '--speed'/);
+  expect(wrong.code).toBe(2);
+});
+
+test("without a text it is this repository's", async () => {
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    const args = await commandArguments(["--steps", "1", "--attention", "srf"]);
+    const file = args[args.indexOf("--data") + 1]!;
+    expect(await readFile(file, "utf8")).toContain("# Architecture");
+    // What is given comes last, and so decides.
+    expect(args.lastIndexOf("srf")).toBeGreaterThan(args.indexOf("trim"));
+  } finally {
+    process.chdir(before);
+  }
+});
+
+test("commands and runs that go on are left as they are", async () => {
+  expect(await commandArguments(["eval", "--model", "m"])).toEqual(["eval", "--model", "m"]);
+  expect(await commandArguments(["--resume=r"])).toEqual(["train", "--resume=r"]);
 });

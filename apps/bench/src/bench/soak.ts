@@ -10,7 +10,7 @@ import {
   type MemoryUse,
 } from "@x/tensor";
 import { AdamW, clipGradNorm } from "@x/tensor/optim";
-import { ByteModel } from "../main-job/model.js";
+import { makeByteModel } from "../main-job/model.js";
 import { MechanismLanguageModel } from "../mechanisms/model.js";
 import { mechanisms } from "../mechanisms/table.js";
 
@@ -72,7 +72,8 @@ export async function soak(
 ): Promise<readonly string[]> {
   const before = leftovers();
   setThreads(threads);
-  const model = new ByteModel({ width, layers: 2, length });
+  const trim = mechanisms.find(({ name }) => name === "trim")!;
+  const model = makeByteModel(trim, { width, layers: 2, length }, tokens + 1);
   const optimizer = new AdamW(model.parameters(), { lr: 1e-3 });
   const text = Int32Array.from({ length: 4096 }, (_, i) => (i * i) % 251);
   let start = 0;
@@ -87,11 +88,11 @@ export async function soak(
     await optimizer.step();
     await loss.item();
   });
-  const state = model.initState(1);
+  const state = model.initState({ batch: 1 });
   let token = 0;
   const decoding = await repeat("decode steps", tokens, async () => {
     const bytes = fromData(Int32Array.of(token), [1, 1]);
-    token = await noGrad(() => model.step(bytes, state).argmax(-1)).item();
+    token = await noGrad(() => model.next(bytes, { state }).argmax(-1)).item();
   });
 
   const generations: Phase[] = [];

@@ -1,10 +1,20 @@
 /** What the page and its worker tell each other. */
 
 import type { ModelShape } from "../../src/main-job/model.js";
-import type { StepReport } from "../../src/main-job/train.js";
 
 /** Where to compute. */
 export type DeviceName = "wasm" | "webgpu";
+
+/** What is told of a step. */
+export interface StepReport {
+  /** Steps done. */
+  readonly step: number;
+  /** Bits per byte: of this step, and over the latest ones. */
+  readonly loss: number;
+  readonly average: number;
+  /** Over the latest steps. */
+  readonly tokensPerSecond: number;
+}
 
 /** Asks to train a model and let it write. */
 export interface TrainingRequest {

@@ -1,18 +1,20 @@
 /** The main job in a worker: trains, judges, and writes on. */
 
+import { generate, type Transformer } from "@x/miniformer";
+import { fromArray, languageModelling, tokenWindows, Trainer } from "@x/miniformer/training";
+import { ByteTokenizer } from "@x/miniformer/tokenizers";
 import { manualSeed, XError } from "@x/tensor";
-import { generate } from "../../src/main-job/generate.js";
-import { ByteModel, type ByteLanguageModel } from "../../src/main-job/model.js";
+import { makeByteModel } from "../../src/main-job/model.js";
 import { splitText } from "../../src/main-job/text.js";
-import { MechanismByteModel } from "../../src/mechanisms/byte-model.js";
 import { mechanisms } from "../../src/mechanisms/table.js";
-import { judge, makeOptimizer, train } from "../../src/main-job/train.js";
 import type { Control } from "./control.js";
 import { chooseDevice, describeDevice } from "./device.js";
 import type { Report, TrainingRequest } from "./messages.js";
 
 const seed = 0;
 const prompt = "The tensor ";
+/** Most windows that the model is judged by. */
+const judged = 64;
 
 async function readText(text: File | string): Promise<Uint8Array> {
   if (typeof text !== "string") return new Uint8Array(await text.arrayBuffer());
@@ -26,11 +28,43 @@ async function readText(text: File | string): Promise<Uint8Array> {
   return new Uint8Array(await response.arrayBuffer());
 }
 
-/** The model of `npm start`, or one of the same size that attends by another mechanism. */
-function makeModel({ shape, mechanism, generate: count }: TrainingRequest): ByteLanguageModel {
-  const entry = mechanisms.find(({ name }) => name === mechanism);
-  if (mechanism === "trim" || entry === undefined) return new ByteModel(shape);
-  return new MechanismByteModel(entry, shape, Math.max(shape.length, prompt.length + count));
+/** A model of the size and mechanism that were asked for. */
+function makeModel({ shape, mechanism, generate: count }: TrainingRequest): Transformer {
+  const entry = mechanisms.find(({ name }) => name === mechanism) ?? mechanisms[0]!;
+  return makeByteModel(entry, shape, Math.max(shape.length, prompt.length + count));
+}
+
+/** At most so many windows of text, evenly spread. */
+function judgedWindows(text: Uint8Array, length: number): readonly Uint8Array[] {
+  const windows = tokenWindows(text, { length });
+  // The last one may be shorter.
+  const whole = Math.max(1, windows.length! - 1);
+  const count = Math.min(judged, whole);
+  return Array.from({ length: count }, (_, i) => windows.at!(Math.floor((i * whole) / count)));
+}
+
+/** Lets the model write on; gives the median milliseconds a byte. */
+async function write(
+  model: Transformer,
+  count: number,
+  tell: (report: Report) => void,
+  signal: AbortSignal,
+): Promise<number> {
+  tell({ kind: "writing", text: prompt });
+  const options = { maxNewTokens: count, temperature: 0.8, tokenizer: new ByteTokenizer(), signal };
+  const times: number[] = [];
+  let last = performance.now();
+  try {
+    for await (const { text } of generate(model, prompt, options)) {
+      times.push(performance.now() - last);
+      tell({ kind: "writing", text });
+      last = performance.now();
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  const steady = times.slice(Math.min(20, times.length >> 1)).sort((a, b) => a - b);
+  return steady[steady.length >> 1] ?? NaN;
 }
 
 /** Trains as requested, telling all about it. */
@@ -45,7 +79,8 @@ export async function runTraining(
   manualSeed(seed);
   const source = typeof request.text === "string" ? "this repository's text" : request.text.name;
   const names = { text: "Text of your own", length: "windows of" };
-  const corpus = splitText(await readText(request.text), source, shape.length, names);
+  const { length } = shape;
+  const corpus = splitText(await readText(request.text), source, length, names);
   const model = makeModel(request);
   const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
   tell({
@@ -53,34 +88,46 @@ export async function runTraining(
     sentence: `Preparing a model of ${parameters.toLocaleString("en")} parameters for ${source} …`,
   });
 
-  const before = await judge(model, corpus.heldOut, shape.length);
+  const trainer = new Trainer({
+    model,
+    task: languageModelling({ padding: length, bytesPerToken: 1 }),
+    data: tokenWindows(corpus.training, { length }),
+    batchSize: batch,
+    steps,
+    seed,
+    learningRate: rate,
+    schedule: { warmupSteps: Math.min(20, steps - 1) },
+    betas: [0.9, 0.95],
+  });
+  const heldOut = fromArray(judgedWindows(corpus.heldOut, length));
+  const judge = async (): Promise<number> => (await trainer.evaluate(heldOut)).bitsPerByte!;
+  const before = await judge();
   // Threads that the page's policy forbids are known to be missing only now.
   tell({ kind: "device", sentence: describeDevice() });
-  const plan = { bytes: corpus.training, first: 0, steps, batch, length: shape.length, rate, seed };
-  let done = 0;
+  let tokensPerSecond = NaN;
   if (!control.signal.aborted) {
-    for await (const step of train(model, makeOptimizer(model, rate), plan)) {
-      done = step.step;
-      tell({ kind: "step", step });
+    for await (const report of trainer.run()) {
+      if (report.kind !== "step") continue;
+      const { step, perSecond } = report;
+      // The first step compiles and says nothing about speed.
+      tokensPerSecond = step <= 2 ? perSecond : 0.9 * tokensPerSecond + 0.1 * perSecond;
+      const loss = report.loss / Math.LN2;
+      const average = report.averageLoss / Math.LN2;
+      tell({ kind: "step", step: { step, loss, average, tokensPerSecond } });
       await control.running;
       if (control.signal.aborted) break;
     }
   }
   const stopped = control.signal.aborted;
-  const after = await judge(model, corpus.heldOut, shape.length);
+  const after = await judge();
   tell({ kind: "status", sentence: "Writing …" });
-  const { milliseconds } = await generate(
-    model,
-    prompt,
-    stopped ? 0 : request.generate,
-    (text) => tell({ kind: "writing", text }),
-    control.signal,
-  );
+  const count = stopped ? 0 : request.generate;
+  const milliseconds = count === 0 ? NaN : await write(model, count, tell, control.signal);
   const speed = Number.isNaN(milliseconds)
     ? ""
     : ` Writing took ${milliseconds.toFixed(1)} ms a byte.`;
   tell({
     kind: "finished",
-    sentence: `${stopped ? "Stopped" : "Done"} after ${done} steps: text it has not seen takes ${after.toFixed(2)} bits per byte, ${before.toFixed(2)} before.${speed}`,
+    sentence: `${stopped ? "Stopped" : "Done"} after ${trainer.step} steps: text it has not seen takes ${after.toFixed(2)} bits per byte, ${before.toFixed(2)} before.${speed}`,
   });
 }
