@@ -263,6 +263,19 @@ describe("a trained model", () => {
   });
 });
 
+test("on a terminal there is a bar instead of lines", async () => {
+  let output = "";
+  const sink = {
+    isTerminal: true,
+    write: (part: string): void => void (output += part),
+    complain: (line: string): void => void (output += line),
+  };
+  const code = await runCommand(tinyText(path("bar")), sink, new AbortController().signal);
+  expect(code).toBe(0);
+  expect(output).not.toContain("step 1/");
+  expect(output).toContain("Held-out data after 4 steps");
+});
+
 describe("resuming", () => {
   const weights = (name: string): Promise<Buffer> =>
     readFile(join(path(name), "model.safetensors"));

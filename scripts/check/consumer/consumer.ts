@@ -13,6 +13,13 @@ const resolutions = ["nodenext", "bundler"];
 /** What runs, each in a process of its own: a first program, one for each attention, every import. */
 const programs = ["program.js", "srf.js", "thinformer.js", "linear-attn.js", "every-entry.js"];
 
+/** The command, with a mechanism of another package. */
+const commandLine = [
+  ...["node_modules/@x/miniformer/dist/cli/main.js", "train", "--attention", "trim"],
+  ...["--data", "node_modules/@x/tensor/README.md", "--save", "trained", "--width", "32"],
+  ...["--layers", "1", "--length", "16", "--steps", "3"],
+];
+
 /**
  * Installs the packed tarballs in a project outside of the workspace, compiles its programs and
  * runs them in plain Node: they must print nothing to stderr and exit by themselves.
@@ -28,8 +35,10 @@ export function runConsumer({ node }: Context): Promise<Outcome> {
       "false",
     );
     if (!compilation.succeeded) return fail(compilation.output);
-    for (const program of programs) {
-      const { succeeded, stderr, output } = await command(node, [join("built", program)], {
+    const lines = [...programs.map((program) => [join("built", program)]), commandLine];
+    for (const line of lines) {
+      const program = line[0]!;
+      const { succeeded, stderr, output } = await command(node, line, {
         cwd: folder,
         timeoutSeconds: 120,
       });

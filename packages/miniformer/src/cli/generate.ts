@@ -88,7 +88,7 @@ async function runGenerate(options: Options, { output, interrupt }: Surroundings
       `--model: the folder must hold tokenizer.json, got "${folder.path}" without. Put it there.`,
     );
   }
-  const prompt = options.prompt === "-" ? await text(process.stdin) : options.prompt;
+  const prompt = options.prompt === "-" ? await readPrompt() : options.prompt;
   const { model, suggested } = isPair(folder)
     ? await bound(folder, tokenizer.encode(prompt))
     : await single(folder);
@@ -106,6 +106,11 @@ async function runGenerate(options: Options, { output, interrupt }: Surroundings
     await writeOn(model, prompt, settings, output, interrupt);
   }
   output.write("\n");
+}
+
+/** What the input says, without the end of its last line. */
+async function readPrompt(): Promise<string> {
+  return (await text(process.stdin)).replace(/\r?\n$/, "");
 }
 
 interface Loaded {
