@@ -4,8 +4,8 @@
  *
  *     pnpm example character-model [--full] [FILE…]
  *
- * Without files it learns from the guides of this repository. With `--full` it trains for about two
- * minutes on two cores, else for a few seconds.
+ * Without files it learns from the guides of this repository. With `--full` it trains for
+ * minutes, else for a few seconds.
  */
 
 import { readdir, readFile } from "node:fs/promises";
