@@ -23,6 +23,18 @@ import { setDevice } from "@x/tensor";
 import { webgpu } from "@x/kernels-webgpu";
 setDevice(await webgpu());${cpuProgram}`;
 
+/** What a page with a model of its own runs: training with checkpoints, and generation. */
+const modelProgram = `
+import { generate, Transformer, TransformerConfig } from "@x/miniformer";
+import { ByteTokenizer } from "@x/miniformer/tokenizers";
+import { languageModelling, originPrivateStorage, tokenWindows, Trainer } from "@x/miniformer/training";
+const tokenizer = new ByteTokenizer();
+const model = new Transformer(TransformerConfig.tiny({ vocabSize: tokenizer.vocabSize }));
+const data = tokenWindows(Uint8Array.from(tokenizer.encode("a text")), { length: 4 });
+const storage = await originPrivateStorage("checkpoints");
+await new Trainer({ model, task: languageModelling(), data, storage, steps: 2 }).train();
+await generate(model, "a", { tokenizer }).text();`;
+
 /** Makes sure that bundlers leave out of a program what it does not use. */
 export async function checkTreeShaking(): Promise<Outcome> {
   const complaints: string[] = [];
@@ -44,6 +56,13 @@ export async function checkTreeShaking(): Promise<Outcome> {
   const device = await bundle(gpuProgram, { platform: "browser", external });
   expectNone("The GPU device for browsers", device.text, nodeCode);
 
+  const model = await bundle(modelProgram, { platform: "browser" });
+  if (model.imports.length > 0) {
+    complaints.push(`A page with a model imports ${model.imports.join(", ")}.`);
+  }
+  const modelPackage = await bundle(modelProgram, { platform: "browser", external });
+  expectNone("@x/miniformer in a page that trains and generates", modelPackage.text, nodeCode);
+
   // The patterns find what they are for.
   const onNode = await bundle(gpuProgram, { platform: "node" });
   for (const pattern of [gpuCode, nodeCode]) {
@@ -57,7 +76,7 @@ export async function checkTreeShaking(): Promise<Outcome> {
   }
   return complaints.length === 0
     ? pass(
-        `training on the CPU ${kilobytes(cpu.gzipped)}, on the GPU in a browser ${kilobytes(gpu.gzipped)}, of which the device ${kilobytes(device.gzipped)}`,
+        `training on the CPU ${kilobytes(cpu.gzipped)}, on the GPU in a browser ${kilobytes(gpu.gzipped)}, of which the device ${kilobytes(device.gzipped)}; a page that trains a model and generates ${kilobytes(model.gzipped)}, of which @x/miniformer ${kilobytes(modelPackage.gzipped)}`,
       )
     : fail(complaints.join("\n"));
 }

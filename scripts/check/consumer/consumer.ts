@@ -10,8 +10,15 @@ const typescriptVersions = ["typescript-5.7", "typescript-5.9", "typescript"];
 
 const resolutions = ["nodenext", "bundler"];
 
-/** What runs, each in a process of its own: a first program, one for each attention, every import. */
-const programs = ["program.js", "srf.js", "thinformer.js", "linear-attn.js", "every-entry.js"];
+/** What runs, each in a process of its own: a first program, one for each model package, every import. */
+const programs = [
+  "program.js",
+  "srf.js",
+  "thinformer.js",
+  "linear-attn.js",
+  "miniformer.js",
+  "every-entry.js",
+];
 
 /** The command, with a mechanism of another package. */
 const commandLine = [

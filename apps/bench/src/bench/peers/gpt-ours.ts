@@ -48,8 +48,16 @@ class Gpt extends Module {
 
 /** Prepares the training step. */
 export function trainGpt(task: TrainTask, tokens: Int32Array): Prepared {
+  return trainModel(new Gpt(task), task, tokens);
+}
+
+/** Prepares the training step of a model of tokens. */
+export function trainModel(
+  model: Module & { forward(tokens: Tensor): Tensor },
+  task: TrainTask,
+  tokens: Int32Array,
+): Prepared {
   const { batch, context, rate } = task;
-  const model = new Gpt(task);
   const optimizer = new AdamW(model.parameters(), { lr: rate, weightDecay: 0 });
   const inputs = fromData(tokens.slice(0, batch * context), [batch, context]);
   const targets = fromData(tokens.slice(1), [batch * context]);

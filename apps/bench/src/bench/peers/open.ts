@@ -5,8 +5,15 @@ import type { Peer } from "./peer.js";
 /** Names as `--peers` takes them. */
 export const peerNames = ["ours", "ours-256", "jax", "tfjs", "ort-web", "ort-node"] as const;
 
+/** Our model package, which stands in for ours where models are trained. */
+const modelPeerName = "miniformer";
+
 /** A library's name. */
-export type PeerName = (typeof peerNames)[number];
+export type PeerName = (typeof peerNames)[number] | typeof modelPeerName;
+
+/** Whether it is the name of a library. */
+export const isPeerName = (name: string): name is PeerName =>
+  name === modelPeerName || (peerNames as readonly string[]).includes(name);
 
 /** Our own library at its settings; `ours-256` is with `enableRevectorization()`, for Node ≥ 24. */
 export const ourNames: readonly PeerName[] = ["ours", "ours-256"];
@@ -29,6 +36,8 @@ export async function openPeer(name: PeerName, threads: number): Promise<Peer> {
       return (await import("./ours.js")).ours(threads);
     case "ours-256":
       return (await import("./ours.js")).ours256(threads);
+    case "miniformer":
+      return (await import("./miniformer.js")).miniformer(threads);
     case "jax":
       return (await import("./jax.js")).jax();
     case "tfjs":
