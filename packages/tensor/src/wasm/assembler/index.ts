@@ -11,5 +11,5 @@ export {
 } from "./function.js";
 export { f32x4, f64x2, i16x8, i32x4, i8x16 } from "./lanes.js";
 export { type MemoryImport, ModuleBuilder, type ModuleOptions } from "./module.js";
-export { supportsRelaxedSimd, supportsSimd, supportsThreads } from "./probe.js";
+export { supportsRelaxedSimd, supportsSimd, supportsSleep, supportsThreads } from "./probe.js";
 export { f32, f64, i32, i64, v128 } from "./types.js";

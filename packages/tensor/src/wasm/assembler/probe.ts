@@ -36,3 +36,13 @@ export function supportsThreads(): boolean {
     f.drop(i32.atomicLoad(i32.const(0)));
   });
 }
+
+/** Whether this thread may sleep: those of pages may not, others and Node's may. */
+export function supportsSleep(): boolean {
+  if (typeof SharedArrayBuffer === "undefined") return false;
+  try {
+    return Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1) === "not-equal";
+  } catch {
+    return false;
+  }
+}

@@ -200,6 +200,8 @@ interface I32Namespace extends ValueType<I32> {
   readonly atomicAdd: (address: I32, value: I32Like, offset?: number) => I32;
   /** Wakes at most `count` sleepers (-1: all) and gives their number. */
   readonly atomicNotify: (address: I32, count: I32Like, offset?: number) => I32;
+  /** Sleeps while the value at the address is the expected one, `timeout` nanoseconds at most (-1: any time). */
+  readonly atomicWait: (address: I32, expected: I32Like, timeout: I64, offset?: number) => I32;
 }
 
 /** 32-bit integers. */
@@ -214,6 +216,7 @@ export const i32: I32Namespace = {
   atomicLoad: access(int, [0xfe, 0x10], 2),
   atomicAdd: access(int, [0xfe, 0x1e], 2, 2),
   atomicNotify: access(int, [0xfe, 0x00], 2, 2),
+  atomicWait: access(int, [0xfe, 0x01], 2, 3),
 };
 
 interface I64Namespace extends ValueType<I64> {

@@ -1,12 +1,12 @@
 /** Compiled kernels: every distinct code is compiled once and gets a number in the function table. */
 
-import { ModuleBuilder, type MemoryImport } from "../assembler/index.js";
+import { ModuleBuilder, supportsSleep, type MemoryImport } from "../assembler/index.js";
 import type { KernelCode } from "../launch.js";
 import { control, driverModule } from "./driver.js";
 import { maximumPages, type LinearMemory } from "./memory.js";
 
-/** Modules workers can be told about. */
-const moduleLimit = 4096;
+/** Modules that the first list for workers has room for. */
+const firstModules = 64;
 
 /** The driver's functions on the main thread. */
 export interface Driver {
@@ -21,7 +21,9 @@ export class CodeCache {
   readonly #relaxed: boolean;
   readonly #table = new WebAssembly.Table({ initial: 1, element: "anyfunc" });
   readonly #numbers = new Map<string, number>();
-  readonly #list: number;
+  /** What workers read: the address and the length of every module. */
+  #list = 0;
+  #capacity = 0;
   #count = 0;
   #modules = 0;
 
@@ -29,10 +31,8 @@ export class CodeCache {
     this.#memory = memory;
     this.#block = block;
     this.#relaxed = relaxed;
-    this.#list = memory.allocate(moduleLimit * 8);
-    memory.words[(block + control.modules) >> 2] = this.#list;
     // The driver is needed before anything can be awaited; it is small.
-    const bytes = driverModule(this.#memoryImport());
+    const bytes = driverModule(this.#memoryImport(), supportsSleep());
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.#imports());
     // The module is emitted here, with these exports.
     this.driver = instance.exports as unknown as Driver;
@@ -50,13 +50,23 @@ export class CodeCache {
   /** Puts a module where workers find it. */
   #announce(bytes: Uint8Array): void {
     if (!this.#memory.shared) return;
+    if (this.#modules === this.#capacity) this.#growList();
     const address = this.#memory.allocate(bytes.length);
     this.#memory.bytes.set(bytes, address);
     const { words } = this.#memory;
-    words[(this.#list >> 2) + 2 * this.#modules] = address;
-    words[(this.#list >> 2) + 2 * this.#modules + 1] = bytes.length;
+    words.set([address, bytes.length], this.#list / 4 + 2 * this.#modules);
     this.#modules++;
     Atomics.store(words, (this.#block + control.moduleCount) >> 2, this.#modules);
+  }
+
+  /** Moves the list to twice the room. Workers may still read the old one, which therefore stays. */
+  #growList(): void {
+    const before = this.#list / 4;
+    this.#capacity = Math.max(firstModules, 2 * this.#capacity);
+    this.#list = this.#memory.allocate(this.#capacity * 8);
+    const { words } = this.#memory;
+    words.copyWithin(this.#list / 4, before, before + 2 * this.#modules);
+    Atomics.store(words, (this.#block + control.modules) >> 2, this.#list);
   }
 
   /** Compiles what is new among `codes`, together in one module. */

@@ -4,8 +4,10 @@
  * The main thread walks through a plan's launches. A launch with more than one grain of work is
  * published through a ticket, a 64-bit word of (serial number, next item): threads claim items by
  * compare-and-exchange. The main thread works too and goes on when all items are done, so a thread
- * that the system has put to sleep delays nobody. Descriptions of launches alternate between two
- * slots; a claim made from an outdated description fails because the serial number has moved on.
+ * that the system has put to sleep without an item delays nobody; for one with an item the main
+ * thread sleeps too, where it may, and leaves it the processor. Descriptions of launches alternate
+ * between two slots; a claim made from an outdated description fails because the serial number has
+ * moved on.
  */
 
 import {
@@ -24,6 +26,7 @@ export const control = {
   done: 64,
   wake: 128,
   parked: 132,
+  waiting: 136,
   serial: 192,
   moduleCount: 256,
   modules: 260,
@@ -39,14 +42,14 @@ const slotBytes = 64;
 /** A launch in memory: function, arguments, items, grain. */
 export const launchBytes = 16;
 
-/** How often a thread looks for work before it goes to sleep: some 100 µs. */
+/** How often a thread looks, for work or for the end of it, before it goes to sleep: some 100 µs. */
 const idleTurns = 60_000;
 
 /** What `work` returns. */
 export const workResult = { idle: 0, needsCode: 1 } as const;
 
-/** The driver's module. */
-export function driverModule(memory: MemoryImport): Uint8Array<ArrayBuffer> {
+/** The driver's module, for a main thread that may sleep or one that may not. */
+export function driverModule(memory: MemoryImport, maySleep: boolean): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder({ memory, importTable: true });
   const kernel = (
     f: FunctionBuilder,
@@ -87,6 +90,32 @@ export function driverModule(memory: MemoryImport): Uint8Array<ArrayBuffer> {
         const scratch = i32.load(block, control.scratch).add(thread.multiply(stride));
         kernel(f, target, args, next, end, scratch);
         f.drop(i32.atomicAdd(block, end.subtract(next), control.done));
+        if (known !== null && maySleep) {
+          f.if(i32.atomicLoad(block, control.waiting), () => {
+            f.drop(i32.atomicNotify(block, 1, control.done));
+          });
+        }
+      });
+    });
+  };
+
+  /** Waits until all items are done. */
+  const awaitOthers = (f: FunctionBuilder, block: Local<I32>, items: I32): void => {
+    const turns = f.let(i32.const(0));
+    f.loop((again) => {
+      const done = f.let(i32.atomicLoad(block, control.done));
+      f.if(done.notEqual(items), () => {
+        if (maySleep) {
+          f.set(turns, turns.add(1));
+          f.if(turns.greater(idleTurns), () => {
+            // Who finishes an item after this word was written wakes this thread; who did before has
+            // changed what it waits for. So it never sleeps for nothing.
+            f.atomicStoreI32(block, 1, control.waiting);
+            f.drop(i32.atomicWait(block, done, i64.const(-1), control.done));
+            f.atomicStoreI32(block, 0, control.waiting);
+          });
+        }
+        f.branch(again);
       });
     });
   };
@@ -130,9 +159,7 @@ export function driverModule(memory: MemoryImport): Uint8Array<ArrayBuffer> {
             f.doWhile(() => {
               claim(f, block, i32.const(0), open, null, () => undefined);
             }, open);
-            f.loop((again) => {
-              f.branch(again, i32.atomicLoad(block, control.done).notEqual(items));
-            });
+            awaitOthers(f, block, items);
           },
         );
       });

@@ -23,6 +23,24 @@ const reverse: KernelCode = {
   },
 };
 
+/** out[i] = number, after a while that is longer the larger i is. */
+const slow = (number: number): KernelCode => ({
+  key: `slow${number}`,
+  emit: (module) => {
+    module.function(`slow${number}`, kernelSignature, (f, args, begin, end) => {
+      const i = f.local(i32);
+      const turn = f.local(i32);
+      const to = f.let(i32.load(args));
+      f.for(i, begin, end, 1, () => {
+        f.for(turn, i32.const(0), i.multiply(200_000), 1, () => {
+          f.storeI32(to.add(i.shiftLeft(2)), turn);
+        });
+        f.storeI32(to.add(i.shiftLeft(2)), i32.const(number));
+      });
+    });
+  },
+});
+
 async function reverseOften(threads: number, n: number, times: number): Promise<Float32Array> {
   const runtime = new WasmRuntime({ threads, revectorized: false });
   await runtime.code.load([reverse]);
@@ -48,6 +66,24 @@ describe("the driver", () => {
       const result = await reverseOften(threads, 3001, 200);
       expect(result.every((value) => value === 4000)).toBe(true);
     }
+  });
+
+  it("waits for a thread that takes long over its item, asleep after a while", async () => {
+    const runtime = new WasmRuntime({ threads: 2, revectorized: false });
+    const { memory } = runtime;
+    const items = 6;
+    const [to, args, launch] = [items * 4, 16, launchBytes].map((bytes) => memory.allocate(bytes));
+    memory.words[args! >> 2] = to!;
+    // More modules than the first list of them has room for.
+    for (let number = 1; number <= 200; number++) {
+      const code = slow(number);
+      await runtime.code.load([code]);
+      memory.words.set([runtime.code.number(code), args!, items, 1], launch! >> 2);
+      runtime.run(launch!, 1);
+      const result = memory.words.slice(to! >> 2, (to! >> 2) + items);
+      expect(result).toEqual(new Int32Array(items).fill(number));
+    }
+    runtime.setThreads(1);
   });
 
   it("lets the process end by itself", async () => {
