@@ -3,7 +3,7 @@
  * that spin, some change globals. The parent sends a task, then asks for turns.
  */
 
-import { isPeerName, openPeer, type PeerName } from "./open.js";
+import { openPeer, type PeerName } from "./open.js";
 import type { Prepared, Task } from "./peer.js";
 
 /** What the parent asks for. */
@@ -38,7 +38,6 @@ let prepared: Prepared | null = null;
 async function answer(request: Request): Promise<Reply> {
   switch (request.kind) {
     case "open":
-      if (!isPeerName(request.peer)) throw new Error(`unknown library ${request.peer}`);
       peer = await openPeer(request.peer, request.threads);
       return { kind: "open", settings: peer.settings };
     case "prepare":

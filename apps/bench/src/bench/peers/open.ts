@@ -5,15 +5,8 @@ import type { Peer } from "./peer.js";
 /** Names as `--peers` takes them. */
 export const peerNames = ["ours", "ours-256", "jax", "tfjs", "ort-web", "ort-node"] as const;
 
-/** Our model package, which stands in for ours where models are trained. */
-const modelPeerName = "miniformer";
-
-/** A library's name. */
-export type PeerName = (typeof peerNames)[number] | typeof modelPeerName;
-
-/** Whether it is the name of a library. */
-export const isPeerName = (name: string): name is PeerName =>
-  name === modelPeerName || (peerNames as readonly string[]).includes(name);
+/** A library's name; our model package stands in for ours where models are trained. */
+export type PeerName = (typeof peerNames)[number] | "miniformer";
 
 /** Our own library at its settings; `ours-256` is with `enableRevectorization()`, for Node ≥ 24. */
 export const ourNames: readonly PeerName[] = ["ours", "ours-256"];
