@@ -103,15 +103,16 @@ describe("LocalAttention", () => {
   it("refuses what does not fit", () => {
     const [q, k, v] = heads(6) as [Tensor, Tensor, Tensor];
     expect(() => new LocalAttention({ windowSize: 2, causal: true, lookForward: 1 })).toThrow(
-      "LocalAttention: a causal query sees nothing ahead, got lookForward 1. Leave lookForward out.",
+      "LocalAttention: lookForward of causal attention must be 0, got 1.",
     );
     const attention = new LocalAttention({ windowSize: 4 });
     expect(() => attention.forward(q, k, v)).toThrow(
-      "LocalAttention: the length must be a multiple of the window of 4, got [2, 2, 6, 4]. Set autopad, or pad the sequence.",
+      "LocalAttention: the length must be a multiple of 4, got [2, 2, 6, 4]. Pad the sequence.",
     );
     const state = attention.initState({ batch: 2, heads: 2, headDim: 4 });
     expect(() => attention.step(q, k, v, state)).toThrow(
-      "only causal attention without compat can be continued, got causal false, compat null.",
+      "only causal attention without compat can be continued, got " +
+        '{"causal":false,"compat":null}.',
     );
     const causal = new LocalAttention({ windowSize: 4, causal: true });
     const inputMask = zeros([2, 6], { dtype: "bool" });

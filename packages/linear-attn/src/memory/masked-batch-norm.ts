@@ -1,7 +1,8 @@
 /** Batch normalisation over the tokens that are not padding. */
 
-import { ones, tensor, zeros, type Tensor } from "@x/tensor";
-import { Buffer, Module, Parameter, withUpdates, type Update } from "@x/tensor/nn";
+import type { Tensor } from "@x/tensor";
+import type { Update } from "@x/tensor/nn";
+import { Buffer, Module, ones, Parameter, tensor, withUpdates, zeros } from "../engine.js";
 
 /** What a batch normalisation is trained with and remembers. */
 class Statistics extends Module {
