@@ -40,6 +40,17 @@ describe("LocalAttention", () => {
     expect(await difference(y, plain(q, k, v, sees))).toBeLessThan(1e-5);
   });
 
+  it("lets query heads share key heads, with axes of batch and heads apart or in one", async () => {
+    const [q, k, v] = heads(6) as [Tensor, Tensor, Tensor];
+    const attention = new LocalAttention({ windowSize: 3 });
+    const [key, value] = [k.narrow(1, 0, 1), v.narrow(1, 0, 1)];
+    const y = attention.forward(q, key, value);
+    const whole = attention.forward(q, key.expand([2, 2, -1, -1]), value.expand([2, 2, -1, -1]));
+    expect(await difference(y, whole)).toBeLessThan(1e-6);
+    const joined = attention.forward(q.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1));
+    expect(await difference(joined, whole.flatten(0, 1))).toBeLessThan(1e-6);
+  });
+
   const streams: readonly [string, LocalAttentionOptions][] = [
     ["plain", { windowSize: 4 }],
     ["rotated, of exact size", { windowSize: 3, dim: 4, exactWindowsize: true, lookBackward: 2 }],
