@@ -5,7 +5,7 @@
 
 import type { DType, Tensor } from "@x/tensor";
 import type { Rule } from "@x/tensor/checks";
-import { check, checkKeyMask, checkNumbers, count, formatShape, formatShapes } from "./engine.js";
+import { check, checkKeyMask, checkNumbers, count, formatShapes } from "./engine.js";
 
 /** Just that number, such as of elements that a list must have. */
 export function exactly(number: number): Rule {
@@ -68,17 +68,17 @@ export function checkContinues(
 export function checkAxes(
   op: string,
   name: string,
-  { dtype, shape }: Tensor,
+  x: Tensor,
   axes: readonly (number | string)[],
-  wanted: DType = dtype,
+  dtype: DType = x.dtype,
 ): void {
   check(
-    dtype === wanted &&
-      shape.length === axes.length &&
-      shape.every((size, axis) => typeof axes[axis] === "string" || axes[axis] === size),
+    x.dtype === dtype &&
+      x.rank === axes.length &&
+      x.shape.every((size, axis) => typeof axes[axis] === "string" || axes[axis] === size),
     "shape",
     () =>
-      `${op}: the ${name} must be ${wanted} [${axes.join(", ")}], got ${dtype} ${formatShape(shape)}. Reshape or cast, or make the module for these sizes.`,
+      `${op}: the ${name} must be ${dtype} [${axes.join(", ")}], got ${x.dtype} ${formatShapes(x)}. Reshape or cast, or make the module for these sizes.`,
   );
 }
 

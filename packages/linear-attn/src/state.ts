@@ -6,7 +6,7 @@ import {
   check,
   checkHeads,
   checkKeyMask,
-  formatShape,
+  formatShapes,
   fromData,
   getDevice,
   ones,
@@ -90,13 +90,15 @@ export function partOf(state: AttentionState, name: string): AttentionState {
 
 /** Checks that a state, which may have come from a file, has what an empty one has. */
 export function checkState(op: string, state: AttentionState, empty: AttentionState): void {
-  for (const [name, { shape, dtype }] of Object.entries(empty)) {
+  for (const [name, wanted] of Object.entries(empty)) {
     const tensor = (state as Partial<AttentionState>)[name];
     check(
-      tensor !== undefined && sameShape(tensor.shape, shape) && tensor.dtype === dtype,
+      tensor !== undefined &&
+        sameShape(tensor.shape, wanted.shape) &&
+        tensor.dtype === wanted.dtype,
       "shape",
       () =>
-        `${op}: the state must have a tensor ${name}, ${dtype} ${formatShape(shape)}, got ${tensor ? `${tensor.dtype} ${formatShape(tensor.shape)}` : "none"}. Make it with initState() for these sizes, with masked: true if masks come with it.`,
+        `${op}: the state must have a tensor ${name}, ${wanted.dtype} ${formatShapes(wanted)}, got ${tensor ? `${tensor.dtype} ${formatShapes(tensor)}` : "none"}. Make it with initState() for these sizes, with masked: true if masks come with it.`,
     );
   }
 }

@@ -189,8 +189,7 @@ export class AutoregressiveWrapper extends Module {
       const size = state !== null && number > 0 ? 1 : Math.min(end, maxSeqLen);
       const last = (x: Tensor): Tensor => x.dynamicSlice(1, end - size, size);
       const call = { ...rest, inputMask: mask && last(mask), state };
-      const next = draw(net.forward(last(tokens), call).select(1, size - 1));
-      const token = isOriginal ? next : next.maskedFill(ended, this.padValue);
+      const token = draw(net.forward(last(tokens), call).select(1, size - 1));
       tokens.assign(tokens.dynamicUpdate(1, token.unsqueeze(1), end));
       number++;
       if (eosToken === null) return;
@@ -208,7 +207,11 @@ export class AutoregressiveWrapper extends Module {
     } finally {
       net.train(wasTraining);
     }
-    const drawn = tokens.narrow(1, length, number);
+    let drawn = tokens.narrow(1, length, number);
+    if (eosToken !== null && !isOriginal) {
+      const isEnd = drawn.eq(eosToken).int();
+      drawn = drawn.where(isEnd.cumsum(1).sub(isEnd).eq(0), this.padValue);
+    }
     return (startTokens.rank === 1 ? drawn.squeeze(0) : drawn).realize();
   }
 

@@ -2,7 +2,7 @@
 
 import type { Tensor } from "@x/tensor";
 import type { Update } from "@x/tensor/nn";
-import { Buffer, Module, ones, Parameter, tensor, withUpdates, zeros } from "../engine.js";
+import { Buffer, Module, ones, Parameter, withUpdates, zeros } from "../engine.js";
 
 /** What a batch normalisation is trained with and remembers. */
 class Statistics extends Module {
@@ -18,7 +18,7 @@ class Statistics extends Module {
     this.bias = new Parameter(zeros([size]));
     this.runningMean = new Buffer(zeros([size]));
     this.runningVar = new Buffer(ones([size]));
-    this.numBatchesTracked = new Buffer(tensor(0, { dtype: "int32" }));
+    this.numBatchesTracked = new Buffer(zeros([], { dtype: "int32" }));
   }
 }
 
