@@ -1,6 +1,6 @@
 /** Models of @x/miniformer with every attention mechanism of the project learn what only attention can tell. */
 
-import { crossEntropy, fromData, getDevice, manualSeed, setDevice, type Tensor } from "@x/tensor";
+import { crossEntropy, fromData, manualSeed, type Tensor } from "@x/tensor";
 import type { Module } from "@x/tensor/nn";
 import { randomNumbers } from "@x/tensor/testing";
 import {
@@ -9,11 +9,11 @@ import {
   TransformerConfig,
   type TransformerOptions,
 } from "@x/miniformer";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { devices } from "../../../packages/tensor/test/devices.js";
 import { fit } from "../src/mechanisms/learn.js";
-import { registerMechanisms } from "../src/mechanisms/register.js";
 import { mechanisms } from "../src/mechanisms/table.js";
+import { describeOn } from "./small-models.js";
 
 const symbols = 8;
 const length = 18;
@@ -140,17 +140,9 @@ async function train({ model, loss }: Task, steps: number, rate: number): Promis
 }
 
 // The reference is there to be compared with, not to train.
-for (const [deviceName, device] of devices.filter(([name]) => name !== "reference")) {
-  describe(`on ${deviceName}`, () => {
-    const before = getDevice();
-    beforeAll(() => {
-      setDevice(device);
-      registerMechanisms();
-    });
-    afterAll(() => {
-      setDevice(before);
-    });
-
+describeOn(
+  devices.filter(([name]) => name !== "reference"),
+  (deviceName) => {
     describe.each(mechanisms)("$name", ({ name }) => {
       const some = deviceName === "wasm" ? lessons : shortLessons;
       it.each(some)("trains in $kind", async ({ make, steps, rate, bound }) => {
@@ -158,5 +150,5 @@ for (const [deviceName, device] of devices.filter(([name]) => name !== "referenc
         expect(await train(make(name, new Numbers()), steps, rate)).toBeLessThan(bound);
       });
     });
-  });
-}
+  },
+);

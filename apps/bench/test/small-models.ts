@@ -1,12 +1,24 @@
 /** Small models of @x/miniformer with any attention mechanism, for tests. */
 
-import { arange, cat, fromData, manualSeed, noGrad, type Tensor } from "@x/tensor";
+import {
+  arange,
+  cat,
+  fromData,
+  getDevice,
+  manualSeed,
+  noGrad,
+  setDevice,
+  type Tensor,
+} from "@x/tensor";
 import {
   Transformer,
   TransformerConfig,
   type LanguageModel,
   type TransformerOptions,
 } from "@x/miniformer";
+import { afterAll, beforeAll, describe } from "vitest";
+import type { devices } from "../../../packages/tensor/test/devices.js";
+import { registerMechanisms } from "../src/mechanisms/register.js";
 import { mechanisms } from "../src/mechanisms/table.js";
 
 /** What all tests feed: so many sequences, tokens of each, kinds of tokens, and elements of a vector. */
@@ -50,6 +62,23 @@ export function someTokens(): Tensor {
 /** Which of `length` places are from `first` on, for each sequence of the batch. */
 export function placesFrom(...first: number[]): Tensor {
   return arange(length).ge(fromData(Int32Array.from(first), [batch, 1]));
+}
+
+/** Makes tests on each of some devices, where models can name every mechanism. */
+export function describeOn(chosen: typeof devices, makeTests: (deviceName: string) => void): void {
+  for (const [name, device] of chosen) {
+    describe(`on ${name}`, () => {
+      const before = getDevice();
+      beforeAll(() => {
+        setDevice(device);
+        registerMechanisms();
+      });
+      afterAll(() => {
+        setDevice(before);
+      });
+      makeTests(name);
+    });
+  }
 }
 
 /** What a model gives for the parts of a sequence, one after the other. */

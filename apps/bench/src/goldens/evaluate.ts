@@ -2,7 +2,7 @@
 
 import { realize, Tensor } from "@x/tensor";
 import { problemWith, type Finding } from "../recorded/finding.js";
-import type { Part } from "./areas.js";
+import type { Part } from "./parts.js";
 import { compareTensor } from "./compare.js";
 import type { GoldenFile } from "./golden-file.js";
 import type { Output, Subject } from "./subject.js";

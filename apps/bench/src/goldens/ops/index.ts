@@ -1,7 +1,7 @@
 /** Area `ops`: single operations, optimizers, schedules, and whole modules of torch.nn. */
 
 import type { Device } from "@x/tensor";
-import type { Part } from "../areas.js";
+import type { Part } from "../parts.js";
 import type { RecordedTensor } from "../../recorded/tensors.js";
 import type { GoldenFile } from "../golden-file.js";
 import { groupByKey } from "../grouping.js";
