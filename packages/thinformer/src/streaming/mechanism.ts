@@ -42,14 +42,14 @@ export interface ThinformerMechanismOptions {
   readonly delta?: number;
   /**
    * Tokens of a block of the causal form, a power of four, at least 4^(g + 1). Within a block
-   * attention is exact. Default 4^(g + 2), or what is best for `length`.
+   * attention is exact. Default 4^(g + 2), or what `length` chooses.
    */
   readonly blockSize?: number;
   /**
    * The length of the sequences that it is made for, a whole number from 1. It chooses blocks, of 4 to
    * 256 tokens, of which a sequence has at least sixteen where it can, so that most of the past is in
    * coresets: by default `blockSize` is then 4^p with p = ⌊log₄ length⌋ − 2, at least 1 and at most 4, and
-   * `g` is p − 1, at most 2. Default `null`: blocks for long sequences.
+   * `g` is p − 1, at most 2; a larger `g` that is given makes blocks of 4^(g + 1). Default `null`: blocks for long sequences.
    */
   readonly length?: number | null;
   /**
