@@ -13,8 +13,13 @@ interface Report {
 }
 
 /** Runs every test of the workspace from source, and counts them. */
-export async function runTests({ node }: Context): Promise<Outcome> {
-  return runVitest(node, ["--maxWorkers=2"]);
+export async function runTests({ node, thorough }: Context): Promise<Outcome> {
+  return runVitest(node, ["--maxWorkers=2"], environmentOf(thorough));
+}
+
+/** Tells tests that there is time for more of what they do by chance, or again and again. */
+function environmentOf(thorough: boolean): Record<string, string> {
+  return thorough ? { X_THOROUGH: "yes" } : {};
 }
 
 /** The suites that run on whichever device is named. */
@@ -63,7 +68,7 @@ export async function runGoldensOnGpu({ thorough }: Context): Promise<Outcome> {
 /** Runs the suites of devices in pages of a browser, on the packages as built. */
 export async function runTestsInBrowser({ node, thorough }: Context): Promise<Outcome> {
   const config = ["--config=scripts/check/browser/vitest.config.ts"];
-  return runVitest(node, config, thorough ? { X_THOROUGH: "yes" } : {});
+  return runVitest(node, config, environmentOf(thorough));
 }
 
 async function runVitest(

@@ -127,6 +127,8 @@ const lessons: readonly Lesson[] = [
 /** Where a step takes long: that the loss begins to fall. */
 const shortLessons: readonly Lesson[] = [
   { kind: "decoders", make: continueRhythm, steps: 30, bound: 1.6 },
+  { kind: "encoders", make: findMarked, steps: 30, bound: 1.2 },
+  { kind: "encoder–decoders", make: copySource, steps: 60, bound: 1.8 },
 ];
 
 /** The mean loss of the last ten steps. */
