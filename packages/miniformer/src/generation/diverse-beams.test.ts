@@ -1,7 +1,7 @@
 /** Groups of several beams that keep their distance, beside a search that is written as plainly as can be. */
 
 import { setDevice, tensor } from "@x/tensor";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { devices } from "../../test/devices.js";
 import { TinyLanguageModel } from "../../test/tiny-language-model.js";
 import { generate } from "./generate.js";

@@ -234,9 +234,10 @@ describe("a run that is killed", () => {
     expect(newest).toBeGreaterThan(0);
     expect(await runFor(folder, Infinity, 0)).toContain("end");
     const last = `step-${String(steps).padStart(6, "0")}`;
-    expect((await contents(folderStorage(folder), last))["model.safetensors"]).toBe(
-      (await contents(folderStorage(whole), last))["model.safetensors"],
-    );
+    const [found, wanted] = [folder, whole].map((each) => contents(folderStorage(each), last));
+    for (const file of ["model.safetensors", "optimizer.safetensors"]) {
+      expect((await found!)[file]).toBe((await wanted!)[file]);
+    }
     expect((await readdir(folder)).filter((name) => /partial|new/.test(name))).toEqual([]);
     const logged = (await readFile(join(folder, "log.csv"), "utf8"))
       .split("\n")
