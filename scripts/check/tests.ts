@@ -32,7 +32,12 @@ export const suitesOfDevices: readonly string[] = [
   "packages/trim/src",
   "packages/thinformer/src",
   "packages/linear-attn/test",
+  "packages/miniformer/src/model",
+  "packages/miniformer/src/generation",
+  "packages/miniformer/src/adaptation",
   "apps/bench/test/mechanisms.test.ts",
+  "apps/bench/test/miniformer-decoding.test.ts",
+  "apps/bench/test/miniformer-mechanisms.test.ts",
 ];
 
 /** Those that reach every kernel of attention and random programs: what there is time for every day. */
@@ -48,11 +53,13 @@ const suitesOfEveryDay: readonly string[] = [
  */
 export async function runTestsOnGpu({ node, thorough }: Context): Promise<Outcome> {
   const suites = thorough ? suitesOfDevices : suitesOfEveryDay;
-  return runVitest(node, [...suites, "--testTimeout=600000", "--maxWorkers=2"], {
+  const env = {
     X_TEST_DEVICES: "webgpu",
     DIFFERENTIAL_PROGRAMS: thorough ? "500" : "100",
     DIFFERENTIAL_ATTENTIONS: thorough ? "200" : "30",
-  });
+  };
+  const options = [...suites, "--testTimeout=600000", "--maxWorkers=2"];
+  return runVitest(node, options, env, thorough ? 5400 : 1800);
 }
 
 /** Areas of the goldens that reach every operation: what there is time for every day. */
@@ -75,6 +82,7 @@ async function runVitest(
   node: string,
   chosen: readonly string[],
   env: Record<string, string> = {},
+  timeoutSeconds: number = 1800,
 ): Promise<Outcome> {
   const folder = await mkdtemp(join(tmpdir(), "x-tests-"));
   try {
@@ -83,7 +91,7 @@ async function runVitest(
     const { succeeded, output } = await command(
       node,
       [...vitest, "--reporter=json", `--outputFile.json=${reportFile}`, ...chosen],
-      { env, timeoutSeconds: 1800 },
+      { env, timeoutSeconds },
     );
     const report = await readFile(reportFile, "utf8").then(
       (text) => JSON.parse(text) as Report,

@@ -16,6 +16,7 @@ import {
 import {
   generate,
   registerAttention,
+  Seq2SeqTransformer,
   Transformer,
   TransformerConfig,
   type TransformerOptions,
@@ -141,6 +142,33 @@ for (const [deviceName, device] of devices.filter(([name]) => name !== "referenc
           expect(new Set(alone.flat()).size).toBeGreaterThan(3);
           for (const use of [{}, { useCache: false }, { prefillChunkSize: 3 }]) {
             expect(await generate(model, prompts, { ...way, ...use }).tokens()).toEqual(alone);
+          }
+        }
+      });
+
+      it("writes for sources in a batch what it writes for each", async () => {
+        manualSeed(3);
+        const { config } = modelOf(name, { positions: "rotary", bosTokenId: 1 });
+        const model = new Seq2SeqTransformer(config).eval();
+        const sources = [[5, 2, 9, 9, 4, 7], [3], [12, 6, 1, 8]];
+        const longest = 6;
+        const padded = sources.map((row) => [
+          ...row,
+          ...new Array<number>(longest - row.length).fill(0),
+        ]);
+        const keyMask = tensor(sources.map(({ length }) => padded[0]!.map((_, i) => i < length)));
+        const together = model.bind(tensor(padded, { dtype: "int32" }), { keyMask });
+        for (const way of [{ maxNewTokens: 6 }, { maxNewTokens: 5, numBeams: 3 }]) {
+          const alone: number[][] = [];
+          for (const source of sources) {
+            const bound = model.bind(tensor([source], { dtype: "int32" }));
+            alone.push(...(await generate(bound, [[]], way).tokens()));
+          }
+          expect(new Set(alone.map((tokens) => tokens.join())).size).toBe(3);
+          for (const use of [{}, { useCache: false }]) {
+            expect(await generate(together, [[], [], []], { ...way, ...use }).tokens()).toEqual(
+              alone,
+            );
           }
         }
       });
