@@ -18,7 +18,8 @@ test.each(devices)("on %s only the token of each row is read at each step", asyn
   for (const options of [{}, { repetitionPenalty: 1.3 }, all, { useCache: false }]) {
     const read = vi.spyOn(Tensor.prototype, "data");
     await generate(model, [[1, 2, 3], [4]], { maxNewTokens: 9, ...options }).tokens();
-    const what = read.mock.contexts.map(({ dtype, shape }: Tensor) => `${dtype} [${shape.join()}]`);
+    const tensors = read.mock.contexts.filter((context: unknown) => context instanceof Tensor);
+    const what = tensors.map(({ dtype, shape }) => `${dtype} [${shape.join()}]`);
     expect(what).toEqual(Array.from({ length: 9 }, () => "int32 [2]"));
     read.mockRestore();
   }
