@@ -128,6 +128,8 @@ const lessons: readonly Goal[] = [
 /** Where a step takes long: that the loss begins to fall. */
 const shortLessons: readonly Goal[] = [
   { kind: "decoders", make: continueRhythm, steps: 30, rate: 1e-2, bound: 1.7 },
+  { kind: "encoders", make: findMarked, steps: 30, rate: 1e-2, bound: 1.2 },
+  { kind: "encoder–decoders", make: copySource, steps: 60, rate: 1e-2, bound: 1.8 },
 ];
 
 /** The mean loss of the last ten steps. */

@@ -101,6 +101,11 @@ export interface ThinformerMechanismOptions {
 export class ThinformerMechanism implements AttentionMechanism<ThinformerState> {
   /** Factor of the scores; `null` for 1 / √headDim. */
   readonly scale: number | null;
+  /**
+   * Blocks begin at fixed places, padding counted: with padding before it a sequence is cut elsewhere,
+   * and other keys stand for its past.
+   */
+  readonly dependsOnPadding: boolean = true;
   private readonly tower: Tower;
 
   /** @throws XError `argument` if an option is out of range */
