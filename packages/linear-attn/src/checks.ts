@@ -3,9 +3,9 @@
  * <actual>. <what to do>.`
  */
 
-import type { DType, Tensor } from "@x/tensor";
+import type { Tensor } from "@x/tensor";
 import type { Rule } from "@x/tensor/checks";
-import { check, checkKeyMask, checkNumbers, count, formatShapes } from "./engine.js";
+import { check, checkAxes, checkKeyMask, checkNumbers, count, formatShapes } from "./engine.js";
 
 /** Just that number, such as of elements that a list must have. */
 export function exactly(number: number): Rule {
@@ -61,24 +61,6 @@ export function checkContinues(
     causal && !Object.values(others).some(Boolean),
     () =>
       `only causal attention without ${Object.keys(others).join(" and ")} can be continued, got ${JSON.stringify({ causal, ...others })}. Compute the whole sequence instead.`,
-  );
-}
-
-/** Checks the axes of a tensor, a size or, where any will do, a name for each, and its type. */
-export function checkAxes(
-  op: string,
-  name: string,
-  x: Tensor,
-  axes: readonly (number | string)[],
-  dtype: DType = x.dtype,
-): void {
-  check(
-    x.dtype === dtype &&
-      x.rank === axes.length &&
-      x.shape.every((size, axis) => typeof axes[axis] === "string" || axes[axis] === size),
-    "shape",
-    () =>
-      `${op}: the ${name} must be ${dtype} [${axes.join(", ")}], got ${x.dtype} ${formatShapes(x)}. Reshape or cast, or make the module for these sizes.`,
   );
 }
 

@@ -25,16 +25,17 @@ export {
   stack,
   Tensor,
   where,
-  XError,
   zeros,
 } from "@x/tensor";
 export {
   check,
+  checkAxes,
   checkChoice,
   checkHeads,
   checkKeyMask,
   checkNumbers,
   checkPositions,
+  checkState,
   count,
   even,
   formatShapes,
@@ -42,12 +43,12 @@ export {
   nonNegative,
   positive,
   probability,
-  sameShape,
   whole,
   wholeFrom,
 } from "@x/tensor/checks";
 export {
   activationByName,
+  BatchNorm1d,
   Buffer,
   Conv2d,
   Dropout,

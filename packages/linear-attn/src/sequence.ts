@@ -1,8 +1,13 @@
 /** Sequences of vectors: their heads and their padding. */
 
 import type { Tensor } from "@x/tensor";
-import { checkNumbers, multipleOf } from "./engine.js";
+import { arange, checkNumbers, multipleOf } from "./engine.js";
 import { checkCounts } from "./checks.js";
+
+/** `length` positions in a row, int32 [length]. */
+export function positionsOf(length: number, first: Tensor | number = 0): Tensor {
+  return arange(length, { dtype: "int32" }).add(first);
+}
 
 /** The size of a head, given or a part of `dim`. */
 export function headSize(

@@ -3,17 +3,16 @@
 import type { Device, Tensor } from "@x/tensor";
 import type { AttentionState, StateOptions, Update } from "@x/tensor/nn";
 import {
-  check,
+  checkAxes,
   checkHeads,
   checkKeyMask,
-  formatShapes,
+  checkState,
   fromData,
   getDevice,
   ones,
-  sameShape,
   zeros,
 } from "./engine.js";
-import { checkShape, checkCounts } from "./checks.js";
+import { checkCounts } from "./checks.js";
 
 /** What is attended to, and what the state is about to become. */
 export interface Advance {
@@ -88,21 +87,6 @@ export function partOf(state: AttentionState, name: string): AttentionState {
   );
 }
 
-/** Checks that a state, which may have come from a file, has what an empty one has. */
-export function checkState(op: string, state: AttentionState, empty: AttentionState): void {
-  for (const [name, wanted] of Object.entries(empty)) {
-    const tensor = (state as Partial<AttentionState>)[name];
-    check(
-      tensor !== undefined &&
-        sameShape(tensor.shape, wanted.shape) &&
-        tensor.dtype === wanted.dtype,
-      "shape",
-      () =>
-        `${op}: the state must have a tensor ${name}, ${wanted.dtype} ${formatShapes(wanted)}, got ${tensor ? `${tensor.dtype} ${formatShapes(tensor)}` : "none"}. Make it with initState() for these sizes, with masked: true if masks come with it.`,
-    );
-  }
-}
-
 /** The sizes of a state, checked and with every default in its place. */
 export function checkSizes(op: string, sizes: StateSizes): Required<StateSizes> {
   const all = { valueDim: sizes.headDim, masked: false, device: getDevice(), ...sizes };
@@ -114,12 +98,7 @@ export function checkSizes(op: string, sizes: StateSizes): Required<StateSizes> 
 /** Checks that there is a query for each key, and that heads and a mask fit. */
 export function checkSelfAttention(op: string, [q, k, v]: Heads, mask: Tensor | null): void {
   checkHeads(op, q, k, v);
-  checkShape(
-    op,
-    q.shape[2] === k.shape[2],
-    [q, k],
-    (shapes) => `there must be a query for each key, got ${shapes}. Reshape them.`,
-  );
+  checkAxes(op, "queries", q, q.shape.with(2, k.shape[2]!));
   checkKeyMask(op, mask, [k.shape[0]!, k.shape[2]!]);
 }
 

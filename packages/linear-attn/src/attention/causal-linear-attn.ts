@@ -2,7 +2,6 @@
 
 import type { Tensor } from "@x/tensor";
 import {
-  arange,
   cat,
   checkHeads,
   checkNumbers,
@@ -13,6 +12,7 @@ import {
 } from "../engine.js";
 import { checkCounts } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
+import { positionsOf } from "../sequence.js";
 import { visible } from "./linear-attn.js";
 
 /** Options of {@link causalLinearAttn}. */
@@ -83,7 +83,7 @@ export function causalLinearAttn(
 /** The last key of the bucket before that of each query; −1 for none. */
 function lastOfBuckets(q: Tensor, k: Tensor, bucketSize: number): Tensor {
   const [queries, keys] = [q.shape[2]!, k.shape[2]!];
-  const place = arange(queries, { dtype: "int32" }).add(keys - queries);
+  const place = positionsOf(queries, keys - queries);
   return place.floorDivide(bucketSize).mul(bucketSize).sub(1).maximum(-1);
 }
 

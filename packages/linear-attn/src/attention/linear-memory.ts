@@ -2,7 +2,8 @@
 
 import type { FeatureAttentionState, Tensor } from "@x/tensor";
 import type { AttentionState, Update } from "@x/tensor/nn";
-import { arange, cat, emptyFeatureAttentionState, featureAttention, zeros } from "../engine.js";
+import { cat, emptyFeatureAttentionState, featureAttention, zeros } from "../engine.js";
+import { positionsOf } from "../sequence.js";
 import { nextOf, type Advance, type Heads, type Kept, type StateSizes } from "../state.js";
 
 /** The sums of `featureAttention` over the keys so far. */
@@ -52,10 +53,10 @@ export function advanceBuckets(
     updates.push([kept, joined.dynamicSlice(axis, taken, size)]);
     return joined;
   }) as [Tensor, Tensor, Tensor?];
-  const isFull = arange(places, { dtype: "int32" }).lt(taken);
+  const isFull = positionsOf(places).lt(taken);
   const { output, state } = featureAttention(q, keys, values, {
     features: "exponential",
-    mask: full(waiting.add(arange(tokens, { dtype: "int32" }))).sub(1),
+    mask: full(positionsOf(tokens, waiting)).sub(1),
     keyMask: masks?.logicalAnd(isFull) ?? isFull.expand([batch, places]),
     state: sums,
   });

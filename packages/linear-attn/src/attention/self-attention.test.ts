@@ -147,7 +147,7 @@ describe("SelfAttention", () => {
         '{"causal":false,"receivesContext":false,"compat":null}. Compute the whole sequence instead.',
     );
     expect(() => attention.forward(x, { posEmb: zeros([1, 2, 4]) })).toThrow(
-      "applyRotoryPosEmb: queries and keys [batch, heads, length, dim] need a table [1, length, dim]",
+      "applyRotoryPosEmb: the sinuPos must be float32 [1, 3, 4], got float32 [1, 2, 4].",
     );
   });
 });

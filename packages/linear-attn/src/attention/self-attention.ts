@@ -5,6 +5,7 @@ import type { AttentionState } from "@x/tensor/nn";
 import {
   cat,
   checkNumbers,
+  checkState,
   Dropout,
   getDevice,
   Linear,
@@ -19,7 +20,6 @@ import { applyRotoryPosEmb } from "../embedding/rotary.js";
 import { LocalAttention } from "../local/local-attention.js";
 import {
   asPart,
-  checkState,
   emptyKept,
   nextPosition,
   partOf,
@@ -210,7 +210,7 @@ export class SelfAttention extends Module {
       owner,
       (context !== null) === this.receivesContext,
       () =>
-        `a context comes exactly where receivesContext is set, got ${context === null ? "none" : "one"}. Set receivesContext for a layer that attends to a context.`,
+        `a context comes exactly where receivesContext is set, got ${context === null ? "none" : "one"}. Set receivesContext to match.`,
     );
     const source = context ?? x;
     const kvMask = context === null ? inputMask : contextMask;

@@ -26,7 +26,7 @@ describe("FoldAxially", () => {
       fault("shape", "the length must be a multiple of 4, got [1, 6, 8]. Pad the sequence."),
     );
     expect(() => layer.initState()).toThrow(
-      fault("argument", "layers that attend axially have no decode state"),
+      fault("argument", "FoldAxially: only causal attention without folding can be continued"),
     );
   });
 });

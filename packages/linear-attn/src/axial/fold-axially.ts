@@ -2,8 +2,8 @@
 
 import type { Tensor } from "@x/tensor";
 import type { AttentionState } from "@x/tensor/nn";
-import { Module, XError } from "../engine.js";
-import { checkCounts, checkMultiple, checkSequence } from "../checks.js";
+import { Module } from "../engine.js";
+import { checkContinues, checkCounts, checkMultiple, checkSequence } from "../checks.js";
 import type { Layer, LayerCall } from "../stack/layer.js";
 
 const owner = "FoldAxially";
@@ -54,10 +54,8 @@ export class FoldAxially extends Module {
 
   /** @throws XError `argument`: there is no state of constant size that goes on token by token */
   initState(): AttentionState {
-    throw new XError(
-      "argument",
-      `${owner}: layers that attend axially have no decode state, got a call of initState(). Compute the whole sequence instead.`,
-    );
+    checkContinues(owner, true, { folding: true });
+    return {};
   }
 
   /** From [batch, length, …] to [batch · axialDim, length / axialDim, …]. */

@@ -4,7 +4,8 @@ import type { Tensor } from "@x/tensor";
 import type { PositionOptions } from "@x/tensor/nn";
 import { cat, checkNumbers, Module, Parameter, randn } from "../engine.js";
 import { checkCounts, exactly } from "../checks.js";
-import { checkLength, positionsFrom } from "./positions.js";
+import { positionsOf } from "../sequence.js";
+import { checkLength } from "./positions.js";
 
 /** Options of {@link AxialPositionalEmbedding}. */
 export interface AxialPositionalEmbeddingOptions {
@@ -83,7 +84,7 @@ export class AxialPositionalEmbedding extends Module {
    */
   forward(x: Tensor, options: PositionOptions = {}): Tensor {
     const length = checkLength(owner, x, this.maxSeqLen, options);
-    const positions = positionsFrom(options.offset ?? 0, length);
+    const positions = positionsOf(length, options.offset);
     let stride = this.maxSeqLen;
     const parts = this.parameters().map((weights, axis) => {
       const size = this.axialShape[axis]!;

@@ -74,7 +74,13 @@ describe("applyRotoryPosEmb", () => {
   it("rejects a table of another size", () => {
     const x = zeros([2, 1, 3, 4]);
     expect(() => applyRotoryPosEmb(x, x, zeros([1, 3, 6]))).toThrow(
-      fault("shape", "need a table [1, length, dim] or [batch, length, dim], got [2, 1, 3, 4]"),
+      fault("shape", "the sinuPos must be float32 [1, 3, 4], got float32 [1, 3, 6]"),
+    );
+    expect(() => applyRotoryPosEmb(x, x, zeros([3, 3, 4]))).toThrow(
+      fault("shape", "the sinuPos must be float32 [2, 3, 4], got float32 [3, 3, 4]"),
+    );
+    expect(() => applyRotoryPosEmb(x, zeros([2, 1, 2, 4]), zeros([1, 3, 4]))).toThrow(
+      fault("shape", "the key must be float32 [2, heads, 3, 4], got float32 [2, 1, 2, 4]"),
     );
   });
 });

@@ -2,8 +2,9 @@
 
 import type { Tensor } from "@x/tensor";
 import type { PositionOptions } from "@x/tensor/nn";
-import { arange, checkPositions } from "../engine.js";
+import { checkPositions } from "../engine.js";
 import { checkSequence } from "../checks.js";
+import { positionsOf } from "../sequence.js";
 
 /**
  * The length of an input [batch, length, dim], checked together with an offset that is known against
@@ -20,11 +21,6 @@ export function checkLength(
   return x.shape[1]!;
 }
 
-/** The positions themselves, int32 [length]. */
-export function positionsFrom(offset: number | Tensor, length: number): Tensor {
-  return arange(length, { dtype: "int32" }).add(offset);
-}
-
 /** The vectors of the positions of an input, out of a table of all: [1, length, size]. */
 export function vectorsFor(
   owner: string,
@@ -35,8 +31,6 @@ export function vectorsFor(
   const length = checkLength(owner, x, table.shape[0]!, options);
   const { offset } = options;
   const vectors =
-    offset === undefined
-      ? table.narrow(0, 0, length)
-      : table.take(positionsFrom(offset, length), 0);
+    offset === undefined ? table.narrow(0, 0, length) : table.take(positionsOf(length, offset), 0);
   return vectors.unsqueeze(0);
 }

@@ -1,8 +1,7 @@
 /** Rotations of queries and keys by their positions. */
 
 import type { Tensor } from "@x/tensor";
-import { rotatePairs } from "../engine.js";
-import { checkShape } from "../checks.js";
+import { checkAxes, rotatePairs } from "../engine.js";
 
 /**
  * Queries and keys with each pair of neighbouring elements turned by the angle of its position:
@@ -28,18 +27,11 @@ export function applyRotoryPosEmb(
   key: Tensor,
   sinuPos: Tensor,
 ): [query: Tensor, key: Tensor] {
-  const [tables, length, dim] = sinuPos.shape;
-  const fits = [query, key].every(
-    ({ rank, shape }) =>
-      rank === 4 && shape[2] === length && shape[3] === dim && [1, shape[0]].includes(tables),
-  );
-  checkShape(
-    "applyRotoryPosEmb",
-    sinuPos.rank === 3 && fits,
-    [query, key, sinuPos],
-    (shapes) =>
-      `queries and keys [batch, heads, length, dim] need a table [1, length, dim] or [batch, length, dim], got ${shapes}. Make it for these sizes.`,
-  );
+  const op = "applyRotoryPosEmb";
+  const [batch, , length, dim] = query.shape as [number, number, number, number];
+  checkAxes(op, "query", query, ["batch", "heads", "length", "dim"]);
+  checkAxes(op, "key", key, [batch, "heads", length, dim]);
+  checkAxes(op, "sinuPos", sinuPos, [sinuPos.shape[0] === 1 ? 1 : batch, length, dim]);
   const [sin, cos] = sinuPos.unsqueeze(1).chunk(2, -1) as [Tensor, Tensor];
   const turn = (x: Tensor): Tensor => rotatePairs(x, { sin, cos }, "interleaved");
   return [turn(query), turn(key)];

@@ -1,8 +1,8 @@
 /** Sequences of any length, for models that need multiples. */
 
 import type { Tensor } from "@x/tensor";
-import { checkKeyMask, Module, ones } from "../engine.js";
-import { checkAxes, checkInstance } from "../checks.js";
+import { checkAxes, checkKeyMask, Module, ones } from "../engine.js";
+import { checkInstance } from "../checks.js";
 import type { LayerCall } from "../stack/layer.js";
 import {
   LinearAttentionTransformerLM,

@@ -3,6 +3,7 @@
 import type { Generator } from "@x/tensor/random";
 import {
   categorical,
+  checkAxes,
   checkNumbers,
   crossEntropy,
   Module,
@@ -14,7 +15,7 @@ import {
   whole,
   zeros,
 } from "../engine.js";
-import { checkAxes, checkCounts, checkInstance, checkShape } from "../checks.js";
+import { checkCounts, checkInstance, checkShape } from "../checks.js";
 import {
   LinearAttentionTransformerLM,
   type LanguageModelCall,

@@ -1,8 +1,7 @@
 /** Which tokens may be drawn. */
 
 import type { Tensor } from "@x/tensor";
-import { checkNumbers, fullLike, probability } from "../engine.js";
-import { checkAxes } from "../checks.js";
+import { checkAxes, checkNumbers, fullLike, probability } from "../engine.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 
 /** Options of {@link topK} and {@link topP}. */

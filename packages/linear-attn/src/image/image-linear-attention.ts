@@ -1,8 +1,8 @@
 /** Linear attention over images. */
 
 import type { Tensor } from "@x/tensor";
-import { cat, Conv2d, Module } from "../engine.js";
-import { checkAxes, checkCounts } from "../checks.js";
+import { cat, checkAxes, Conv2d, Module } from "../engine.js";
+import { checkCounts } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 
 /** Options of {@link ImageLinearAttention}. */

@@ -2,6 +2,7 @@
 
 import type { Tensor } from "@x/tensor";
 import {
+  checkAxes,
   Dropout,
   init,
   Linear,
@@ -10,7 +11,7 @@ import {
   scaledDotProductAttention,
   zeros,
 } from "../engine.js";
-import { checkAxes, checkCounts, checkSequence } from "../checks.js";
+import { checkCounts, checkSequence } from "../checks.js";
 import { headSize, splitHeads, joinHeads, withoutPadding } from "../sequence.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 

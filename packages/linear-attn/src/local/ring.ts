@@ -2,7 +2,8 @@
 
 import type { Tensor } from "@x/tensor";
 import type { Update } from "@x/tensor/nn";
-import { arange, cat, scaledDotProductAttention, where, zeros } from "../engine.js";
+import { cat, scaledDotProductAttention, where, zeros } from "../engine.js";
+import { positionsOf } from "../sequence.js";
 import { nextOf, type Advance, type Heads, type Kept } from "../state.js";
 import { attendWindows, ownScore, windowsAround, type WindowRules } from "./windows.js";
 
@@ -37,7 +38,7 @@ function attendToRing(token: Heads, ring: Ring, mask: Tensor | null, rules: Wind
   for (const [kept, next, axis] of nextOf(ring, token, mask)) {
     kept.assign(kept.dynamicUpdate(axis, next, place));
   }
-  const age = position.sub(arange(places, { dtype: "int32" })).remainder(places);
+  const age = position.sub(positionsOf(places)).remainder(places);
   const inWindow = exactWindowsize ? 0 : position.remainder(windowSize);
   const isNear = age.le(position).logicalAnd(age.sub(inWindow).le(lookBackward * windowSize));
   let visible = isNear.unsqueeze(0);
@@ -67,9 +68,8 @@ function attendInWindows(
   // The first token may stand anywhere in its window, so there may be one window more than needed.
   const length = Math.ceil((tokens + windowSize - 1) / windowSize) * windowSize;
   const inWindow = position.remainder(windowSize);
-  const order = arange(places, { dtype: "int32" });
-  const past = order.add(position).remainder(places);
-  const remembered = order.sub(position.add(tokens)).remainder(places);
+  const past = positionsOf(places, position).remainder(places);
+  const remembered = positionsOf(places, position.add(tokens).neg()).remainder(places);
   // Index `places` of the whole is `position`; windows begin some windows before its own.
   const start = inWindow.neg().add(windowSize);
   const updates: Update[] = [];
@@ -80,7 +80,7 @@ function attendInWindows(
     updates.push([kept, whole.narrow(axis, tokens, places).take(remembered, axis)]);
     return whole.dynamicSlice(axis, start, before + length);
   }) as [Tensor, Tensor, Tensor?];
-  const place = arange(before + length, { dtype: "int32" }).add(position.sub(inWindow).sub(before));
+  const place = positionsOf(before + length, position.sub(inWindow).sub(before));
   const isThere = place.ge(0).unsqueeze(0);
   const visible = masks?.logicalAnd(isThere) ?? isThere;
   const queries = zeros(q.shape.with(2, length)).dynamicUpdate(2, q, inWindow);

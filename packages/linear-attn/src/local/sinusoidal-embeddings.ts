@@ -1,7 +1,8 @@
 /** Rotary positions of local attention. */
 
 import type { Tensor } from "@x/tensor";
-import { arange, Buffer, RotaryEmbedding } from "../engine.js";
+import { Buffer, RotaryEmbedding } from "../engine.js";
+import { positionsOf } from "../sequence.js";
 
 /** Rotary embedding in halves, whose frequencies are part of the state dictionary. */
 export class SinusoidalEmbeddings extends RotaryEmbedding {
@@ -15,7 +16,7 @@ export class SinusoidalEmbeddings extends RotaryEmbedding {
 
   /** `x` of [..., length, dim] rotated, its first row by that of position `offset`. */
   rotateFrom(x: Tensor, offset: Tensor | number): Tensor {
-    const positions = arange(x.shape.at(-2)!, { dtype: "int32" }).add(offset);
+    const positions = positionsOf(x.shape.at(-2)!, offset);
     const angles = positions.float().unsqueeze(-1).mul(this.invFreq);
     return this.rotate(x, { sin: angles.sin(), cos: angles.cos() });
   }

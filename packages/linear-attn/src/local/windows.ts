@@ -1,7 +1,8 @@
 /** Attention of windows of queries over the keys around them. */
 
 import type { Tensor } from "@x/tensor";
-import { arange, cat, ones, scaledDotProductAttention, where } from "../engine.js";
+import { cat, ones, scaledDotProductAttention, where } from "../engine.js";
+import { positionsOf } from "../sequence.js";
 
 /** Which keys the queries of a window see, and how. */
 export interface WindowRules {
@@ -72,10 +73,8 @@ export function attendWindows(
   let window: readonly [number, number] | null = null;
   if (causal && exactWindowsize) window = [windowSize * lookBackward, -1];
   if (sharedQk) {
-    const own = arange(windowSize, { dtype: "int32" })
-      .add(lookBackward * windowSize)
-      .unsqueeze(-1);
-    const key = arange(seen, { dtype: "int32" });
+    const own = positionsOf(windowSize, lookBackward * windowSize).unsqueeze(-1);
+    const key = positionsOf(seen);
     mask ??= ones([1, 1, windows, 1, seen], { dtype: "bool" });
     if (causal) mask = mask.logicalAnd(key.le(own));
     if (window !== null) mask = mask.logicalAnd(key.ge(own.sub(window[0])));

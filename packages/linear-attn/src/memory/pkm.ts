@@ -2,21 +2,21 @@
 
 import type { Tensor } from "@x/tensor";
 import {
+  BatchNorm1d,
   checkNumbers,
   Dropout,
   Embedding,
   embeddingBag,
+  even,
   init,
   Linear,
   Module,
-  even,
   Parameter,
   stack,
   wholeFrom,
   zeros,
 } from "../engine.js";
 import { checkCounts, checkSequence } from "../checks.js";
-import { MaskedBatchNorm1D } from "./masked-batch-norm.js";
 
 /** Options of {@link PKM}. */
 export interface PKMOptions {
@@ -43,6 +43,17 @@ export interface PKMCall {
 }
 
 const owner = "PKM";
+
+/** A batch normalisation under the name that it has in checkpoints of the original. */
+class MaskedBatchNorm1D extends Module {
+  /** The normalisation. */
+  readonly fn: BatchNorm1d;
+
+  constructor(numFeatures: number) {
+    super();
+    this.fn = new BatchNorm1d(numFeatures);
+  }
+}
 
 /**
  * A memory of `numKeys²` trained vectors, of which every query reads the `topk` that fit best:
@@ -113,8 +124,9 @@ export class PKM extends Module {
     checkSequence(owner, "input", x, this.toQueries.inFeatures, inputMask);
     const { heads, numKeys, topk } = this;
     const [batch, length] = x.shape as [number, number];
-    const projected = this.toQueries.forward(this.inputDropout.forward(x));
-    const queries = this.queryDropout.forward(this.norm.forward(projected, inputMask));
+    const projected = this.toQueries.forward(this.inputDropout.forward(x)).flatten(0, 1);
+    const mask = inputMask && inputMask.flatten();
+    const queries = this.queryDropout.forward(this.norm.fn.forward(projected, { mask }));
     // The halves are taken of the joined heads, as checkpoints expect: [2, heads, tokens, size / 2].
     const halves = stack(queries.chunk(2, -1))
       .reshape([2, batch * length, heads, -1])

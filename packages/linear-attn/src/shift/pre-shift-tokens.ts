@@ -5,6 +5,7 @@ import type { AttentionState, Update } from "@x/tensor/nn";
 import {
   cat,
   checkNumbers,
+  checkState,
   getDevice,
   Module,
   whole,
@@ -16,7 +17,6 @@ import { checkCounts, checkSequence, checkShape } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 import { withoutPadding } from "../sequence.js";
 import type { Layer, LayerCall, LayerStateOptions } from "../stack/layer.js";
-import { checkState } from "../state.js";
 
 /** Options of {@link PreShiftTokens}. */
 export interface PreShiftTokensOptions {

@@ -3,7 +3,6 @@
 import type { Tensor } from "@x/tensor";
 import type { AttentionState } from "@x/tensor/nn";
 import { Identity, LayerNorm, Linear, Module } from "../engine.js";
-import { checkCounts } from "../checks.js";
 import type { Layer, LayerCall, LayerStateOptions } from "./layer.js";
 
 /**
@@ -24,7 +23,6 @@ export class PreNorm extends Module {
   /** @throws XError `argument` if `dim` is not a whole number of at least 1 */
   constructor(dim: number, fn: Layer) {
     super();
-    checkCounts("PreNorm", { dim });
     this.fn = fn;
     this.norm = new LayerNorm(dim);
   }
@@ -71,7 +69,6 @@ export class ProjectInOut<Inner extends Module & Pick<Layer, "forward"> = Layer>
   constructor(fn: Inner, dimIn: number, dimOut: number, options: ProjectInOutOptions = {}) {
     super();
     const { projectOut = true } = options;
-    checkCounts("ProjectInOut", { dimIn, dimOut });
     this.fn = fn;
     this.projectIn = new Linear(dimIn, dimOut);
     this.projectOut = projectOut ? new Linear(dimOut, dimIn) : new Identity();

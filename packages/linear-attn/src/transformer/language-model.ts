@@ -3,7 +3,9 @@
 import type { Tensor } from "@x/tensor";
 import type { AttentionState } from "@x/tensor/nn";
 import {
+  checkAxes,
   checkNumbers,
+  checkState,
   Embedding,
   Identity,
   LayerNorm,
@@ -12,13 +14,13 @@ import {
   multipleOf,
   withUpdates,
 } from "../engine.js";
-import { checkAxes, checkCounts } from "../checks.js";
+import { checkCounts } from "../checks.js";
 import { AbsolutePositionalEmbedding } from "../embedding/absolute.js";
 import { AxialPositionalEmbedding } from "../embedding/axial.js";
 import { FixedPositionalEmbedding } from "../embedding/fixed.js";
 import type { LayerCall } from "../stack/layer.js";
 import { ProjectInOut } from "../stack/pre-norm.js";
-import { checkState, nextPosition, startPosition } from "../state.js";
+import { nextPosition, startPosition } from "../state.js";
 import type { LinearAttentionTransformerLMOptions } from "./options.js";
 import { LinearAttentionTransformer, type TransformerStateOptions } from "./transformer.js";
 

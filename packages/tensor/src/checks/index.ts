@@ -6,7 +6,7 @@
 
 export { check } from "../error.js";
 export { checkHeads, checkKeyMask } from "../tensor/attention-checks.js";
-export { checkLastAxis } from "../nn/checks.js";
+export { checkAxes, checkLastAxis, checkState } from "../nn/checks.js";
 export { checkPositions } from "../nn/positions.js";
 export {
   checkChoice,

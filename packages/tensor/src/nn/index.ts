@@ -27,6 +27,8 @@ export type {
   StateOptions,
   StepOptions,
 } from "./attention-mechanism.js";
+export { BatchNorm1d } from "./batch-normalization.js";
+export type { BatchNorm1dCall, BatchNorm1dOptions } from "./batch-normalization.js";
 export { Identity, ModuleList, Sequential } from "./containers.js";
 export type { TensorModule } from "./containers.js";
 export { Conv1d, Conv2d } from "./convolution.js";
