@@ -110,7 +110,7 @@ describe.each(devices)("BatchNorm1d on %s", (_, device) => {
     expect(codeOf(() => new BatchNorm1d(2).forward(ones([3, 2, 4, 4])))).toBe("shape");
     const mask = ones([2, 3], { dtype: "bool" });
     expect(failureOf(() => new BatchNorm1d(2).forward(ones([3, 2, 4]), { mask }))).toContain(
-      "shape | BatchNorm1d: the key mask must be bool [3, 4]",
+      "shape | BatchNorm1d: the mask must be bool [3, 4], got bool [2, 3]",
     );
   });
 });

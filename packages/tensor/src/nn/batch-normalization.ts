@@ -1,7 +1,6 @@
 /** Normalization of features over a batch. */
 
 import { checkNumbers, count, nonNegative, probability } from "../tensor/arguments.js";
-import { checkKeyMask } from "../tensor/attention-checks.js";
 import { ones, zeros } from "../tensor/creation.js";
 import { batchNorm } from "../tensor/normalization.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -90,7 +89,7 @@ export class BatchNorm1d extends Module {
     const rest = x.shape.slice(2, 3);
     checkAxes("BatchNorm1d", "input", x, ["batch", this.numFeatures, ...rest]);
     const counted = x.shape.filter((_, axis) => axis !== 1);
-    checkKeyMask("BatchNorm1d", mask, counted);
+    if (mask !== null) checkAxes("BatchNorm1d", "mask", mask, counted, "bool");
     const kept = (mask ?? ones(counted, { dtype: "bool" })).unsqueeze(1);
     const normalized = (mean: Tensor, variance: Tensor): Tensor => {
       const y = batchNorm(x, mean, variance, { weight, bias, eps });
