@@ -4,8 +4,8 @@
  *
  *     pnpm example character-model [--full] [FILE…]
  *
- * Without files it learns from the sources of @x/tensor. With `--full` it trains for less than two
- * minutes on two cores, else for a few seconds on a part of the text.
+ * Without files it learns from the sources of @x/tensor. With `--full` it trains for about a minute on
+ * two cores, else for a few seconds on a part of the text.
  */
 
 import { readdir, readFile } from "node:fs/promises";
@@ -49,7 +49,7 @@ const config = TransformerConfig.tiny({
   ...{ nLayers: 2, slidingWindow: [4, null], activation: "geglu", bias: false },
   ...{ norm: "rms", qkNorm: true, embeddingScale: true, initializerRange: 0.05 },
 });
-const steps = isFull ? 7000 : 150;
+const steps = isFull ? 3500 : 150;
 const trainer = new Trainer({
   model: new Transformer(config),
   task: languageModelling({ bytesPerToken: 1, padding: context }),
