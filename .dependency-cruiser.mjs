@@ -45,14 +45,15 @@ const tensorLayers = {
 
 /** Each folder of packages/miniformer/src, and what it may import besides itself, in the same way. */
 const miniformerLayers = {
+  runtime: [],
   config: [],
-  tokenizers: [],
+  tokenizers: ["runtime"],
   model: ["config"],
   generation: ["config", "model", "tokenizers"],
-  pretrained: ["config", "model", "tokenizers", "generation"],
+  pretrained: ["runtime", "config", "model", "tokenizers", "generation"],
   adaptation: ["config", "model"],
-  data: [],
-  training: ["data"],
+  data: ["runtime"],
+  training: ["runtime", "data"],
 };
 
 const tests = "\\.test\\.ts$";

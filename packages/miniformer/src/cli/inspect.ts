@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { XError } from "@x/tensor";
 import { openSafetensorsFile, type SafetensorsEntry } from "@x/tensor/safetensors";
-import { reasonOf } from "./inputs.js";
+import { reasonOf } from "../runtime/reason.js";
 import { namingPlace } from "./load-model.js";
 import type { Output, Surroundings } from "./output.js";
 import { checkpointsIn, exists, names, readRecord } from "./run-folder.js";

@@ -9,7 +9,7 @@ import { fromPretrained, type Pretrained } from "../pretrained/from-pretrained.j
 import type { ConfiguredModel } from "../pretrained/own-format.js";
 import { loadTokenizer } from "../tokenizers/load-tokenizer.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
-import { reasonOf } from "./inputs.js";
+import { reasonOf } from "../runtime/reason.js";
 import { loadAttention } from "./plug-ins.js";
 import { checkpointsIn, exists, names } from "./run-folder.js";
 

@@ -3,9 +3,10 @@
 import { access, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { XError } from "@x/tensor";
+import { reasonOf } from "../runtime/reason.js";
 import { folderStorage } from "../training/folder-storage.js";
 import type { CheckpointStorage } from "../training/storage.js";
-import { notWritable, prepareFolder, reasonOf } from "./inputs.js";
+import { notWritable, prepareFolder } from "./inputs.js";
 import { isFacts, type Facts } from "./tasks/facts.js";
 
 /** What is written beside a model that was trained. */

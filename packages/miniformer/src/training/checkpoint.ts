@@ -13,7 +13,7 @@ import { loadSafetensors, openSafetensors, saveSafetensors } from "@x/tensor/saf
 import type { BatchPosition } from "../data/batches.js";
 import type { ProgressState } from "./early-stopping.js";
 import type { LossScaleState } from "./mixed-precision.js";
-import type { CheckpointFiles, CheckpointStorage } from "./storage.js";
+import { isCheckpointName, type CheckpointFiles, type CheckpointStorage } from "./storage.js";
 import type { Metrics } from "./task.js";
 
 /** A checkpoint that was kept because it was among the best. */
@@ -154,12 +154,10 @@ export function inOrder(names: readonly string[]): string[] {
     const [, step, again] = /^step-(\d+)(?:-(\d+))?$/.exec(name)!;
     return [Number(step), Number(again ?? 1)];
   };
-  return names
-    .filter((name) => /^step-\d+(-\d+)?$/.test(name))
-    .sort((a, b) => {
-      const [[step, again], [otherStep, otherAgain]] = [parts(a), parts(b)];
-      return step - otherStep || again - otherAgain;
-    });
+  return names.filter(isCheckpointName).sort((a, b) => {
+    const [[step, again], [otherStep, otherAgain]] = [parts(a), parts(b)];
+    return step - otherStep || again - otherAgain;
+  });
 }
 
 /** Notes which checkpoints are the last and the best, for those who look for one. */
