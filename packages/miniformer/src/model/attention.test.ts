@@ -1,8 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { manualSeed, ones, randn, setDevice, tensor, type Tensor } from "@x/tensor";
 import { SoftmaxAttention, type AttentionMechanism } from "@x/tensor/nn";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
 import { devices } from "../../test/devices.js";
 import { inParts } from "../../test/small-transformers.js";
 import { TransformerConfig } from "../config/transformer-config.js";

@@ -13,8 +13,7 @@ import {
   tensor,
   type Tensor,
 } from "@x/tensor";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
 import { devices } from "../../test/devices.js";
 import {
   close,
