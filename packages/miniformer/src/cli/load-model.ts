@@ -11,7 +11,7 @@ import { loadTokenizer } from "../tokenizers/load-tokenizer.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
 import { reasonOf } from "../runtime/reason.js";
 import { loadAttention } from "./plug-ins.js";
-import { checkpointsIn, exists, names } from "./run-folder.js";
+import { exists, lastCheckpointIn, names } from "./run-folder.js";
 
 /** The folder of a checkpoint, before its tensors are read. */
 export interface ModelFolder {
@@ -28,8 +28,7 @@ export interface ModelFolder {
 export async function openModelFolder(folder: string, option: string): Promise<ModelFolder> {
   let path = folder;
   if (!(await exists(join(path, names.config)))) {
-    const last = (await checkpointsIn(folder).list()).sort().at(-1);
-    if (last !== undefined) path = join(folder, names.checkpoints, last);
+    path = (await lastCheckpointIn(folder)) ?? folder;
   }
   let config: unknown;
   try {

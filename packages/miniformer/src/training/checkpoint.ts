@@ -170,6 +170,34 @@ export async function noteCheckpoints(
   await storage.writeNote(lastNote, encoder.encode(text));
 }
 
+/** The best checkpoints, the best first, as far as there is a note of them. */
+async function notedBest(storage: CheckpointStorage): Promise<readonly BestCheckpoint[]> {
+  const bytes = await storage.readNote(lastNote);
+  if (bytes === null) return [];
+  let note: unknown;
+  try {
+    note = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw damagedNote(error);
+  }
+  const { best = [] } = (note ?? {}) as { readonly best?: unknown };
+  if (!Array.isArray(best) || !best.every(isBestCheckpoint)) throw damagedNote();
+  return best;
+}
+
+function isBestCheckpoint(value: unknown): value is BestCheckpoint {
+  const { name } = (value ?? {}) as Partial<BestCheckpoint>;
+  return typeof name === "string";
+}
+
+function damagedNote(cause?: unknown): XError {
+  return new XError(
+    "checkpoint",
+    `loadWeights: ${lastNote} must say which checkpoints are the best, as a Trainer wrote it, got one that does not. Remove it, and name a checkpoint.`,
+    { cause },
+  );
+}
+
 /** Which checkpoint to load: the last, the best, or one by its name. */
 export type WhichCheckpoint = "last" | "best" | (string & {});
 
@@ -203,10 +231,7 @@ export async function loadWeights(
   let name: string | undefined = which;
   if (which === "last") name = names.at(-1);
   if (which === "best") {
-    const note = await storage.readNote(lastNote);
-    const { best = [] } = (note === null ? {} : JSON.parse(new TextDecoder().decode(note))) as {
-      readonly best?: readonly BestCheckpoint[];
-    };
+    const best = await notedBest(storage);
     name = best.find((checkpoint) => names.includes(checkpoint.name))?.name;
   }
   if (name === undefined || !names.includes(name)) {
