@@ -8,7 +8,7 @@ import { mechanisms } from "../src/mechanisms/table.js";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 
-test("soak", { timeout: 180_000 }, async () => {
+test("soak", { timeout: 600_000 }, async () => {
   // Rejects with the output if the exit code is not 0, or if it does not end.
   const { stdout } = await promisify(execFile)(
     process.execPath,
@@ -16,7 +16,7 @@ test("soak", { timeout: 180_000 }, async () => {
       ...["--conditions=@x/source", "--import", "tsx", "apps/bench/src/bench/main.ts"],
       ...["soak", "--steps", "1000", "--tokens", "10000", "--width", "32"],
     ],
-    { cwd: root, timeout: 150_000 },
+    { cwd: root, timeout: 570_000 },
   );
   expect(stdout).toContain("1,000 training steps\n");
   expect(stdout).toContain("10,000 decode steps\n");

@@ -31,9 +31,8 @@ const config = TransformerConfig.tiny({
   ...{ vocabSize: 256, maxSeqLen: 4 * context, positions: "rotary", initializerRange: 0.05 },
   ...(isFull ? { dModel: 128, nLayers: 2, dropout: 0.1 } : { dModel: 64, nLayers: 2 }),
 });
-const transformer = new Transformer(config);
 const trainer = new Trainer({
-  model: transformer,
+  model: new Transformer(config),
   task: languageModelling({ bytesPerToken: 1, padding: context }),
   data: tokenWindows(learned, { length: context }),
   validation: tokenWindows(heldOut, { length: context }),
@@ -62,7 +61,7 @@ console.log(`  ${model.toFixed(3)} bits with the transformer, trained for ${seco
 markov.forEach((bits, order) => console.log(`  ${bits.toFixed(3)} bits with order ${order}`));
 
 /** What the model writes. */
-export const written: string = await generate(transformer.eval(), "The tensor", {
+export const written: string = await generate(trainer.model.eval(), "The tensor", {
   tokenizer: new ByteTokenizer(),
   maxNewTokens: isFull ? 200 : 40,
   temperature: 0.7,

@@ -20,7 +20,7 @@ async function train(text: string, steps: number): Promise<void> {
   const trainer = new Trainer({
     model,
     task: languageModelling({ padding: length }),
-    data: tokenWindows(Uint8Array.from(tokenizer.encode(text)), { length }),
+    data: tokenWindows(Uint8Array.from(tokenizer.encode(text)), { length, stride: 1 }),
     steps,
     learningRate: 5e-3,
     schedule: "cosine",

@@ -137,6 +137,19 @@ describe("windows of tokens", () => {
     );
   });
 
+  test.each([2, 5, 6, 7, 12, 13])("with a stride begin at every so many of %i tokens", (count) => {
+    const tokens = Int32Array.from(numbers(count));
+    const windows = tokenWindows(tokens, { length: 5, stride: 2 });
+    const all = numbers(windows.length!).map((i) => [...windows.at!(i)]);
+    expect(all).toEqual(all.map((_, i) => numbers(count).slice(2 * i, 2 * i + 6)));
+    expect(all.slice(0, -1).every((window) => window.length === 6)).toBe(true);
+    expect(all.at(-1)!.at(-1)).toBe(count - 1);
+    expect(all.at(-1)!.length).toBeGreaterThan(1);
+    expect(() => tokenWindows(tokens, { length: 5, stride: 6 })).toThrow(
+      "tokenWindows: the stride must be at most the length of 5, got 6.",
+    );
+  });
+
   test("of packed documents lose and repeat nothing, whatever the order", async () => {
     const documents = [3, 1, 8, 0, 5, 2].map((length, i) => new Array<number>(length).fill(i + 1));
     const windows = packed(fromArray(documents), { length: 4, endToken: 0 });

@@ -6,13 +6,24 @@ import { indexed, type Order, type Source } from "./source.js";
 /** Token numbers in order. */
 export type Tokens = ArrayLike<number>;
 
+/** Options of {@link tokenWindows}. */
+export interface WindowOptions {
+  /** How many tokens a window predicts. */
+  readonly length: number;
+  /**
+   * How far the next window begins from a window's beginning, at most `length`. Default: `length`,
+   * where each token but the first is predicted exactly once. What learns from a short text should see
+   * it cut in more ways than one, or it learns where the cuts are: `1` makes windows of all places.
+   */
+  readonly stride?: number;
+}
+
 /**
- * Cuts one long sequence of tokens into windows: window `i` holds the tokens from `i · length` to
- * `(i + 1) · length`, that one included. Neighbours share a token, so that each token but the first
- * is predicted exactly once. The last window may be shorter.
+ * Cuts one long sequence of tokens into windows: window `i` holds the tokens from `i · stride` to
+ * `i · stride + length`, that one included. The last window may be shorter.
  *
  * @param tokens for bytes, a `Uint8Array` as it is
- * @throws XError `argument` if there are less than two tokens
+ * @throws XError `argument` if there are less than two tokens, or the stride is longer than the windows
  * @example
  * ```ts
  * const windows = tokenWindows(Uint8Array.of(1, 2, 3, 4, 5, 6), { length: 3 });
@@ -21,16 +32,22 @@ export type Tokens = ArrayLike<number>;
  */
 export function tokenWindows<T extends Uint8Array | Uint16Array | Uint32Array | Int32Array>(
   tokens: T,
-  options: { readonly length: number },
+  options: WindowOptions,
 ): Source<T> {
-  const { length } = options;
-  checkNumbers("tokenWindows", count, { length });
+  const { length, stride = length } = options;
+  checkNumbers("tokenWindows", count, { length, stride });
+  check(
+    stride <= length,
+    "argument",
+    () =>
+      `tokenWindows: the stride must be at most the length of ${length}, got ${stride}. Tokens between windows would be left out.`,
+  );
   checkTokens("tokenWindows", tokens.length);
-  const windows = Math.ceil((tokens.length - 1) / length);
+  const beyondFirst = Math.max(0, tokens.length - 1 - length);
   return indexed(
-    windows,
+    1 + Math.ceil(beyondFirst / stride),
     // A part of an array is one of the same kind.
-    (index) => tokens.subarray(index * length, (index + 1) * length + 1) as T,
+    (index) => tokens.subarray(index * stride, index * stride + length + 1) as T,
   );
 }
 

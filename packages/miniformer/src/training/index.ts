@@ -13,7 +13,7 @@ export type { SeriesExample, SeriesOptions } from "../data/series.js";
 export { fromArray, indexed, mapped, split, streamed } from "../data/source.js";
 export type { Order, Source, Split, SplitOptions, StreamedOptions } from "../data/source.js";
 export { packed, tokenWindows } from "../data/text.js";
-export type { PackingOptions, Tokens } from "../data/text.js";
+export type { PackingOptions, Tokens, WindowOptions } from "../data/text.js";
 export type { TextInput } from "../data/text-input.js";
 export { loadWeights } from "./checkpoint.js";
 export type { BestCheckpoint, Ending, WhichCheckpoint } from "./checkpoint.js";

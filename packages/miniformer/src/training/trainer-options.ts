@@ -19,7 +19,7 @@ export interface TrainerOptions<M extends Module, E, B extends Batch> {
   /** What is trained, on the current device. Parameters without gradients stay as they are. */
   readonly model: M;
   /** What for. */
-  readonly task: Task<M, E, B>;
+  readonly task: Task<NoInfer<M>, E, B>;
   /** The examples to learn from. */
   readonly data: Source<E> | readonly E[];
   /** The examples to evaluate with. Default: there are none, and nothing is evaluated. */

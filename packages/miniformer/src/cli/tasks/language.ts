@@ -25,6 +25,9 @@ import { parts, type JobOptions } from "./options.js";
 /** Blocks of text that are held out have this size, unless the text is short. */
 const blockSize = 2048;
 
+/** In how many ways a text is cut into windows that are learned from. */
+const cuts = 8;
+
 type TokenArray = Uint8Array | Int32Array;
 
 interface Windows {
@@ -90,7 +93,7 @@ function textWindows(
     );
   }
   return {
-    training: tokenWindows(training, { length }),
+    training: tokenWindows(training, { length, stride: Math.ceil(length / cuts) }),
     heldOut: tokenWindows(heldOut, { length }),
     tokens: share === null ? 0 : training.length,
     heldOutTokens: heldOut.length,
