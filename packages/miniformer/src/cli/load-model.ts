@@ -65,6 +65,14 @@ export async function tokenizerIn({ path }: ModelFolder): Promise<Tokenizer | nu
     : loadTokenizer(json, (await read("tokenizer_config.json")) ?? undefined);
 }
 
+/** The error for the folder of a model that needs a tokenizer and has none. */
+export function withoutTokenizer({ path }: ModelFolder): XError {
+  return new XError(
+    "checkpoint",
+    `--model: the folder must hold tokenizer.json, got "${path}" without. Put it there.`,
+  );
+}
+
 /**
  * Loads the model of a folder, as `make` makes it.
  *

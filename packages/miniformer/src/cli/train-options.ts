@@ -6,7 +6,7 @@ import { attentionNames } from "./plug-ins.js";
 import { taskNames, type TaskName } from "./tasks/facts.js";
 import {
   deviceOptions,
-  formats,
+  formatOption,
   listOf,
   nonNegative,
   oneOf,
@@ -66,11 +66,7 @@ export type GivenOptions = Omit<TrainOptions, Derived> & Partial<Pick<TrainOptio
 export function declareOptions(command: Command): void {
   command
     .option("--text, --data <file>", "what to learn from: text, JSONL or CSV")
-    .option(
-      "--format <name>",
-      `one of ${formats.join(", ")} (default: by the name)`,
-      oneOf(formats),
-    )
+    .addOption(formatOption())
     .option(
       "--task <name>",
       `one of ${taskNames.join(", ")} (default: by the data)`,
