@@ -179,6 +179,11 @@ export abstract class Stack<Layer extends StackLayer> extends Module {
     return { x, keyMask, finish: (output) => visibility.finish(output, counted.updates) };
   }
 
+  /** Whether masked padding before a sequence changes its results, as a layer's mechanism says. */
+  get dependsOnPadding(): boolean {
+    return this.attentions.some(({ mechanism }) => mechanism?.dependsOnPadding === true);
+  }
+
   /** The device of the parameters. */
   protected get device(): Device {
     return this.parameters()[0]?.device ?? getDevice();

@@ -57,6 +57,11 @@ export type AttentionState = Readonly<Record<string, Tensor>>;
  * what one causal `forward` over the whole gives.
  */
 export interface AttentionMechanism<State extends AttentionState = AttentionState> {
+  /**
+   * Whether masked padding before a sequence changes its results, such as with blocks of tokens that
+   * begin at fixed places. Default false.
+   */
+  readonly dependsOnPadding?: boolean;
   /** The attention of a whole sequence. */
   forward(query: Tensor, key: Tensor, value: Tensor, options?: MechanismOptions): Tensor;
   /** The state before the first token. */

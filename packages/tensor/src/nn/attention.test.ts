@@ -418,7 +418,7 @@ const module = (): MultiheadAttention => new MultiheadAttention(6, 2, { batchFir
 
 const refused: [string, () => unknown][] = [
   [
-    "argument | MultiheadAttention: numHeads must divide embedDim, got 4 heads for 6.",
+    "argument | MultiheadAttention: embedDim must be a multiple of numHeads (4), got 6.",
     () => new MultiheadAttention(6, 4),
   ],
   [
