@@ -17,7 +17,7 @@ const limits: Record<string, Limits> = {
   // Not reached yet: lower the ceilings with every step toward the target.
   "@x/tensor": { target: 80_000, ceiling: 120_500 },
   "@x/kernels-webgpu": { target: 60_000, ceiling: 60_000 },
-  "@x/linear-attn": { target: 12_000, ceiling: 14_250 },
+  "@x/linear-attn": { target: 12_000, ceiling: 12_600 },
   "@x/miniformer": { target: 25_000, ceiling: 25_000 },
 };
 const attentionPackage: Limits = { target: 12_000, ceiling: 12_000 };

@@ -13,8 +13,13 @@ interface Report {
 }
 
 /** Runs every test of the workspace from source, and counts them. */
-export async function runTests({ node }: Context): Promise<Outcome> {
-  return runVitest(node, ["--maxWorkers=2"]);
+export async function runTests({ node, thorough }: Context): Promise<Outcome> {
+  return runVitest(node, ["--maxWorkers=2"], environmentOf(thorough));
+}
+
+/** Tells tests that there is time for more of what they do by chance, or again and again. */
+function environmentOf(thorough: boolean): Record<string, string> {
+  return thorough ? { X_THOROUGH: "yes" } : {};
 }
 
 /** The suites that run on whichever device is named. */
@@ -27,7 +32,12 @@ export const suitesOfDevices: readonly string[] = [
   "packages/trim/src",
   "packages/thinformer/src",
   "packages/linear-attn/test",
+  "packages/miniformer/src/model",
+  "packages/miniformer/src/generation",
+  "packages/miniformer/src/adaptation",
   "apps/bench/test/mechanisms.test.ts",
+  "apps/bench/test/miniformer-decoding.test.ts",
+  "apps/bench/test/learning.test.ts",
 ];
 
 /** Those that reach every kernel of attention and random programs: what there is time for every day. */
@@ -43,11 +53,13 @@ const suitesOfEveryDay: readonly string[] = [
  */
 export async function runTestsOnGpu({ node, thorough }: Context): Promise<Outcome> {
   const suites = thorough ? suitesOfDevices : suitesOfEveryDay;
-  return runVitest(node, [...suites, "--testTimeout=600000", "--maxWorkers=2"], {
+  const env = {
     X_TEST_DEVICES: "webgpu",
     DIFFERENTIAL_PROGRAMS: thorough ? "500" : "100",
     DIFFERENTIAL_ATTENTIONS: thorough ? "200" : "30",
-  });
+  };
+  const options = [...suites, "--testTimeout=600000", "--maxWorkers=2"];
+  return runVitest(node, options, env, thorough ? 5400 : 1800);
 }
 
 /** Areas of the goldens that reach every operation: what there is time for every day. */
@@ -63,13 +75,14 @@ export async function runGoldensOnGpu({ thorough }: Context): Promise<Outcome> {
 /** Runs the suites of devices in pages of a browser, on the packages as built. */
 export async function runTestsInBrowser({ node, thorough }: Context): Promise<Outcome> {
   const config = ["--config=scripts/check/browser/vitest.config.ts"];
-  return runVitest(node, config, thorough ? { X_THOROUGH: "yes" } : {});
+  return runVitest(node, config, environmentOf(thorough));
 }
 
 async function runVitest(
   node: string,
   chosen: readonly string[],
   env: Record<string, string> = {},
+  timeoutSeconds: number = 1800,
 ): Promise<Outcome> {
   const folder = await mkdtemp(join(tmpdir(), "x-tests-"));
   try {
@@ -78,7 +91,7 @@ async function runVitest(
     const { succeeded, output } = await command(
       node,
       [...vitest, "--reporter=json", `--outputFile.json=${reportFile}`, ...chosen],
-      { env, timeoutSeconds: 1800 },
+      { env, timeoutSeconds },
     );
     const report = await readFile(reportFile, "utf8").then(
       (text) => JSON.parse(text) as Report,

@@ -66,7 +66,14 @@ async function copyPackages(folder: string): Promise<void> {
 /** Source and tests of the packages, compiled file by file, and the list of the suites. */
 async function copyTests(folder: string): Promise<void> {
   const places = publicPackages().map((package_) => relative(root, package_.folder));
-  const files = places.flatMap((place) => [...below(`${place}/src`), ...below(`${place}/test`)]);
+  const files = [
+    ...places.flatMap((place) => [...below(`${place}/src`), ...below(`${place}/test`)]),
+    // What the tests of mechanisms are made of.
+    ...["apps/bench/src/mechanisms", "apps/bench/test"].flatMap(below),
+  ];
+  const manifest = "apps/bench/package.json";
+  await mkdir(join(folder, dirname(manifest)), { recursive: true });
+  await cp(join(root, manifest), join(folder, manifest));
   for (const file of files.filter((name) => name.endsWith(".ts"))) {
     const text = await readFile(join(root, file), "utf8");
     // Files that tests name by their paths.

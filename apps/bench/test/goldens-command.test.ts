@@ -5,21 +5,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openSafetensorsFile, writeSafetensors } from "@x/tensor/safetensors";
-import { projectGoldens, runCommand } from "../src/goldens/command.js";
+import { goldens } from "../src/goldens/recordings.js";
+import { runIn } from "./run-command.js";
 
 let folder: string;
 
-async function run(...args: string[]): Promise<{ code: number; lines: string[] }> {
-  const lines: string[] = [];
-  const code = await runCommand(args, (line) => lines.push(line));
-  return { code, lines };
-}
+const run = runIn(goldens);
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "goldens-"));
   await mkdir(join(folder, "ops"));
   await mkdir(join(folder, "elsewhere"));
-  const path = join(projectGoldens, "ops", "scans.safetensors");
+  const path = join(goldens.folder, "ops", "scans.safetensors");
   await writeFile(join(folder, "ops", "renamed.safetensors"), await readFile(path));
   await using file = await openSafetensorsFile(path);
   const tensors = await Promise.all(
@@ -72,7 +69,7 @@ test("areas and devices may be named several times", async () => {
 
 test.each([
   [["--dir", "/nowhere"], /the folder must exist, got "\/nowhere"/],
-  [["--only", "ops/nothing"], /at least one file must be selected, got none .* for ops\/nothing/],
+  [["--only", "ops/nothing"], /at least one case must be selected, got none .* for ops\/nothing/],
   [["--device", "abacus", "--only", "ops/optim"], /one of reference, wasm.*got "abacus"/],
   [["--what"], /unknown option '--what'/],
 ] as const)("wrong options: %j", async (args, message) => {

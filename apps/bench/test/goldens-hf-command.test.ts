@@ -10,15 +10,12 @@ import {
   writeSafetensorsFile,
   type SafetensorsTensor,
 } from "@x/tensor/safetensors";
-import { projectCheckpoints, runCommand } from "../src/goldens-hf/command.js";
+import { checkpoints } from "../src/goldens-hf/recordings.js";
+import { runIn } from "./run-command.js";
 
 let folder: string;
 
-async function run(...args: string[]): Promise<{ code: number; lines: string[] }> {
-  const lines: string[] = [];
-  const code = await runCommand(args, (line) => lines.push(line));
-  return { code, lines };
-}
+const run = runIn(checkpoints);
 
 /** All tensors of a checkpoint, widened to float32 if asked for. */
 async function tensorsOf(path: string, isWidened: boolean): Promise<SafetensorsTensor[]> {
@@ -50,7 +47,7 @@ interface Rewriting {
 
 /** Writes a recorded checkpoint again in another way. */
 async function rewrite(from: string, to: string, how: Rewriting): Promise<void> {
-  const source = join(projectCheckpoints, from);
+  const source = join(checkpoints.folder, from);
   const target = join(folder, to);
   await mkdir(target);
   for (const name of await readdir(source)) {
@@ -128,7 +125,7 @@ test("rewritten checkpoints pass", async () => {
   expect(lines.at(-1)).toBe("5 passed, 0 failed, 0 skipped");
   expect(lines).toHaveLength(6);
   expect(lines[0]).toMatch(
-    /^passed {2}a {2}logits, beam, greedy, text_ids, saved as miniformer, saved as huggingface; {2}largest error \S+, tolerance \S+ \(output\.logits\)$/,
+    /^passed {2}wasm {6}a {2}logits, beam, greedy, text_ids, saved as miniformer, saved as huggingface; {2}largest error \S+, tolerance \S+ \(output\.logits\)$/,
   );
   expect(code).toBe(0);
 });
@@ -136,7 +133,7 @@ test("rewritten checkpoints pass", async () => {
 test("wrong results, unknown tensors and families fail, what is not recorded is skipped", async () => {
   const wrong = await mkdtemp(join(folder, "wrong-"));
   const copy = async (from: string, to: string): Promise<string> => {
-    await cp(join(projectCheckpoints, from), join(wrong, to), { recursive: true });
+    await cp(join(checkpoints.folder, from), join(wrong, to), { recursive: true });
     return join(wrong, to);
   };
   const swap = async (path: string, change: (tensors: SafetensorsTensor[]) => void) => {
@@ -172,23 +169,24 @@ test("wrong results, unknown tensors and families fail, what is not recorded is 
   expect(text).toMatch(/output\.attentions: a tensor of this name is not known/);
   expect(text).toMatch(/input\.odd: an input of this name is not known/);
   expect(text).toMatch(/"model_type" one of .*, got "mamba"/);
-  expect(text).toMatch(/skipped without\n +it has no expected\.safetensors/);
+  expect(text).toMatch(/skipped wasm +without\n +it has no expected\.safetensors/);
 });
 
-test.each([
-  [["--dir", "/nowhere"], /the folder must exist, got "\/nowhere"/],
-  [["--device", "abacus"], /one of reference, wasm.*got "abacus"/],
-  [["--what"], /unknown option '--what'/],
-] as const)("wrong options: %j", async (args, message) => {
-  const { code, lines } = await run(...args);
-  expect(code).toBe(2);
-  expect(lines.join("\n")).toMatch(message);
-});
-
-test("a folder without checkpoints, and help", async () => {
+test("a folder without checkpoints", async () => {
   const empty = await mkdtemp(join(folder, "empty-"));
   const { code, lines } = await run("--dir", empty);
   expect(code).toBe(2);
-  expect(lines.join("\n")).toMatch(/at least one folder must hold a checkpoint, got none/);
-  expect((await run("--help")).lines.join("\n")).toMatch(/--dir <folder>/);
+  expect(lines.join("\n")).toMatch(/goldens:hf: at least one case must be selected, got none/);
+});
+
+test("one checkpoint by its name, on devices that are named", async () => {
+  const { code, lines } = await run(
+    ...["--only", "bert-tiny", "--device", "reference", "--device", "wasm"],
+  );
+  expect(code).toBe(0);
+  expect(lines.map((line) => line.split(/ +/).slice(0, 3).join(" "))).toEqual([
+    "passed reference bert-tiny",
+    "passed wasm bert-tiny",
+    "2 passed, 0",
+  ]);
 });

@@ -1,6 +1,6 @@
 /** Where this package departs from the system that it re-creates. */
 
-import { checkChoice } from "@x/tensor/checks";
+import { checkChoice } from "./engine.js";
 
 /**
  * `"reference"` reproduces, for comparison with recorded results and for checkpoints trained that

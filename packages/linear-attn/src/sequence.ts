@@ -1,7 +1,8 @@
 /** Sequences of vectors: their heads and their padding. */
 
 import type { Tensor } from "@x/tensor";
-import { checkArgument, checkCounts } from "./checks.js";
+import { checkNumbers, multipleOf } from "./engine.js";
+import { checkCounts } from "./checks.js";
 
 /** The size of a head, given or a part of `dim`. */
 export function headSize(
@@ -10,17 +11,9 @@ export function headSize(
   heads: number,
   dimHead: number | null = null,
 ): number {
-  if (dimHead !== null) {
-    checkCounts(op, { dimHead });
-    return dimHead;
-  }
-  checkArgument(
-    op,
-    dim % heads === 0,
-    () =>
-      `the number of heads must divide dim, got ${heads} heads for ${dim}. Choose a divisor, or set dimHead.`,
-  );
-  return dim / heads;
+  if (dimHead === null) checkNumbers(op, multipleOf(heads, "heads"), { dim });
+  else checkCounts(op, { dimHead });
+  return dimHead ?? dim / heads;
 }
 
 /** [batch, length, heads · size] as [batch, heads, length, size]. */

@@ -1,9 +1,19 @@
 /** What states of all kinds have in common. */
 
-import { fromData, getDevice, ones, zeros, type Device, type Tensor } from "@x/tensor";
-import { check, checkHeads, formatShape, sameShape } from "@x/tensor/checks";
+import type { Device, Tensor } from "@x/tensor";
 import type { AttentionState, StateOptions, Update } from "@x/tensor/nn";
-import { checkShape, checkCounts, checkMask } from "./checks.js";
+import {
+  check,
+  checkHeads,
+  checkKeyMask,
+  formatShapes,
+  fromData,
+  getDevice,
+  ones,
+  sameShape,
+  zeros,
+} from "./engine.js";
+import { checkShape, checkCounts } from "./checks.js";
 
 /** What is attended to, and what the state is about to become. */
 export interface Advance {
@@ -44,6 +54,11 @@ export function emptyKept(
   };
 }
 
+/** The position after so many tokens more. */
+export function nextPosition(position: Tensor, tokens: number): Update {
+  return [position, position.add(tokens)];
+}
+
 /** What is kept, what comes next, and along which axis it does: keys, values and perhaps the mask. */
 export function nextOf(
   { keys, values, mask }: Kept,
@@ -75,41 +90,50 @@ export function partOf(state: AttentionState, name: string): AttentionState {
 
 /** Checks that a state, which may have come from a file, has what an empty one has. */
 export function checkState(op: string, state: AttentionState, empty: AttentionState): void {
-  for (const [name, { shape, dtype }] of Object.entries(empty)) {
+  for (const [name, wanted] of Object.entries(empty)) {
     const tensor = (state as Partial<AttentionState>)[name];
     check(
-      tensor !== undefined && sameShape(tensor.shape, shape) && tensor.dtype === dtype,
+      tensor !== undefined &&
+        sameShape(tensor.shape, wanted.shape) &&
+        tensor.dtype === wanted.dtype,
       "shape",
       () =>
-        `${op}: the state must have a tensor ${name}, ${dtype} ${formatShape(shape)}, got ${tensor ? `${tensor.dtype} ${formatShape(tensor.shape)}` : "none"}. Make it with initState() for these sizes, with masked: true if masks come with it.`,
+        `${op}: the state must have a tensor ${name}, ${wanted.dtype} ${formatShapes(wanted)}, got ${tensor ? `${tensor.dtype} ${formatShapes(tensor)}` : "none"}. Make it with initState() for these sizes, with masked: true if masks come with it.`,
     );
   }
 }
 
 /** The sizes of a state, checked and with every default in its place. */
 export function checkSizes(op: string, sizes: StateSizes): Required<StateSizes> {
-  const { batch, heads, headDim, valueDim = headDim, masked = false } = sizes;
+  const all = { valueDim: sizes.headDim, masked: false, device: getDevice(), ...sizes };
+  const { batch, heads, headDim, valueDim } = all;
   checkCounts(op, { batch, heads, headDim, valueDim });
-  return { batch, heads, headDim, valueDim, masked, device: sizes.device ?? getDevice() };
+  return all;
+}
+
+/** Checks that there is a query for each key, and that heads and a mask fit. */
+export function checkSelfAttention(op: string, [q, k, v]: Heads, mask: Tensor | null): void {
+  checkHeads(op, q, k, v);
+  checkShape(
+    op,
+    q.shape[2] === k.shape[2],
+    [q, k],
+    (shapes) => `there must be a query for each key, got ${shapes}. Reshape them.`,
+  );
+  checkKeyMask(op, mask, [k.shape[0]!, k.shape[2]!]);
 }
 
 /** Checks what a mechanism is given for a step: a query for each key, a mask and a state that fit. */
 export function checkStep(
   op: string,
-  [q, k, v]: Heads,
+  tokens: Heads,
   mask: Tensor | null,
   state: AttentionState,
   mechanism: { initState(sizes: StateSizes): AttentionState },
 ): void {
-  checkHeads(op, q, k, v);
-  const [batch, heads, tokens, headDim] = k.shape as [number, number, number, number];
-  checkShape(
-    op,
-    q.shape[2] === tokens,
-    [q, k],
-    (shapes) => `a step needs a query for each key, got ${shapes}. Reshape them.`,
-  );
-  checkMask(op, mask, [batch, tokens]);
+  checkSelfAttention(op, tokens, mask);
+  const [, { shape }, v] = tokens;
+  const [batch, heads, , headDim] = shape as [number, number, number, number];
   const sizes = { batch, heads, headDim, valueDim: v.shape[3]!, masked: mask !== null };
   checkState(op, state, mechanism.initState(sizes));
 }

@@ -13,7 +13,7 @@ import {
 } from "@x/tensor";
 import { forkState, LayerNorm, LearnedPositionalEncoding, Linear } from "@x/tensor/nn";
 import { loadSafetensors, saveSafetensors } from "@x/tensor/safetensors";
-import { expectClose } from "@x/tensor/testing";
+import { codeOf, expectClose } from "@x/tensor/testing";
 import { compositions, randomComposition } from "../test/chunkings.js";
 import { devices } from "../../tensor/test/devices.js";
 import {
@@ -263,6 +263,14 @@ describe.each(devices)("on %s", (_, device) => {
       await expectClose(cat(outputs, 2), whole, close);
       expect(await state.position.item()).toBe(6);
     }
+    // By default the factor is made for a length: here 1 / √(3 · 6).
+    const scaled = new CumulativeLinearAttention({ length: 6 });
+    expect(codeOf(() => new CumulativeLinearAttention({ length: 0 }))).toBe("argument");
+    const ratio = 1 / Math.sqrt(3 * 6) / 0.3;
+    await expectClose(scaled.forward(q, k, v), attention.forward(q, k, v).mul(ratio), close);
+    const state = scaled.initState({ batch: 2, heads: 2, headDim: 3, valueDim: 5 });
+    const stepped = await scaled.step(q, k, v, state).realize();
+    await expectClose(stepped, scaled.forward(q, k, v, { isCausal: true }), close);
     const dropped = attention.forward(q, k, v, { dropout: 0.5 });
     expect(
       await dropped

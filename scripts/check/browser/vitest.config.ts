@@ -32,14 +32,17 @@ const suitesOfPages = [
   "packages/kernels-webgpu/test/training.test.ts",
 ];
 
-/** What runs in one of them: all suites of devices but those that need files. */
+/** What runs in one of them: all suites of devices but those that need files, or what there is time for. */
 const suitesOfDevices = [
   "packages/tensor/test/differential.test.ts",
   "packages/tensor/test/attention.test.ts",
-  "packages/tensor/src/{nn,optim}/**/!(checkpoint).test.ts",
   "packages/trim/src/{encoder,multihead}/*.test.ts",
-  // Half of the time that pages take.
-  ...(process.env.X_THOROUGH === undefined ? [] : ["apps/bench/test/mechanisms.test.ts"]),
+  ...(process.env.X_THOROUGH === undefined
+    ? []
+    : [
+        "packages/tensor/src/{nn,optim}/**/!(checkpoint).test.ts",
+        "apps/bench/test/mechanisms.test.ts",
+      ]),
 ];
 
 function project(name: string, isolated: boolean): TestProjectInlineConfiguration {

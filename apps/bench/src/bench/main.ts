@@ -8,7 +8,7 @@ import { availablePeerNames, peerNames, type PeerName } from "./peers/open.js";
 import { benchFeatures, type FeaturesOptions } from "./features.js";
 import { gpuSuiteNames, runGpuBench, type GpuBenchOptions } from "./gpu/command.js";
 import { reportLaunches } from "./gpu/launches.js";
-import { deviceNames } from "../goldens/devices.js";
+import { deviceNames } from "../devices.js";
 import { runLearning, taskNames, type LearnOptions } from "../mechanisms/command.js";
 import { mechanisms } from "../mechanisms/table.js";
 import { formatSuite, type SuiteResult } from "./report.js";

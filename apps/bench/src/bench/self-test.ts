@@ -2,7 +2,7 @@
 
 import { formatSelfTest, formatSelfTestCase, selfTest } from "@x/kernels-webgpu/self-test";
 import { writeFile } from "node:fs/promises";
-import { openDevice } from "../goldens/devices.js";
+import { openDevice } from "../devices.js";
 
 /** What is tested. */
 export interface SelfTestCommandOptions {

@@ -72,8 +72,7 @@ export async function soak(
 ): Promise<readonly string[]> {
   const before = leftovers();
   setThreads(threads);
-  const trim = mechanisms.find(({ name }) => name === "trim")!;
-  const model = makeByteModel(trim, { width, layers: 2, length }, tokens + 1);
+  const model = makeByteModel("trim", { width, layers: 2, length }, tokens + 1);
   const optimizer = new AdamW(model.parameters(), { lr: 1e-3 });
   const text = Int32Array.from({ length: 4096 }, (_, i) => (i * i) % 251);
   let start = 0;

@@ -1,18 +1,8 @@
 /** The tolerances of recorded outputs. */
 
-import type { RecordedTensor } from "./expected.js";
-
-/** One result compared with what was recorded. */
-export interface Finding {
-  /** Its name in the file. */
-  readonly tensor: string;
-  /** Largest difference. */
-  readonly error: number;
-  /** Largest difference allowed. */
-  readonly tolerance: number;
-  /** What is wrong besides numbers, if anything. */
-  readonly problem?: string;
-}
+import { problemOfShape, problemWith, type Finding } from "../recorded/finding.js";
+import { largestDifference, largestFinite } from "../recorded/magnitudes.js";
+import type { Elements } from "../recorded/tensors.js";
 
 /** Relative to the largest number, or to 1. */
 const share = 1e-4;
@@ -24,32 +14,22 @@ const share = 1e-4;
  */
 export function compareNumbers(
   tensor: string,
-  actual: RecordedTensor,
-  expected: RecordedTensor,
+  actual: Elements,
+  expected: Elements,
   isCompared: ArrayLike<unknown> | null = null,
 ): Finding {
-  const wanted = expected.shape.join();
-  if (actual.shape.join() !== wanted) {
-    const problem = `the shape must be [${wanted}], got [${actual.shape.join()}]`;
-    return { tensor, error: Infinity, tolerance: 0, problem };
-  }
+  const problem = problemOfShape(tensor, actual, expected);
+  if (problem !== null) return problem;
   const size = expected.shape.at(-1) ?? 1;
-  let error = 0;
-  let largest = 0;
-  let compared = 0;
-  for (let i = 0; i < expected.data.length; i++) {
-    if (isCompared !== null && !isCompared[Math.floor(i / size)]) continue;
-    compared++;
-    const difference = Math.abs(actual.data[i]! - expected.data[i]!);
-    largest = Math.max(largest, Math.abs(expected.data[i]!));
-    // NaN is an error of any size.
-    error = Number.isNaN(difference) ? Infinity : Math.max(error, difference);
-    if (error === Infinity) break;
-  }
-  const finding = { tensor, error, tolerance: share * Math.max(largest, 1) };
-  return compared > 0
-    ? finding
-    : { ...finding, problem: "nothing was recorded that could be compared" };
+  const compared = ({ data }: Elements): number[] =>
+    Array.from(data).filter((_, i) => isCompared === null || isCompared[Math.floor(i / size)]);
+  const numbers = compared(expected);
+  if (numbers.length === 0) return problemWith(tensor, "nothing was recorded that could be compared");
+  return {
+    tensor,
+    error: largestDifference(compared(actual), numbers),
+    tolerance: share * Math.max(largestFinite(numbers), 1),
+  };
 }
 
 /** Compares ids, which must be equal. */
@@ -58,8 +38,7 @@ export function compareIds(
   actual: readonly number[],
   expected: readonly number[],
 ): Finding {
-  const isSame = actual.join() === expected.join();
-  const finding = { tensor, error: isSame ? 0 : 1, tolerance: 0 };
-  if (isSame) return finding;
-  return { ...finding, problem: `ids must be ${expected.join(" ")}, got ${actual.join(" ")}` };
+  return actual.join() === expected.join()
+    ? { tensor, error: 0, tolerance: 0 }
+    : problemWith(tensor, `ids must be ${expected.join(" ")}, got ${actual.join(" ")}`);
 }

@@ -1,13 +1,7 @@
 /** What was recorded of a checkpoint. */
 
 import { openSafetensorsFile } from "@x/tensor/safetensors";
-import type { TypedArray } from "@x/tensor";
-
-/** A recorded tensor. */
-export interface RecordedTensor {
-  readonly shape: readonly number[];
-  readonly data: TypedArray;
-}
+import { readTensors, type RecordedTensor } from "../recorded/tensors.js";
 
 /** Everything in `expected.safetensors`. */
 export interface Expected {
@@ -19,12 +13,7 @@ export interface Expected {
 /** Reads what was recorded. */
 export async function readExpected(path: string): Promise<Expected> {
   await using file = await openSafetensorsFile(path);
-  const tensors = new Map<string, RecordedTensor>();
-  for (const name of file.names) {
-    const { data } = await file.data(name);
-    tensors.set(name, { shape: file.entry(name).shape, data });
-  }
-  return { tensors, text: textOf(file.metadata.get("text")) };
+  return { tensors: await readTensors(file), text: textOf(file.metadata.get("text")) };
 }
 
 /** Metadata is written as JSON, so that a text stands in quotes; one that does not is taken as it is. */

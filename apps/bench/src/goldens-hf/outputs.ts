@@ -3,8 +3,10 @@
 import { fromData, type Tensor } from "@x/tensor";
 import { generate, type StackCall } from "@x/miniformer";
 import type { Pretrained } from "@x/miniformer/pretrained";
-import { compareIds, compareNumbers, type Finding } from "./compare.js";
-import { idsOf, type Expected, type RecordedTensor } from "./expected.js";
+import { problemWith, type Finding } from "../recorded/finding.js";
+import type { Elements, RecordedTensor } from "../recorded/tensors.js";
+import { compareIds, compareNumbers } from "./compare.js";
+import { idsOf, type Expected } from "./expected.js";
 
 /** The batch that was recorded. */
 export interface Inputs {
@@ -36,16 +38,19 @@ export function inputsOf({ tensors }: Expected): {
     const found = tensors.get(name);
     return found === undefined ? null : fromData(Int32Array.from(found.data), found.shape);
   };
-  const known = ["input.ids", "input.attention_mask", "input.token_type_ids"];
-  const [ids, mask, tokenTypes] = known.map(integers) as [
-    Tensor | null,
-    Tensor | null,
-    Tensor | null,
-  ];
+  const names = {
+    ids: "input.ids",
+    mask: "input.attention_mask",
+    tokenTypes: "input.token_type_ids",
+  };
   return {
-    inputs: { ids, mask: mask?.ne(0) ?? null, tokenTypes },
+    inputs: {
+      ids: integers(names.ids),
+      mask: integers(names.mask)?.ne(0) ?? null,
+      tokenTypes: integers(names.tokenTypes),
+    },
     unknown: [...tensors.keys()].filter(
-      (name) => name.startsWith("input.") && !known.includes(name),
+      (name) => name.startsWith("input.") && !Object.values(names).includes(name),
     ),
   };
 }
@@ -70,7 +75,7 @@ function callOf({ model, inputs }: Subject): StackCall {
   };
 }
 
-async function readBack(tensor: Tensor): Promise<RecordedTensor> {
+async function readBack(tensor: Tensor): Promise<Elements> {
   return { shape: tensor.shape, data: await tensor.data() };
 }
 
@@ -114,14 +119,10 @@ export const outputs: ReadonlyMap<string, Output> = new Map<string, Output>([
   [
     "text_ids",
     async ({ tokenizer, expected }, name, recorded) => {
-      const problem = (what: string): Finding => ({
-        tensor: name,
-        error: Infinity,
-        tolerance: 0,
-        problem: what,
-      });
-      if (tokenizer === null) return problem("the checkpoint must have a tokenizer, got none");
-      if (expected.text === null) return problem("the text must be recorded, got none");
+      if (tokenizer === null) {
+        return problemWith(name, "the checkpoint must have a tokenizer, got none");
+      }
+      if (expected.text === null) return problemWith(name, "the text must be recorded, got none");
       return compareIds(name, tokenizer.encode(expected.text), idsOf(recorded));
     },
   ],

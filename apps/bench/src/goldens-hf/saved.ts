@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fromPretrained, savePretrained, type Pretrained } from "@x/miniformer/pretrained";
-import type { Finding } from "./compare.js";
+import { problemWith, type Finding } from "../recorded/finding.js";
 
 /** Saves the model, loads it and compares all tensors. */
 export async function compareSaved(
@@ -27,7 +27,7 @@ export async function compareSaved(
     const loaded = again.model.stateDict();
     const problem = await firstDifference(own, loaded);
     again.model.dispose();
-    return { tensor, error: 0, tolerance: 0, ...(problem !== null && { problem }) };
+    return problem === null ? { tensor, error: 0, tolerance: 0 } : problemWith(tensor, problem);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -6,17 +6,9 @@ import { partsOfLinearAttn } from "./linear-attn/index.js";
 import { partsOfMiniformer } from "./miniformer/index.js";
 import { partsOfOps } from "./ops/index.js";
 import { partsOfSrf } from "./srf/index.js";
-import type { Runner, Subject } from "./subject.js";
+import type { Part } from "./parts.js";
 import { partsOfThinformer } from "./thinformer/index.js";
 import { partsOfTrim } from "./trim/index.js";
-
-/** What can be computed and compared by itself: a whole file or one operation of it. */
-export interface Part {
-  /** What stands before the tensors' own names in the file. */
-  readonly key?: string;
-  readonly subject: Subject;
-  readonly runner: Runner;
-}
 
 /** Splits a file into parts on a device. */
 type Area = (file: GoldenFile, device: Device) => Part[];

@@ -1,8 +1,9 @@
 /** Computing a case and comparing everything that was recorded. */
 
 import { realize, Tensor } from "@x/tensor";
-import { compareTensor, type Finding } from "./compare.js";
-import type { Part } from "./areas.js";
+import { problemWith, type Finding } from "../recorded/finding.js";
+import type { Part } from "./parts.js";
+import { compareTensor } from "./compare.js";
 import type { GoldenFile } from "./golden-file.js";
 import type { Output, Subject } from "./subject.js";
 
@@ -27,8 +28,7 @@ export async function evaluate(file: GoldenFile, part: Part): Promise<Finding[]>
     const expected = subject.golden(own);
     const name = key === undefined ? own : own.replace(".", `.${key}.`);
     if (!output) {
-      const problem = "it must be computed, got nothing";
-      findings.push({ tensor: name, error: Infinity, tolerance: 0, problem });
+      findings.push(problemWith(name, "it must be computed, got nothing"));
     } else {
       const data = output instanceof Tensor ? await output.data() : output.data;
       findings.push(compareTensor(file, name, { shape: output.shape, data }, expected));

@@ -1,15 +1,8 @@
 /** Golden files: recorded inputs, parameters, draws, results and gradients of one case. */
 
-import type { DType, TypedArray } from "@x/tensor";
 import { openSafetensors } from "@x/tensor/safetensors";
+import { readTensors, type RecordedTensor } from "../recorded/tensors.js";
 import { Settings } from "./settings.js";
-
-/** A recorded tensor. */
-export interface GoldenTensor {
-  readonly shape: readonly number[];
-  readonly dtype: DType;
-  readonly data: TypedArray;
-}
 
 /** One case: everything its file says. */
 export interface GoldenFile {
@@ -23,7 +16,7 @@ export interface GoldenFile {
   readonly zeros: ReadonlySet<string>;
   /** By how much tensors may differ that rounding noise decides; by their names. */
   readonly bounds: ReadonlyMap<string, number>;
-  readonly tensors: ReadonlyMap<string, GoldenTensor>;
+  readonly tensors: ReadonlyMap<string, RecordedTensor>;
 }
 
 /** Reads what a golden file holds. `area` and `name` serve where the metadata lacks them. */
@@ -33,11 +26,6 @@ export async function readGoldenFile(
   name: string,
 ): Promise<GoldenFile> {
   await using file = await openSafetensors(bytes);
-  const tensors = new Map<string, GoldenTensor>();
-  for (const key of file.names) {
-    const { dtype, data } = await file.data(key);
-    tensors.set(key, { shape: file.entry(key).shape, dtype, data });
-  }
   const text = (key: string): string | undefined => file.metadata.get(key);
   const config = Settings.parse(text("config") ?? "{}");
   return {
@@ -47,7 +35,7 @@ export async function readGoldenFile(
     deviation: Number(text("f64_deviation") ?? 0),
     zeros: new Set(Settings.parse(text("zero_in_exact_arithmetic") ?? "{}").keys()),
     bounds: boundsOf(text("ill_conditioned") ?? "[]", config),
-    tensors,
+    tensors: await readTensors(file),
   };
 }
 

@@ -1,5 +1,6 @@
 /** `pnpm goldens`: computes the recorded cases again and compares. */
 
-import { runCommand } from "./command.js";
+import { runCommand } from "../recorded/command.js";
+import { goldens } from "./recordings.js";
 
-process.exitCode = await runCommand(process.argv.slice(2), (line) => console.log(line));
+process.exitCode = await runCommand(goldens, process.argv.slice(2), (line) => console.log(line));

@@ -1,71 +1,26 @@
 /** Running golden files, in Node and in pages. */
 
-import { getDevice, setDevice, XError, type Device } from "@x/tensor";
-import { findArea, type Part } from "./areas.js";
-import { isGood, severityOf, type Finding } from "./compare.js";
+import type { Device } from "@x/tensor";
+import { Findings, runOn, skip, type CaseResult, type RecordedCase } from "../recorded/case.js";
+import { findArea } from "./areas.js";
 import { evaluate } from "./evaluate.js";
-import { readGoldenFile, type GoldenFile } from "./golden-file.js";
+import { readGoldenFile } from "./golden-file.js";
 
-/** A golden file that was found. */
-export interface FoundFile {
-  readonly area: string;
-  readonly name: string;
-  readonly read: () => Promise<Uint8Array<ArrayBuffer>>;
-}
-
-/** How a case went on one device. */
-export interface CaseResult {
-  readonly outcome: "passed" | "failed" | "skipped";
-  /** The finding that used up most of its tolerance. */
-  readonly worst?: Finding;
-  /** Why it failed or was skipped, one line per reason. */
-  readonly reasons: readonly string[];
-}
-
-/** Runs one file on one device. */
-export async function runGoldenFile(found: FoundFile, device: Device): Promise<CaseResult> {
-  const before = getDevice();
-  setDevice(device);
-  try {
-    const file = await readGoldenFile(await found.read(), found.area, found.name);
-    const area = findArea(file.area);
-    if (area === undefined) {
-      return { outcome: "skipped", reasons: [`the area "${file.area}" is unknown`] };
+/** The case in the file `<area>/<name>.safetensors`, whose bytes `read` gives. */
+export function goldenCase(
+  area: string,
+  name: string,
+  read: () => Promise<Uint8Array<ArrayBuffer>>,
+): RecordedCase {
+  const compare = async (device: Device): Promise<CaseResult> => {
+    const file = await readGoldenFile(await read(), area, name);
+    const partsOf = findArea(file.area);
+    if (partsOf === undefined) return skip(`the area "${file.area}" is unknown`);
+    const findings = new Findings();
+    for (const part of partsOf(file, device)) {
+      await findings.gather(part.key ?? null, () => evaluate(file, part));
     }
-    return await runParts(file, area(file, device));
-  } catch (error) {
-    return { outcome: "failed", reasons: [describe(error)] };
-  } finally {
-    setDevice(before);
-  }
-}
-
-async function runParts(file: GoldenFile, parts: readonly Part[]): Promise<CaseResult> {
-  const reasons: string[] = [];
-  let worst: Finding | undefined;
-  for (const part of parts) {
-    try {
-      for (const finding of await evaluate(file, part)) {
-        if (worst === undefined || severityOf(finding) > severityOf(worst)) worst = finding;
-        if (!isGood(finding)) reasons.push(explain(finding));
-      }
-    } catch (error) {
-      reasons.push(`${part.key === undefined ? "" : `${part.key}: `}${describe(error)}`);
-    }
-  }
-  if (worst === undefined && reasons.length === 0) reasons.push("the file holds nothing to compare");
-  return {
-    outcome: reasons.length === 0 ? "passed" : "failed",
-    ...(worst && { worst }),
-    reasons,
+    return findings.result;
   };
-}
-
-function explain({ tensor, error, tolerance, problem }: Finding): string {
-  return `${tensor}: ${problem ?? `error ${error.toExponential(2)} above ${tolerance.toExponential(2)}`}`;
-}
-
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return XError.isInstance(error) ? error.message : `${error.name}: ${error.message}`;
+  return { name: `${area}/${name}`, run: (device) => runOn(device, () => compare(device)) };
 }

@@ -1,14 +1,8 @@
 /** What a case is built from, and what it gives. */
 
 import { fromData, type Device, type Tensor } from "@x/tensor";
-import type { GoldenTensor } from "./golden-file.js";
+import type { Elements, RecordedTensor } from "../recorded/tensors.js";
 import type { Settings } from "./settings.js";
-
-/** Elements that are not, or no longer, in a tensor. */
-export interface Elements {
-  readonly shape: readonly number[];
-  readonly data: ArrayLike<number>;
-}
 
 /** A computed result. */
 export type Output = Tensor | Elements;
@@ -31,13 +25,13 @@ export type Runner = (subject: Subject) => Results | Promise<Results>;
 export class Subject {
   readonly device: Device;
   readonly settings: Settings;
-  readonly recorded: ReadonlyMap<string, GoldenTensor>;
+  readonly recorded: ReadonlyMap<string, RecordedTensor>;
   readonly #leaves = new Map<string, Tensor>();
 
   constructor(
     device: Device,
     settings: Settings,
-    recorded: ReadonlyMap<string, GoldenTensor>,
+    recorded: ReadonlyMap<string, RecordedTensor>,
   ) {
     this.device = device;
     this.settings = settings;
@@ -92,7 +86,7 @@ export class Subject {
   }
 
   /** The recorded tensor `name`. */
-  golden(name: string): GoldenTensor {
+  golden(name: string): RecordedTensor {
     const found = this.recorded.get(name);
     if (found === undefined) throw new Error(`the file must hold "${name}"`);
     return found;

@@ -1,7 +1,7 @@
 /** The language model of the main job, for what makes it without the command: pages and long tests. */
 
-import { registerAttention, Transformer, TransformerConfig } from "@x/miniformer";
-import type { MechanismEntry } from "../mechanisms/table.js";
+import { Transformer, TransformerConfig } from "@x/miniformer";
+import { registerMechanisms } from "../mechanisms/register.js";
 
 /** The sizes of a model. */
 export interface ModelShape {
@@ -13,16 +13,13 @@ export interface ModelShape {
 
 const headSize = 32;
 
-/** A model of bytes that attends by a mechanism, for sequences of up to `longest` bytes. */
+/** A model of bytes that attends by the mechanism of a name, for sequences of up to `longest` bytes. */
 export function makeByteModel(
-  { name, make, needsNorm }: MechanismEntry,
+  mechanism: string,
   { width, layers, length }: ModelShape,
   longest: number,
 ): Transformer {
-  if (name !== "softmax") {
-    // What depends on the length is made for that of training.
-    registerAttention(name, { make: ({ headDim }) => make({ headDim, length }), needsNorm });
-  }
+  registerMechanisms();
   return new Transformer(
     new TransformerConfig({
       vocabSize: 256,
@@ -35,7 +32,7 @@ export function makeByteModel(
       finalNorm: true,
       embeddingScale: false,
       initializerRange: 0.9 / Math.sqrt(width),
-      attention: name,
+      attention: { name: mechanism, length },
     }),
   );
 }

@@ -4,8 +4,6 @@ import { XError } from "@x/tensor";
 
 /** Text as bytes, in two parts. */
 export interface Corpus {
-  /** Where it came from, for people. */
-  readonly source: string;
   readonly training: Uint8Array;
   readonly heldOut: Uint8Array;
 }
@@ -14,34 +12,23 @@ export interface Corpus {
 const heldOutShare = 20;
 const blockBytes = 2048;
 
-/** What users know the settings as. */
-interface SettingNames {
-  readonly text: string;
-  readonly length: string;
-}
-
 /**
  * Splits text for windows of `length` bytes. Every twentieth block of 2 KiB is held out, so that
  * both parts are of the same kind.
  */
-export function splitText(
-  bytes: Uint8Array,
-  source: string,
-  length: number,
-  names: SettingNames,
-): Corpus {
+export function splitText(bytes: Uint8Array, length: number): Corpus {
   const training: Uint8Array[] = [];
   const heldOut: Uint8Array[] = [];
   for (let start = 0, block = 0; start < bytes.length; start += blockBytes, block++) {
     const part = bytes.subarray(start, start + blockBytes);
     (block % heldOutShare === heldOutShare - 1 ? heldOut : training).push(part);
   }
-  const corpus = { source, training: joined(training), heldOut: joined(heldOut) };
+  const corpus = { training: joined(training), heldOut: joined(heldOut) };
   const least = length + 1;
   if (corpus.heldOut.length < least || corpus.training.length < least) {
     throw new XError(
       "argument",
-      `${names.text}: both parts of the text must be longer than ${names.length} ${length}, got ${corpus.training.length} bytes to learn from and ${corpus.heldOut.length} held out. Take a longer text (at least ${heldOutShare * Math.max(least, blockBytes)} bytes) or a smaller ${names.length}.`,
+      `text: both parts must be longer than windows of ${length}, got ${corpus.training.length} bytes to learn from and ${corpus.heldOut.length} held out. Take a longer text (at least ${heldOutShare * Math.max(least, blockBytes)} bytes) or shorter windows.`,
     );
   }
   return corpus;

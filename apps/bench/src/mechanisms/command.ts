@@ -25,7 +25,7 @@ export async function runLearning(
   print: (line: string) => void,
 ): Promise<number> {
   setThreads(threads);
-  const tasks = [copyTask, textTask(await readCorpus(undefined, textLength), textLength)];
+  const tasks = [copyTask, textTask(await readCorpus(textLength), textLength)];
   let missed = 0;
   for (const task of tasks.filter(({ name }) => chosen === undefined || chosen === name)) {
     for (const entry of mechanisms.filter(({ name }) => only === undefined || only === name)) {

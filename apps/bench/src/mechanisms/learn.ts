@@ -1,7 +1,9 @@
 /** Training the same small language model with any mechanism, and judging what it learnt. */
 
 import { crossEntropy, fromData, manualSeed, noGrad, type Tensor } from "@x/tensor";
+import type { Module } from "@x/tensor/nn";
 import { AdamW, clipGradNorm } from "@x/tensor/optim";
+import { randomNumbers } from "@x/tensor/testing";
 import { MechanismLanguageModel } from "./model.js";
 import type { MechanismEntry } from "./table.js";
 import type { LearningTask, Sequences } from "./tasks.js";
@@ -9,7 +11,6 @@ import type { LearningTask, Sequences } from "./tasks.js";
 const shape = { width: 64, heads: 4, layers: 2 };
 const batch = 16;
 const judged = 128;
-const warmUp = 50;
 
 /** How well held-out sequences are known. */
 export interface Judgement {
@@ -17,17 +18,6 @@ export interface Judgement {
   readonly accuracy: number;
   /** Cross entropy in bits a token. */
   readonly bits: number;
-}
-
-/** Uniform numbers from 0 to 1 that a seed repeats (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 function lossOf(
@@ -41,6 +31,35 @@ function lossOf(
   return { loss, logits };
 }
 
+/** How a model is trained. */
+export interface Lesson {
+  readonly steps: number;
+  /** The highest rate, reached after `warmUp` steps. */
+  readonly rate: number;
+  readonly warmUp: number;
+}
+
+/** Trains a model by its loss, which is that of another batch whenever it is asked for. */
+export async function fit(
+  model: Module,
+  nextLoss: () => Tensor,
+  { steps, rate, warmUp }: Lesson,
+  onStep: (step: number, loss: Tensor) => Promise<void> | void,
+): Promise<void> {
+  const optimizer = new AdamW(model.parameters(), { lr: rate, weightDecay: 0.01 });
+  for (let step = 0; step < steps; step++) {
+    const loss = nextLoss();
+    optimizer.zeroGrad();
+    loss.backward();
+    clipGradNorm(model.parameters(), 1);
+    const rise = Math.min(1, (step + 1) / warmUp);
+    const fall = 0.1 + 0.45 * (1 + Math.cos((Math.PI * step) / steps));
+    for (const group of optimizer.paramGroups) group.lr = rate * rise * fall;
+    await optimizer.step();
+    await onStep(step + 1, loss);
+  }
+}
+
 /** A trained model. */
 export async function learn(
   entry: MechanismEntry,
@@ -49,21 +68,13 @@ export async function learn(
   progress: (step: number, loss: number) => void,
 ): Promise<MechanismLanguageModel> {
   manualSeed(seed);
-  const random = randomFrom(seed);
+  const random = randomNumbers(seed);
   const { length, steps, rate, vocabulary } = task;
   const model = new MechanismLanguageModel(entry, { ...shape, length }, vocabulary);
-  const optimizer = new AdamW(model.parameters(), { lr: rate, weightDecay: 0.01 });
-  for (let step = 0; step < steps; step++) {
-    const { loss } = lossOf(model, task.draw(batch, random, false), length);
-    optimizer.zeroGrad();
-    loss.backward();
-    clipGradNorm(model.parameters(), 1);
-    const rise = Math.min(1, (step + 1) / warmUp);
-    const fall = 0.1 + 0.45 * (1 + Math.cos((Math.PI * step) / steps));
-    for (const group of optimizer.paramGroups) group.lr = rate * rise * fall;
-    await optimizer.step();
-    if ((step + 1) % 50 === 0) progress(step + 1, await loss.item());
-  }
+  const nextLoss = (): Tensor => lossOf(model, task.draw(batch, random, false), length).loss;
+  await fit(model, nextLoss, { steps, rate, warmUp: 50 }, async (step, loss) => {
+    if (step % 50 === 0) progress(step, await loss.item());
+  });
   return model;
 }
 
@@ -73,7 +84,7 @@ export async function judge(
   task: LearningTask,
   seed: number,
 ): Promise<Judgement> {
-  const sequences = task.draw(judged, randomFrom(seed + 1), true);
+  const sequences = task.draw(judged, randomNumbers(seed + 1), true);
   model.eval();
   const { loss, logits } = noGrad(() => lossOf(model, sequences, task.length));
   const guesses = await logits.argmax(-1).data();

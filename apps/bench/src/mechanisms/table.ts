@@ -24,12 +24,6 @@ export interface MechanismEntry {
   readonly needsNorm: boolean;
 }
 
-/** Blocks of which a sequence has at least sixteen, so that most of the past is in coresets. */
-function blocksFor(length: number): { readonly g: number; readonly blockSize: number } {
-  const power = Math.min(4, Math.max(1, Math.floor(Math.log2(length) / 2) - 2));
-  return { g: Math.min(2, power - 1), blockSize: 4 ** power };
-}
-
 /** The mechanisms; the first is the exact one that others are compared with. */
 export const mechanisms: readonly MechanismEntry[] = [
   {
@@ -40,8 +34,7 @@ export const mechanisms: readonly MechanismEntry[] = [
   },
   {
     name: "trim",
-    make: ({ headDim, length }) =>
-      new CumulativeLinearAttention({ scale: 1 / Math.sqrt(headDim * length) }),
+    make: ({ length }) => new CumulativeLinearAttention({ length }),
     isConstant: true,
     needsNorm: true,
   },
@@ -59,7 +52,7 @@ export const mechanisms: readonly MechanismEntry[] = [
   },
   {
     name: "thinformer",
-    make: ({ length }) => thinformerAttention(blocksFor(length)),
+    make: ({ length }) => thinformerAttention({ length }),
     isConstant: false,
     needsNorm: false,
   },

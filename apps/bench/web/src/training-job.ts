@@ -6,7 +6,6 @@ import { ByteTokenizer } from "@x/miniformer/tokenizers";
 import { manualSeed, XError } from "@x/tensor";
 import { makeByteModel } from "../../src/main-job/model.js";
 import { splitText } from "../../src/main-job/text.js";
-import { mechanisms } from "../../src/mechanisms/table.js";
 import type { Control } from "./control.js";
 import { chooseDevice, describeDevice } from "./device.js";
 import type { Report, TrainingRequest } from "./messages.js";
@@ -30,8 +29,7 @@ async function readText(text: File | string): Promise<Uint8Array> {
 
 /** A model of the size and mechanism that were asked for. */
 function makeModel({ shape, mechanism, generate: count }: TrainingRequest): Transformer {
-  const entry = mechanisms.find(({ name }) => name === mechanism) ?? mechanisms[0]!;
-  return makeByteModel(entry, shape, Math.max(shape.length, prompt.length + count));
+  return makeByteModel(mechanism, shape, Math.max(shape.length, prompt.length + count));
 }
 
 /** At most so many windows of text, evenly spread. */
@@ -78,9 +76,8 @@ export async function runTraining(
   tell({ kind: "device", sentence: describeDevice() });
   manualSeed(seed);
   const source = typeof request.text === "string" ? "this repository's text" : request.text.name;
-  const names = { text: "Text of your own", length: "windows of" };
   const { length } = shape;
-  const corpus = splitText(await readText(request.text), source, length, names);
+  const corpus = splitText(await readText(request.text), length);
   const model = makeModel(request);
   const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
   tell({

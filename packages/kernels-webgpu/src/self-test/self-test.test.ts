@@ -20,7 +20,9 @@ function deviceThatReads(change: (data: ArrayBuffer) => ArrayBuffer): Device {
 
 describe("selfTest", () => {
   test("the GPU of the tests computes what it should", { timeout: 300_000 }, async () => {
-    const result = await selfTest(await webgpu());
+    // Every kernel has tests of its own: the rest is for when there is time.
+    const isThorough = process.env.X_THOROUGH !== undefined;
+    const result = await selfTest(await webgpu(), isThorough ? {} : { only: "matmul" });
     const wrong = result.cases.filter(({ passed }) => !passed).map(formatSelfTestCase);
     expect(wrong).toEqual([]);
     expect(result).toMatchObject({ device: "webgpu", failed: 0, passed: result.cases.length });

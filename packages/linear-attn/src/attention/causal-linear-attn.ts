@@ -1,17 +1,19 @@
 /** Causal linear attention. */
 
+import type { Tensor } from "@x/tensor";
 import {
   arange,
   cat,
+  checkHeads,
+  checkNumbers,
   cumulativeLinearAttention,
   featureAttention,
   ones,
-  type Tensor,
-} from "@x/tensor";
-import { checkHeads, checkNumbers, positive } from "@x/tensor/checks";
+  positive,
+} from "../engine.js";
 import { checkCounts } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
-import { visibleKeys } from "./linear-attn.js";
+import { visible } from "./linear-attn.js";
 
 /** Options of {@link causalLinearAttn}. */
 export interface CausalLinearAttnOptions {
@@ -70,10 +72,10 @@ export function causalLinearAttn(
     const keyMask = kvMask && { keyMask: kvMask };
     return featureAttention(q, k, v, { features: "exponential", ...visibility, ...keyMask }).output;
   }
-  const { features, values } = plainFeatures(k, v, kvMask);
-  const withOnes = cat([values, ones([...v.shape.slice(0, 3), 1])], -1);
+  const [key, value] = visible(op, k, v, kvMask);
+  const withOnes = cat([value, ones([...v.shape.slice(0, 3), 1])], -1);
   const queries = q.softmax(-1).mul(q.shape[3]! ** -0.5);
-  const sums = cumulativeLinearAttention(queries, features, withOnes, visibility).output;
+  const sums = cumulativeLinearAttention(queries, key.exp(), withOnes, visibility).output;
   const size = v.shape[3]!;
   return sums.narrow(-1, 0, size).div(sums.narrow(-1, size, 1).clamp(eps));
 }
@@ -83,17 +85,6 @@ function lastOfBuckets(q: Tensor, k: Tensor, bucketSize: number): Tensor {
   const [queries, keys] = [q.shape[2]!, k.shape[2]!];
   const place = arange(queries, { dtype: "int32" }).add(keys - queries);
   return place.floorDivide(bucketSize).mul(bucketSize).sub(1).maximum(-1);
-}
-
-/** exp(k) and v, 0 for keys that take no part. */
-function plainFeatures(
-  k: Tensor,
-  v: Tensor,
-  kvMask: Tensor | null,
-): { features: Tensor; values: Tensor } {
-  if (kvMask === null) return { features: k.exp(), values: v };
-  const visible = visibleKeys(op, k, kvMask);
-  return { features: k.exp().where(visible, 0), values: v.where(visible, 0) };
 }
 
 /**
@@ -107,12 +98,13 @@ export function featurewiseCausalLinearAttn(
   v: Tensor,
   { kvMask, bucketSize }: { kvMask: Tensor | null; bucketSize: number },
 ): Tensor {
-  const { features, values } = plainFeatures(k, v, kvMask);
+  const [key, value] = visible(op, k, v, kvMask);
+  const features = key.exp();
   const mask = lastOfBuckets(q, k, bucketSize);
   const sums = features.cumsum(-2).pad([0, 0, 1, 0]).indexSelect(-2, mask.add(1));
   const queries = q
     .softmax(-1)
     .mul(q.shape[3]! ** -0.5)
     .div(sums.add(1e-6));
-  return cumulativeLinearAttention(queries, features, values, { mask }).output;
+  return cumulativeLinearAttention(queries, features, value, { mask }).output;
 }

@@ -1,7 +1,7 @@
 /** Linear attention in which every query sees every key. */
 
 import type { Tensor } from "@x/tensor";
-import { checkHeads, checkKeyMask } from "@x/tensor/checks";
+import { checkHeads, checkKeyMask } from "../engine.js";
 
 /** Options of {@link linearAttn}. */
 export interface LinearAttnOptions {
@@ -9,10 +9,13 @@ export interface LinearAttnOptions {
   readonly kvMask?: Tensor | null;
 }
 
-/** [batch, keys] as [batch, 1, keys, 1]. */
-export function visibleKeys(op: string, key: Tensor, kvMask: Tensor): Tensor {
-  checkKeyMask(op, kvMask, [key.shape[0]!, key.shape[2]!]);
-  return kvMask.unsqueeze(1).unsqueeze(-1);
+/** Keys and values of which those that a mask hides have no weight and are 0. */
+export function visible(op: string, k: Tensor, v: Tensor, kvMask: Tensor | null): [Tensor, Tensor] {
+  if (kvMask === null) return [k, v];
+  checkKeyMask(op, kvMask, [k.shape[0]!, k.shape[2]!]);
+  const isVisible = kvMask.unsqueeze(1).unsqueeze(-1);
+  // A finite number: where all keys are hidden, the weights stay numbers.
+  return [k.where(isVisible, -1e30), v.where(isVisible, 0)];
 }
 
 /**
@@ -42,14 +45,7 @@ export function linearAttn(
 ): Tensor {
   const op = "linearAttn";
   checkHeads(op, q, k, v);
-  const { kvMask = null } = options;
-  let [key, value] = [k, v];
-  if (kvMask !== null) {
-    const visible = visibleKeys(op, k, kvMask);
-    // A finite number: where all keys are hidden, the weights stay numbers and the values are 0.
-    key = k.where(visible, -1e30);
-    value = v.where(visible, 0);
-  }
+  const [key, value] = visible(op, k, v, options.kvMask ?? null);
   const context = key.softmax(-2).transpose(-1, -2).matmul(value);
   const [batch, heads, queries, size] = q.shape as [number, number, number, number];
   const keyHeads = k.shape[1]!;

@@ -1,15 +1,8 @@
 /** Causal linear attention over the parts of a sequence. */
 
-import {
-  arange,
-  cat,
-  emptyFeatureAttentionState,
-  featureAttention,
-  zeros,
-  type FeatureAttentionState,
-  type Tensor,
-} from "@x/tensor";
+import type { FeatureAttentionState, Tensor } from "@x/tensor";
 import type { AttentionState, Update } from "@x/tensor/nn";
+import { arange, cat, emptyFeatureAttentionState, featureAttention, zeros } from "../engine.js";
 import { nextOf, type Advance, type Heads, type Kept, type StateSizes } from "../state.js";
 
 /** The sums of `featureAttention` over the keys so far. */

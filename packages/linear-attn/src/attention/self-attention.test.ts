@@ -124,10 +124,10 @@ describe("SelfAttention", () => {
 
   it("refuses what does not fit", () => {
     expect(() => new SelfAttention(10, 4)).toThrow(
-      "SelfAttention: the number of heads must divide dim, got 4 heads for 10. Choose a divisor, or set dimHead.",
+      "SelfAttention: dim must be a multiple of heads (4), got 10. Correct it.",
     );
     expect(() => new SelfAttention(8, 2, { nLocalAttnHeads: 3 })).toThrow(
-      "SelfAttention: there are 2 heads, got 3 local ones. Make fewer local.",
+      "SelfAttention: nLocalAttnHeads must be a whole number from 0 to 2, got 3. Correct it.",
     );
     const attention = new SelfAttention(8, 2, { causal: true, nLocalAttnHeads: 1 });
     const x = zeros([2, 3, 8]);
@@ -143,7 +143,8 @@ describe("SelfAttention", () => {
       "the state must have a tensor local.mask, bool [2, 256], got none. Make it with initState() for these sizes, with masked: true if masks come with it.",
     );
     expect(() => new SelfAttention(8, 2).initState({ batch: 1 })).toThrow(
-      "only causal attention without receivesContext and compat can be continued, got causal false, receivesContext false and compat null.",
+      "only causal attention without receivesContext and compat can be continued, got " +
+        '{"causal":false,"receivesContext":false,"compat":null}. Compute the whole sequence instead.',
     );
     expect(() => attention.forward(x, { posEmb: zeros([1, 2, 4]) })).toThrow(
       "applyRotoryPosEmb: queries and keys [batch, heads, length, dim] need a table [1, length, dim]",

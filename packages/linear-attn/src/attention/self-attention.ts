@@ -1,8 +1,17 @@
 /** Attention with global linear heads and local heads. */
 
-import { cat, getDevice, type Device, type Tensor } from "@x/tensor";
-import { checkNumbers, wholeFrom } from "@x/tensor/checks";
-import { Dropout, Linear, Module, withUpdates, type AttentionState } from "@x/tensor/nn";
+import type { Device, Tensor } from "@x/tensor";
+import type { AttentionState } from "@x/tensor/nn";
+import {
+  cat,
+  checkNumbers,
+  Dropout,
+  getDevice,
+  Linear,
+  Module,
+  wholeFrom,
+  withUpdates,
+} from "../engine.js";
 import { checkArgument, checkContinues, checkCounts, checkSequence } from "../checks.js";
 import { headSize, splitHeads, joinHeads } from "../sequence.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
@@ -12,6 +21,7 @@ import {
   asPart,
   checkState,
   emptyKept,
+  nextPosition,
   partOf,
   startPosition,
   type Advance,
@@ -149,12 +159,7 @@ export class SelfAttention extends Module {
     const { causal = false, blindspotSize = 1, nLocalAttnHeads = 0 } = options;
     const { receivesContext = false, oneKvHead = false } = options;
     checkCounts(owner, { dim, heads, blindspotSize });
-    checkNumbers(owner, wholeFrom(0), { nLocalAttnHeads });
-    checkArgument(
-      owner,
-      nLocalAttnHeads <= heads,
-      () => `there are ${heads} heads, got ${nLocalAttnHeads} local ones. Make fewer local.`,
-    );
+    checkNumbers(owner, wholeFrom(0, heads), { nLocalAttnHeads });
     const dimHead = headSize(owner, dim, heads, options.dimHead);
     this.heads = heads;
     this.dimHead = dimHead;
@@ -172,7 +177,8 @@ export class SelfAttention extends Module {
       // The original leaves that to a wrapper.
       autopad: this.compat === null,
     });
-    const keySize = (this.localKeyHeads + this.globalKeyHeads) * dimHead;
+    const keySize =
+      (this.keyHeads(nLocalAttnHeads) + this.keyHeads(this.globalAttnHeads)) * dimHead;
     this.toQ = new Linear(dim, dimHead * heads, { bias: false });
     this.toK = new Linear(dim, keySize, { bias: false });
     this.toV = new Linear(dim, keySize, { bias: false });
@@ -185,16 +191,7 @@ export class SelfAttention extends Module {
     return this.heads - this.localAttnHeads;
   }
 
-  /** Heads of the keys of local heads. */
-  private get localKeyHeads(): number {
-    return this.keyHeads(this.localAttnHeads);
-  }
-
-  /** Heads of the keys of global heads. */
-  private get globalKeyHeads(): number {
-    return this.keyHeads(this.globalAttnHeads);
-  }
-
+  /** How many heads of keys so many heads have. */
   private keyHeads(heads: number): number {
     return this.oneKvHead ? Math.min(heads, 1) : heads;
   }
@@ -225,11 +222,12 @@ export class SelfAttention extends Module {
     if (posEmb !== null && context === null) [q, k] = applyRotoryPosEmb(q, k, posEmb);
     const { state = null } = options;
     if (state !== null) return this.advance([q, k, v], state, inputMask);
-    const [local, global] = this.split([q, k, v]);
-    return this.joined([
-      local && this.attendLocally(local, inputMask),
-      global && this.attendGlobally(global, kvMask),
-    ]);
+    const parts = this.ofBoth(
+      [q, k, v],
+      (local) => this.localAttn.forward(...local, { inputMask }),
+      (global) => this.attendGlobally(global, kvMask),
+    );
+    return this.joined(parts);
   }
 
   /**
@@ -244,19 +242,16 @@ export class SelfAttention extends Module {
     checkCounts(owner, { batch });
     const { causal, receivesContext, compat } = this;
     checkContinues(owner, causal, { receivesContext, compat });
-    const { dimHead: headDim, blindspotSize, localKeyHeads, globalKeyHeads } = this;
-    const sizes = { batch, headDim, valueDim: headDim, masked, device };
-    const [local, global] = [
-      { ...sizes, heads: localKeyHeads },
-      { ...sizes, heads: globalKeyHeads },
-    ];
+    const { dimHead: headDim, blindspotSize } = this;
+    const [local, global] = [this.localAttnHeads, this.globalAttnHeads].map((heads) => {
+      const sizes = { batch, headDim, valueDim: headDim, masked, device };
+      return heads > 0 && { ...sizes, heads: this.keyHeads(heads) };
+    });
     return {
       position: startPosition(device),
-      ...(globalKeyHeads > 0 && emptySums(global)),
-      ...(globalKeyHeads > 0 &&
-        blindspotSize > 1 &&
-        asPart("bucket", emptyKept(blindspotSize, global))),
-      ...(localKeyHeads > 0 && asPart("local", emptyKept(this.localAttn.places, local))),
+      ...(global && emptySums(global)),
+      ...(global && blindspotSize > 1 && asPart("bucket", emptyKept(blindspotSize, global))),
+      ...(local && asPart("local", emptyKept(this.localAttn.places, local))),
     };
   }
 
@@ -266,56 +261,39 @@ export class SelfAttention extends Module {
     const { position } = state;
     const kept = (name: string): Kept => partOf(state, name) as AttentionState & Kept;
     const sums = state as SelfAttentionState & Sums;
-    const [local, global] = this.split(heads);
-    const parts: Advance[] = [];
-    if (local) parts.push(this.localAttn.advance(local, { ...kept("local"), position }, inputMask));
-    if (global) {
-      parts.push(
+    const parts = this.ofBoth<Advance>(
+      heads,
+      (local) => this.localAttn.advance(local, { ...kept("local"), position }, inputMask),
+      (global) =>
         this.blindspotSize === 1
           ? advanceSums(global, sums, inputMask)
           : advanceBuckets(global, sums, kept("bucket"), position, inputMask),
-      );
-    }
+    );
     return withUpdates(this.joined(parts.map(({ output }) => output)), [
       ...parts.flatMap(({ updates }) => updates),
-      [position, position.add(tokens)],
+      nextPosition(position, tokens),
     ]);
   }
 
-  /** The heads that are local, and those that are global; `null` where there are none. */
-  private split([q, k, v]: Heads): [local: Heads | null, global: Heads | null] {
-    const { localAttnHeads, globalAttnHeads, localKeyHeads, globalKeyHeads } = this;
-    const part = (
-      start: number,
-      heads: number,
-      keyStart: number,
-      keyHeads: number,
-    ): Heads | null =>
-      heads === 0
-        ? null
-        : [
-            q.narrow(1, start, heads),
-            k.narrow(1, keyStart, keyHeads),
-            v.narrow(1, keyStart, keyHeads),
-          ];
-    return [
-      part(0, localAttnHeads, 0, localKeyHeads),
-      part(localAttnHeads, globalAttnHeads, localKeyHeads, globalKeyHeads),
-    ];
+  /** What the local heads give and then what the global ones give, as far as there are any. */
+  private ofBoth<T>(
+    heads: Heads,
+    ofLocal: (heads: Heads) => T,
+    ofGlobal: (heads: Heads) => T,
+  ): T[] {
+    const { localAttnHeads, globalAttnHeads } = this;
+    if (localAttnHeads === 0) return [ofGlobal(heads)];
+    if (globalAttnHeads === 0) return [ofLocal(heads)];
+    const [q, k, v] = heads;
+    const keyHeads = [localAttnHeads, globalAttnHeads].map((number) => this.keyHeads(number));
+    const queries = q.split([localAttnHeads, globalAttnHeads], 1);
+    const [keys, values] = [k.split(keyHeads, 1), v.split(keyHeads, 1)];
+    return [ofLocal, ofGlobal].map((attend, i) => attend([queries[i]!, keys[i]!, values[i]!]));
   }
 
   /** The results of local and global heads, projected. */
-  private joined(parts: readonly (Tensor | null)[]): Tensor {
-    const heads = cat(
-      parts.filter((part) => part !== null),
-      1,
-    );
-    return this.dropout.forward(this.toOut.forward(joinHeads(heads)));
-  }
-
-  private attendLocally([q, k, v]: Heads, inputMask: Tensor | null): Tensor {
-    const toAll = (x: Tensor): Tensor => x.expand([-1, this.localAttnHeads, -1, -1]);
-    return this.localAttn.forward(q, toAll(k), toAll(v), { inputMask });
+  private joined(parts: readonly Tensor[]): Tensor {
+    return this.dropout.forward(this.toOut.forward(joinHeads(cat(parts, 1))));
   }
 
   private attendGlobally([q, k, v]: Heads, kvMask: Tensor | null): Tensor {

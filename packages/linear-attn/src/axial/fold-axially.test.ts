@@ -23,7 +23,7 @@ describe("FoldAxially", () => {
   it("rejects what it cannot do", () => {
     const layer = new FoldAxially(4, new SelfAttention(8, 2));
     expect(() => layer.forward(ones([1, 6, 8]))).toThrow(
-      fault("shape", "a length that 4 divides, got [1, 6, 8]. Pad it, such as with Autopadder."),
+      fault("shape", "the length must be a multiple of 4, got [1, 6, 8]. Pad the sequence."),
     );
     expect(() => layer.initState()).toThrow(
       fault("argument", "layers that attend axially have no decode state"),

@@ -1,8 +1,9 @@
 /** Attention along every nth position. */
 
-import { XError, type Tensor } from "@x/tensor";
-import { type AttentionState, Module } from "@x/tensor/nn";
-import { checkShape, checkCounts, checkSequence } from "../checks.js";
+import type { Tensor } from "@x/tensor";
+import type { AttentionState } from "@x/tensor/nn";
+import { Module, XError } from "../engine.js";
+import { checkCounts, checkMultiple, checkSequence } from "../checks.js";
 import type { Layer, LayerCall } from "../stack/layer.js";
 
 const owner = "FoldAxially";
@@ -42,13 +43,7 @@ export class FoldAxially extends Module {
     const { inputMask = null, axialPosEmb = null, posEmb: _, ...rest } = call;
     checkSequence(owner, "input", x, null, inputMask);
     const [batch, length] = x.shape as [number, number];
-    checkShape(
-      owner,
-      length % axialDim === 0,
-      [x],
-      (shape) =>
-        `the input must have a length that ${axialDim} divides, got ${shape}. Pad it, such as with Autopadder.`,
-    );
+    checkMultiple(owner, x, axialDim);
     const folded = this.fn.forward(this.fold(x), {
       ...rest,
       inputMask: inputMask && this.fold(inputMask),

@@ -1,7 +1,8 @@
 /** Trained positional embeddings. */
 
 import type { Tensor } from "@x/tensor";
-import { Embedding, Module, type PositionOptions } from "@x/tensor/nn";
+import type { PositionOptions } from "@x/tensor/nn";
+import { Embedding, Module } from "../engine.js";
 import { checkCounts } from "../checks.js";
 import { vectorsFor } from "./positions.js";
 

@@ -1,8 +1,9 @@
 /** Positional embeddings that are factored along axes. */
 
-import { cat, randn, type Tensor } from "@x/tensor";
-import { Module, Parameter, type PositionOptions } from "@x/tensor/nn";
-import { checkArgument, checkCounts } from "../checks.js";
+import type { Tensor } from "@x/tensor";
+import type { PositionOptions } from "@x/tensor/nn";
+import { cat, checkNumbers, Module, Parameter, randn } from "../engine.js";
+import { checkCounts, exactly } from "../checks.js";
 import { checkLength, positionsFrom } from "./positions.js";
 
 /** Options of {@link AxialPositionalEmbedding}. */
@@ -57,17 +58,12 @@ export class AxialPositionalEmbedding extends Module {
     const { axialDims = null } = options;
     const dims = axialDims ?? axialShape.map(() => dim);
     checkCounts(owner, { dim, axialShape: [...axialShape], axialDims: [...dims] });
-    checkArgument(
-      owner,
-      axialShape.length > 0 && dims.length === axialShape.length,
-      () =>
-        `axialDims must name a size for each axis, got ${dims.length} for ${axialShape.length} axes. Correct them.`,
-    );
-    checkArgument(
-      owner,
-      axialDims === null || sum(dims) === dim,
-      () => `axialDims must add up to ${dim}, got ${dims.join(" + ")}. Correct them.`,
-    );
+    checkCounts(owner, { "axialShape.length": axialShape.length });
+    if (axialDims !== null) {
+      checkNumbers(owner, exactly(axialShape.length), { "axialDims.length": dims.length });
+      const sum = dims.reduce((total, size) => total + size, 0);
+      checkNumbers(owner, exactly(dim), { "the sum of axialDims": sum });
+    }
     this.dim = dim;
     this.axialShape = [...axialShape];
     this.maxSeqLen = axialShape.reduce((product, size) => product * size, 1);
@@ -87,38 +83,15 @@ export class AxialPositionalEmbedding extends Module {
    */
   forward(x: Tensor, options: PositionOptions = {}): Tensor {
     const length = checkLength(owner, x, this.maxSeqLen, options);
-    const { offset } = options;
-    const vectors = offset === undefined ? this.first(length) : this.from(offset, length);
-    return vectors.expand([x.shape[0]!, length, this.dim]);
-  }
-
-  /** The vectors of the first positions, [length, dim]. */
-  private first(length: number): Tensor {
-    const { axialShape, maxSeqLen } = this;
-    return this.joined((weights) =>
-      weights.expand([1, ...axialShape, weights.shape.at(-1)!]).reshape([maxSeqLen, -1]),
-    ).narrow(0, 0, length);
-  }
-
-  /** The vectors of the positions from `offset` on, [length, dim]. */
-  private from(offset: number | Tensor, length: number): Tensor {
-    const positions = positionsFrom(offset, length);
+    const positions = positionsFrom(options.offset ?? 0, length);
     let stride = this.maxSeqLen;
-    return this.joined((weights, axis) => {
+    const parts = this.parameters().map((weights, axis) => {
       const size = this.axialShape[axis]!;
       stride /= size;
       const coordinates = positions.floorDivide(stride).remainder(size);
       return weights.reshape([size, -1]).take(coordinates, 0);
     });
+    const vectors = this.summed ? parts.reduce((total, part) => total.add(part)) : cat(parts, -1);
+    return vectors.expand([x.shape[0]!, length, this.dim]);
   }
-
-  /** What the axes give, added or concatenated. */
-  private joined(vectorsOf: (weights: Parameter, axis: number) => Tensor): Tensor {
-    const parts = this.parameters().map(vectorsOf);
-    return this.summed ? parts.reduce((total, part) => total.add(part)) : cat(parts, -1);
-  }
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
 }

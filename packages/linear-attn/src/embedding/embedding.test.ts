@@ -30,12 +30,12 @@ describe.each([
 
   it("rejects positions beyond the last", () => {
     const sentence =
-      "there are 24 positions, got 5 from position 20 on. Make maxSeqLen larger or cut the input.";
+      "positions must lie below 24, got [1, 5, 6] from position 20 on. Make it longer or cut the input.";
     expect(() => embedding.forward(zeros([1, 5, 6]), { offset: 20 })).toThrow(
       fault("argument", sentence),
     );
     expect(() => embedding.forward(zeros([5, 6]))).toThrow(
-      fault("shape", "the axes [batch, length, dim], got [5, 6]."),
+      fault("shape", "the input must be float32 [batch, length, dim], got float32 [5, 6]."),
     );
     expect(name).toContain("PositionalEmbedding");
   });
@@ -43,10 +43,10 @@ describe.each([
 
 it("needs axial sizes that fit", () => {
   expect(() => new AxialPositionalEmbedding(6, [2, 3], { axialDims: [2, 3] })).toThrow(
-    fault("argument", "axialDims must add up to 6, got 2 + 3."),
+    fault("argument", "the sum of axialDims must be 6, got 5."),
   );
   expect(() => new AxialPositionalEmbedding(6, [2, 3], { axialDims: [6] })).toThrow(
-    fault("argument", "axialDims must name a size for each axis, got 1 for 2 axes."),
+    fault("argument", "axialDims.length must be 2, got 1."),
   );
   expect(() => new FixedPositionalEmbedding(5, 3)).toThrow(fault("argument", "dim must be even"));
 });

@@ -1,8 +1,9 @@
 /** Sinusoidal positional embeddings, and rotations by them. */
 
-import { fromData, type Tensor } from "@x/tensor";
-import { Buffer, Module, type PositionOptions } from "@x/tensor/nn";
-import { checkArgument, checkCounts } from "../checks.js";
+import type { Tensor } from "@x/tensor";
+import type { PositionOptions } from "@x/tensor/nn";
+import { arange, Buffer, cat, checkNumbers, fromData, Module, even } from "../engine.js";
+import { checkCounts } from "../checks.js";
 import { vectorsFor } from "./positions.js";
 
 /** Options of {@link FixedPositionalEmbedding}. */
@@ -37,13 +38,16 @@ export class FixedPositionalEmbedding extends Module {
     super();
     const { persistent = true } = options;
     checkCounts(owner, { dim, maxSeqLen });
-    checkArgument(
-      owner,
-      dim % 2 === 0,
-      () => `dim must be even, got ${dim}. A sine and a cosine go together.`,
-    );
+    checkNumbers(owner, even, { dim });
     this.maxSeqLen = maxSeqLen;
-    this.emb = new Buffer(fromData(waves(dim, maxSeqLen), [maxSeqLen, dim]), { persistent });
+    // Rounded as in the original, so that tables of checkpoints are those made here.
+    const frequencies = new Float32Array(dim / 2).map(
+      (_, i) => 1 / Math.fround(10000 ** ((2 * i) / dim)),
+    );
+    const angles = arange(maxSeqLen)
+      .unsqueeze(-1)
+      .mul(fromData(frequencies, [dim / 2]));
+    this.emb = new Buffer(cat([angles.sin(), angles.cos()], -1), { persistent });
   }
 
   /**
@@ -56,19 +60,4 @@ export class FixedPositionalEmbedding extends Module {
   forward(x: Tensor, options: PositionOptions = {}): Tensor {
     return vectorsFor(owner, x, this.emb, options);
   }
-}
-
-function waves(dim: number, maxSeqLen: number): Float32Array {
-  const half = dim / 2;
-  const table = new Float32Array(maxSeqLen * dim);
-  for (let i = 0; i < half; i++) {
-    // Angles are rounded as in the original, so that tables of checkpoints are those made here.
-    const frequency = Math.fround(1 / Math.fround(10000 ** ((2 * i) / dim)));
-    for (let position = 0; position < maxSeqLen; position++) {
-      const angle = Math.fround(position * frequency);
-      table[position * dim + i] = Math.sin(angle);
-      table[position * dim + half + i] = Math.cos(angle);
-    }
-  }
-  return table;
 }

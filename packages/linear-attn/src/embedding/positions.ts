@@ -1,8 +1,9 @@
 /** Which positions an input has. */
 
-import { arange, type Tensor } from "@x/tensor";
+import type { Tensor } from "@x/tensor";
 import type { PositionOptions } from "@x/tensor/nn";
-import { checkArgument, checkSequence } from "../checks.js";
+import { arange, checkPositions } from "../engine.js";
+import { checkSequence } from "../checks.js";
 
 /**
  * The length of an input [batch, length, dim], checked together with an offset that is known against
@@ -12,18 +13,11 @@ export function checkLength(
   owner: string,
   x: Tensor,
   maxSeqLen: number,
-  { offset }: PositionOptions,
+  options: PositionOptions,
 ): number {
-  checkSequence(owner, "input", x, null);
-  const length = x.shape[1]!;
-  const known = typeof offset === "number" ? offset : 0;
-  checkArgument(
-    owner,
-    known >= 0 && known + length <= maxSeqLen,
-    () =>
-      `there are ${maxSeqLen} positions, got ${length} from position ${known} on. Make maxSeqLen larger or cut the input.`,
-  );
-  return length;
+  checkSequence(owner, "input", x);
+  checkPositions(owner, x, maxSeqLen, options);
+  return x.shape[1]!;
 }
 
 /** The positions themselves, int32 [length]. */

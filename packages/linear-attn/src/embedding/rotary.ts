@@ -1,6 +1,7 @@
 /** Rotations of queries and keys by their positions. */
 
-import { stack, type Tensor } from "@x/tensor";
+import type { Tensor } from "@x/tensor";
+import { rotatePairs } from "../engine.js";
 import { checkShape } from "../checks.js";
 
 /**
@@ -40,9 +41,6 @@ export function applyRotoryPosEmb(
       `queries and keys [batch, heads, length, dim] need a table [1, length, dim] or [batch, length, dim], got ${shapes}. Make it for these sizes.`,
   );
   const [sin, cos] = sinuPos.unsqueeze(1).chunk(2, -1) as [Tensor, Tensor];
-  const turn = (x: Tensor): Tensor => {
-    const [a, b] = x.unflatten(-1, [-1, 2]).unbind(-1) as [Tensor, Tensor];
-    return stack([a.mul(cos).sub(b.mul(sin)), b.mul(cos).add(a.mul(sin))], -1).flatten(-2);
-  };
+  const turn = (x: Tensor): Tensor => rotatePairs(x, { sin, cos }, "interleaved");
   return [turn(query), turn(key)];
 }

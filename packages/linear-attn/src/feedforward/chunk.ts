@@ -1,8 +1,7 @@
 /** A module that is applied to parts of its input, one after the other. */
 
-import { cat, type Tensor } from "@x/tensor";
-import { checkNumbers, whole } from "@x/tensor/checks";
-import { Module } from "@x/tensor/nn";
+import type { Tensor } from "@x/tensor";
+import { cat, checkNumbers, Module, whole } from "../engine.js";
 import { checkCounts } from "../checks.js";
 
 /** A module that takes a tensor, and perhaps more. */
@@ -50,7 +49,6 @@ export class Chunk<Rest extends readonly unknown[] = []> extends Module {
 
   /** What the module gives for the parts, joined; each part comes with the same other arguments. */
   forward(x: Tensor, ...rest: Rest): Tensor {
-    if (this.chunks === 1) return this.fn.forward(x, ...rest);
     const parts = x.chunk(this.chunks, this.alongDim);
     return cat(
       parts.map((part) => this.fn.forward(part, ...rest)),

@@ -1,14 +1,8 @@
 /** The feed-forward network of a transformer. */
 
 import type { Tensor } from "@x/tensor";
-import {
-  activationByName,
-  Dropout,
-  Linear,
-  Module,
-  type Activation,
-  type ActivationName,
-} from "@x/tensor/nn";
+import type { Activation, ActivationName } from "@x/tensor/nn";
+import { activationByName, Dropout, Linear, Module } from "../engine.js";
 import { checkCounts } from "../checks.js";
 
 /** Options of {@link FeedForward}. */
@@ -60,13 +54,9 @@ export class FeedForward extends Module {
 
   /** From [..., dim] to [..., dim]. */
   forward(x: Tensor): Tensor {
-    let hidden = this.w1.forward(x);
-    if (this.glu) {
-      const [gate, value] = hidden.chunk(2, -1) as [Tensor, Tensor];
-      hidden = this.activation(gate).mul(value);
-    } else {
-      hidden = this.activation(hidden);
-    }
+    const [first, second] = this.w1.forward(x).chunk(this.glu ? 2 : 1, -1) as [Tensor, Tensor?];
+    const active = this.activation(first);
+    const hidden = second ? active.mul(second) : active;
     return this.w2.forward(this.dropout.forward(hidden));
   }
 }

@@ -1,8 +1,8 @@
 /** Sequences of any length, for models that need multiples. */
 
-import { cat, ones, zeros, type Tensor } from "@x/tensor";
-import { Module } from "@x/tensor/nn";
-import { checkArgument, checkShape, checkMask } from "../checks.js";
+import type { Tensor } from "@x/tensor";
+import { checkKeyMask, Module, ones } from "../engine.js";
+import { checkAxes, checkInstance } from "../checks.js";
 import type { LayerCall } from "../stack/layer.js";
 import {
   LinearAttentionTransformerLM,
@@ -57,14 +57,7 @@ export class Autopadder<Model extends PaddedModel = PaddedModel> extends Module 
   /** @throws XError `argument` if the model is none of this package */
   constructor(net: Model, options: AutopadderOptions = {}) {
     super();
-    const isKnown =
-      net instanceof LinearAttentionTransformer || net instanceof LinearAttentionTransformerLM;
-    checkArgument(
-      owner,
-      isKnown,
-      () =>
-        `the model must be a LinearAttentionTransformer or a LinearAttentionTransformerLM, got ${typeof net}. Pass the model itself.`,
-    );
+    checkInstance(owner, "net", net, { LinearAttentionTransformer, LinearAttentionTransformerLM });
     this.net = net;
     this.padTo = transformerOf(net).padToMultiple;
     this.padLeft = options.padLeft ?? false;
@@ -80,17 +73,12 @@ export class Autopadder<Model extends PaddedModel = PaddedModel> extends Module 
     // Which call fits which model is what `PaddedCall` says.
     const forward = (input: Tensor, given: LanguageModelCall): Tensor => net.forward(input, given);
     const given = (call ?? {}) as LanguageModelCall;
-    checkShape(
-      owner,
-      x.rank >= 2,
-      [x],
-      (shape) => `the input must have the axes [batch, length, …], got ${shape}. Reshape it.`,
-    );
+    checkAxes(owner, "input", x, ["batch", "length", ...x.shape.slice(2)]);
     const [batch, length] = x.shape as [number, number];
     const padding = (padTo - (length % padTo)) % padTo;
     if (padding === 0 || (given.state ?? null) !== null) return forward(x, given);
     const inputMask = given.inputMask ?? null;
-    checkMask(owner, inputMask, [batch, length]);
+    checkKeyMask(owner, inputMask, [batch, length]);
     // In a causal model nothing that counts sees what comes after it.
     const isUnseen = inputMask === null && !padLeft && transformerOf(net).plan.causal;
     const mask = isUnseen
@@ -101,8 +89,8 @@ export class Autopadder<Model extends PaddedModel = PaddedModel> extends Module 
   }
 
   private pad(x: Tensor, padding: number): Tensor {
-    const nothing = zeros(x.shape.with(1, padding), { dtype: x.dtype });
-    return cat(this.padLeft ? [nothing, x] : [x, nothing], 1);
+    const last = x.shape.slice(2).flatMap(() => [0, 0]);
+    return x.pad([...last, ...(this.padLeft ? [padding, 0] : [0, padding])]);
   }
 }
 

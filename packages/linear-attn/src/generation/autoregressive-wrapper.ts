@@ -1,10 +1,20 @@
 /** Training and generation of language models. */
 
-import { cat, crossEntropy, noGrad, ones, realize, stack, zeros, type Tensor } from "@x/tensor";
-import { checkNumbers, nonNegative, whole } from "@x/tensor/checks";
-import { Module } from "@x/tensor/nn";
-import { categorical, type Generator } from "@x/tensor/random";
-import { checkArgument, checkShape, checkCounts } from "../checks.js";
+import type { Generator } from "@x/tensor/random";
+import {
+  categorical,
+  checkNumbers,
+  crossEntropy,
+  Module,
+  noGrad,
+  nonNegative,
+  realize,
+  stack,
+  Tensor,
+  whole,
+  zeros,
+} from "../engine.js";
+import { checkAxes, checkCounts, checkInstance, checkShape } from "../checks.js";
 import {
   LinearAttentionTransformerLM,
   type LanguageModelCall,
@@ -80,12 +90,7 @@ export class AutoregressiveWrapper extends Module {
     super();
     const { ignoreIndex = -100, padValue = 0 } = options;
     checkNumbers(owner, whole, { ignoreIndex, padValue });
-    checkArgument(
-      owner,
-      net instanceof LinearAttentionTransformerLM,
-      () =>
-        `the model must be a LinearAttentionTransformerLM, got ${typeof net}. Pass the model itself.`,
-    );
+    checkInstance(owner, "net", net, { LinearAttentionTransformerLM });
     this.net = new Autopadder(net);
     this.maxSeqLen = net.maxSeqLen;
     this.ignoreIndex = ignoreIndex;
@@ -101,8 +106,7 @@ export class AutoregressiveWrapper extends Module {
    */
   forward(x: Tensor | readonly Tensor[], call: AutoregressiveCall = {}): Tensor {
     const { returnLoss = false, ...rest } = call;
-    const parts = Array.isArray(x) ? (x as readonly Tensor[]) : null;
-    const tokens = parts === null ? (x as Tensor) : this.fillUp(parts);
+    const tokens = this.filledUp(x);
     if (!returnLoss) return this.net.forward(tokens, rest);
     const length = tokens.shape.at(-1)! - 1;
     checkShape(
@@ -112,15 +116,10 @@ export class AutoregressiveWrapper extends Module {
       (shape) =>
         `a loss needs tokens int32 [batch, length] with a length of at least 2, got ${shape}. Pass longer sequences.`,
     );
-    // The last token of each sequence is predicted only: it is cut before sequences are filled up.
-    const inputs =
-      parts === null
-        ? tokens.narrow(1, 0, length)
-        : this.fillUp(parts.map((part) => part.narrow(0, 0, part.size - 1)));
     const targets = tokens.narrow(1, 1, length);
     const { inputMask = null } = rest;
     const mask = inputMask?.shape[1] === length + 1 ? inputMask.narrow(1, 0, length) : inputMask;
-    const logits = this.net.forward(inputs, { ...rest, inputMask: mask });
+    const logits = this.net.forward(this.filledUp(x, 1), { ...rest, inputMask: mask });
     const { ignoreIndex } = this;
     return crossEntropy(logits.flatten(0, 1), targets.flatten(0, 1), { ignoreIndex });
   }
@@ -144,18 +143,25 @@ export class AutoregressiveWrapper extends Module {
     seqLen: number,
     options: GenerateOptions = {},
   ): Promise<Tensor> {
-    const { eosToken = null, temperature = 1, filterLogitsFn = topK, filterThres = 0.9 } = options;
-    const { generator, context = null, contextMask = null, inputMask = null } = options;
+    const {
+      eosToken = null,
+      temperature = 1,
+      filterLogitsFn = topK,
+      filterThres = 0.9,
+      generator,
+      inputMask = null,
+      ...rest
+    } = options;
     checkCounts(owner, { seqLen });
     checkNumbers(owner, nonNegative, { temperature });
     if (eosToken !== null) checkNumbers(owner, whole, { eosToken });
     const start = startTokens.rank === 1 ? startTokens.unsqueeze(0) : startTokens;
+    checkAxes(owner, "startTokens", start, ["batch", "length"], "int32");
     checkShape(
       owner,
-      start.rank === 2 && start.dtype === "int32" && start.shape[1]! > 0,
+      start.size > 0,
       [startTokens],
-      (shape) =>
-        `generation starts from tokens int32 [batch, length] or [length], got ${startTokens.dtype} ${shape}. Pass at least one token.`,
+      (shape) => `generation starts from tokens, got ${shape}. Pass at least one.`,
     );
     const draw = (logits: Tensor): Tensor => {
       if (temperature === 0) return logits.argmax(-1);
@@ -167,13 +173,11 @@ export class AutoregressiveWrapper extends Module {
     const [batch, given] = start.shape as [number, number];
     const length = Math.min(given, maxSeqLen);
     // The last tokens that are given, and places for more: no step then differs from the others.
-    const withRoom = (x: Tensor, room: Tensor): Tensor =>
-      cat([x.narrow(1, given - length, length), room], 1);
-    const places = { device: inner.device, dtype: "int32" } as const;
-    const tokens = withRoom(start, zeros([batch, seqLen], places));
-    const mask =
-      inputMask && withRoom(inputMask, ones([batch, seqLen], { ...places, dtype: "bool" }));
-    const ended = zeros([batch], { ...places, dtype: "bool" });
+    const withRoom = (x: Tensor, value: number): Tensor =>
+      x.narrow(1, given - length, length).pad([0, seqLen], value);
+    const tokens = withRoom(start, 0);
+    const mask = inputMask && withRoom(inputMask, 1);
+    const ended = zeros([batch], { device: inner.device, dtype: "bool" });
     // The original waits for a step in which all sequences end at once.
     const isOriginal = inner.plan.compat !== null;
     let state = inner.canStream ? net.net.initState(batch, { masked: mask !== null }) : null;
@@ -184,7 +188,7 @@ export class AutoregressiveWrapper extends Module {
       // A state knows all tokens but the last; without one the model sees them again.
       const size = state !== null && number > 0 ? 1 : Math.min(end, maxSeqLen);
       const last = (x: Tensor): Tensor => x.dynamicSlice(1, end - size, size);
-      const call = { context, contextMask, inputMask: mask && last(mask), state };
+      const call = { ...rest, inputMask: mask && last(mask), state };
       const token = draw(net.forward(last(tokens), call).select(1, size - 1));
       tokens.assign(tokens.dynamicUpdate(1, token.unsqueeze(1), end));
       number++;
@@ -195,11 +199,11 @@ export class AutoregressiveWrapper extends Module {
     const wasTraining = net.training;
     net.eval();
     try {
-      await realize(tokens, ended, ...(mask ? [mask] : []));
+      await realize(tokens, ended, mask ?? ended);
       do {
         noGrad(step);
         await realize(tokens, ended);
-      } while (number < seqLen && !(eosToken !== null && (await ended.data()).every(Boolean)));
+      } while (number < seqLen && (eosToken === null || (await ended.data()).includes(0)));
     } finally {
       net.train(wasTraining);
     }
@@ -211,16 +215,22 @@ export class AutoregressiveWrapper extends Module {
     return (startTokens.rank === 1 ? drawn.squeeze(0) : drawn).realize();
   }
 
-  /** Sequences of different lengths as one tensor. */
-  private fillUp(parts: readonly Tensor[]): Tensor {
+  /** Sequences, perhaps of different lengths, as one tensor, without the last tokens of each. */
+  private filledUp(x: Tensor | readonly Tensor[], without: number = 0): Tensor {
+    if (x instanceof Tensor) return without === 0 ? x : x.narrow(1, 0, x.shape[1]! - without);
     checkShape(
       owner,
-      parts.length > 0 && parts.every(({ rank, size }) => rank === 1 && size > 0),
-      parts,
+      x.length > 0 && x.every(({ rank, size }) => rank === 1 && size > 0),
+      x,
       (shapes) =>
         `a list of sequences holds tensors int32 [length], got ${shapes || "none"}. Pass sequences of at least one token, for a loss of two.`,
     );
-    const longest = Math.max(...parts.map(({ size }) => size));
-    return stack(parts.map((part) => part.pad([0, longest - part.size], this.padValue)));
+    const longest = Math.max(...x.map(({ size }) => size)) - without;
+    return stack(
+      x.map((part) => {
+        const kept = part.size - without;
+        return part.narrow(0, 0, kept).pad([0, longest - kept], this.padValue);
+      }),
+    );
   }
 }

@@ -1,8 +1,8 @@
 /** Which tokens may be drawn. */
 
-import { fullLike, type Tensor } from "@x/tensor";
-import { checkNumbers, probability } from "@x/tensor/checks";
-import { checkShape } from "../checks.js";
+import type { Tensor } from "@x/tensor";
+import { checkNumbers, fullLike, probability } from "../engine.js";
+import { checkAxes } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 
 /** Options of {@link topK} and {@link topP}. */
@@ -68,10 +68,5 @@ export function topP(logits: Tensor, options: FilterOptions = {}): Tensor {
 
 function checkLogits(op: string, logits: Tensor, thres: number): void {
   checkNumbers(op, probability, { thres });
-  checkShape(
-    op,
-    logits.rank === 2,
-    [logits],
-    (shape) => `logits must have the axes [batch, numTokens], got ${shape}. Reshape them.`,
-  );
+  checkAxes(op, "logits", logits, ["batch", "numTokens"]);
 }

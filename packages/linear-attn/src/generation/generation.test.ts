@@ -65,7 +65,7 @@ describe("topK and topP", () => {
 
   it("reject other shapes and thresholds", () => {
     expect(() => topK(tensor([1]))).toThrow(
-      fault("shape", "the axes [batch, numTokens], got [1]."),
+      fault("shape", "the logits must be float32 [batch, numTokens], got float32 [1]."),
     );
     expect(() => topP(logits, { thres: 2 })).toThrow(fault("argument", "thres must lie between"));
   });
@@ -200,7 +200,10 @@ describe("AutoregressiveWrapper", () => {
   it("rejects sequences it cannot use", async () => {
     const model = makeModel();
     await expect(model.generate(tensor([[1]]), 2)).rejects.toThrow(
-      "generation starts from tokens int32 [batch, length] or [length], got float32 [1, 1].",
+      "the startTokens must be int32 [batch, length], got float32 [1, 1].",
+    );
+    await expect(model.generate(ints([[]]), 2)).rejects.toThrow(
+      fault("shape", "generation starts from tokens, got [1, 0]. Pass at least one."),
     );
     expect(() => model.forward([], { returnLoss: true })).toThrow(fault("shape", "got none."));
     expect(() => model.forward(ints([[1]]), { returnLoss: true })).toThrow(

@@ -32,7 +32,7 @@ describe("ImageLinearAttention", () => {
 
   it("refuses what is no image", () => {
     expect(() => new ImageLinearAttention(4, sizes).forward(randn([4, 6]))).toThrow(
-      "ImageLinearAttention: the input must be [batch, chan, height, width]",
+      "ImageLinearAttention: the input must be float32 [batch, chan, height, width], got float32 [4, 6].",
     );
   });
 });

@@ -1,8 +1,8 @@
 /** Linear attention over images. */
 
-import { cat, type Tensor } from "@x/tensor";
-import { Conv2d, Module } from "@x/tensor/nn";
-import { checkShape, checkCounts } from "../checks.js";
+import type { Tensor } from "@x/tensor";
+import { cat, Conv2d, Module } from "../engine.js";
+import { checkAxes, checkCounts } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 
 /** Options of {@link ImageLinearAttention}. */
@@ -97,13 +97,9 @@ export class ImageLinearAttention extends Module {
    */
   forward(x: Tensor, options: ImageLinearAttentionCall = {}): Tensor {
     const { context = null } = options;
-    checkShape(
-      owner,
-      x.rank === 4 && (context === null || context.rank === 3 || context.rank === 4),
-      [x, ...(context ? [context] : [])],
-      (shapes) =>
-        `the input must be [batch, chan, height, width] and a context the same or [batch, chan, length], got ${shapes}. Reshape them.`,
-    );
+    const axes = ["batch", "chan", "height", "width"];
+    checkAxes(owner, "input", x, axes);
+    if (context !== null && context.rank !== 3) checkAxes(owner, "context", context, axes);
     const isOriginal = this.compat !== null;
     const scale = this.keyDim ** -0.25;
     const image = this.toQ.forward(x);

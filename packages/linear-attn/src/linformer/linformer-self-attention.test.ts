@@ -31,13 +31,13 @@ describe("LinformerSelfAttention", () => {
       expect(await parameter.grad!.abs().max().item()).toBeGreaterThan(0);
     }
     expect(() => attention.forward(randn([2, 3, 8]))).toThrow(
-      "LinformerSelfAttention: there must be 5 keys, got [2, 3, 8]. Pad the sequence, or make the module for that length.",
+      "LinformerSelfAttention: the keys must be float32 [batch, 5, dim], got float32 [2, 3, 8]. Reshape or cast, or make the module for these sizes.",
     );
   });
 
   it("refuses heads that do not divide", () => {
     expect(() => new LinformerSelfAttention(8, 5, { heads: 3 })).toThrow(
-      "the number of heads must divide dim, got 3 heads for 8. Choose a divisor, or set dimHead.",
+      "dim must be a multiple of heads (3), got 8.",
     );
   });
 });

@@ -1,8 +1,16 @@
 /** Attention over keys and values that are projected to a fixed number of positions. */
 
-import { scaledDotProductAttention, zeros, type Tensor } from "@x/tensor";
-import { Dropout, init, Linear, Module, Parameter } from "@x/tensor/nn";
-import { checkShape, checkCounts, checkSequence } from "../checks.js";
+import type { Tensor } from "@x/tensor";
+import {
+  Dropout,
+  init,
+  Linear,
+  Module,
+  Parameter,
+  scaledDotProductAttention,
+  zeros,
+} from "../engine.js";
+import { checkAxes, checkCounts, checkSequence } from "../checks.js";
 import { headSize, splitHeads, joinHeads, withoutPadding } from "../sequence.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 
@@ -118,13 +126,7 @@ export class LinformerSelfAttention extends Module {
     const mask = this.compat === null ? (context === null ? inputMask : contextMask) : null;
     checkSequence(owner, "input", x, this.toQ.inFeatures);
     checkSequence(owner, "context", source, this.toQ.inFeatures, mask);
-    checkShape(
-      owner,
-      source.shape[1] === this.seqLen,
-      [source],
-      (shape) =>
-        `there must be ${this.seqLen} keys, got ${shape}. Pad the sequence, or make the module for that length.`,
-    );
+    checkAxes(owner, "keys", source, ["batch", this.seqLen, "dim"]);
     const heads = (y: Tensor): Tensor => splitHeads(y, this.dimHead);
     const project = (y: Tensor, projection: Tensor): Tensor =>
       heads(projection.t().matmul(withoutPadding(y, mask)));

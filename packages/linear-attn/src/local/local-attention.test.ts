@@ -40,6 +40,17 @@ describe("LocalAttention", () => {
     expect(await difference(y, plain(q, k, v, sees))).toBeLessThan(1e-5);
   });
 
+  it("lets query heads share key heads, with axes of batch and heads apart or in one", async () => {
+    const [q, k, v] = heads(6) as [Tensor, Tensor, Tensor];
+    const attention = new LocalAttention({ windowSize: 3 });
+    const [key, value] = [k.narrow(1, 0, 1), v.narrow(1, 0, 1)];
+    const y = attention.forward(q, key, value);
+    const whole = attention.forward(q, key.expand([2, 2, -1, -1]), value.expand([2, 2, -1, -1]));
+    expect(await difference(y, whole)).toBeLessThan(1e-6);
+    const joined = attention.forward(q.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1));
+    expect(await difference(joined, whole.flatten(0, 1))).toBeLessThan(1e-6);
+  });
+
   const streams: readonly [string, LocalAttentionOptions][] = [
     ["plain", { windowSize: 4 }],
     ["rotated, of exact size", { windowSize: 3, dim: 4, exactWindowsize: true, lookBackward: 2 }],
@@ -103,15 +114,16 @@ describe("LocalAttention", () => {
   it("refuses what does not fit", () => {
     const [q, k, v] = heads(6) as [Tensor, Tensor, Tensor];
     expect(() => new LocalAttention({ windowSize: 2, causal: true, lookForward: 1 })).toThrow(
-      "LocalAttention: a causal query sees nothing ahead, got lookForward 1. Leave lookForward out.",
+      "LocalAttention: lookForward of causal attention must be 0, got 1.",
     );
     const attention = new LocalAttention({ windowSize: 4 });
     expect(() => attention.forward(q, k, v)).toThrow(
-      "LocalAttention: the length must be a multiple of the window of 4, got [2, 2, 6, 4]. Set autopad, or pad the sequence.",
+      "LocalAttention: the length must be a multiple of 4, got [2, 2, 6, 4]. Pad the sequence.",
     );
     const state = attention.initState({ batch: 2, heads: 2, headDim: 4 });
     expect(() => attention.step(q, k, v, state)).toThrow(
-      "only causal attention without compat can be continued, got causal false, compat null.",
+      "only causal attention without compat can be continued, got " +
+        '{"causal":false,"compat":null}.',
     );
     const causal = new LocalAttention({ windowSize: 4, causal: true });
     const inputMask = zeros([2, 6], { dtype: "bool" });

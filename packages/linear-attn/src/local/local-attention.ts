@@ -1,14 +1,24 @@
 /** Attention within windows. */
 
-import { normalize, ones, type Tensor } from "@x/tensor";
-import { checkNumbers, wholeFrom, sameShape } from "@x/tensor/checks";
-import { Dropout, Module, withUpdates, type AttentionState, type StateOptions } from "@x/tensor/nn";
-import { checkArgument, checkContinues, checkShape, checkCounts, checkMask } from "../checks.js";
+import type { Tensor } from "@x/tensor";
+import type { AttentionState, StateOptions } from "@x/tensor/nn";
+import {
+  checkNumbers,
+  Dropout,
+  Module,
+  normalize,
+  ones,
+  wholeFrom,
+  withUpdates,
+} from "../engine.js";
+import { checkContinues, checkCounts, checkMultiple, exactly } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 import {
+  checkSelfAttention,
   checkSizes,
   checkStep,
   emptyKept,
+  nextPosition,
   startPosition,
   type Advance,
   type Heads,
@@ -113,12 +123,7 @@ export class LocalAttention extends Module {
     const lookForward = options.lookForward ?? (causal ? 0 : 1);
     checkCounts(owner, { windowSize });
     checkNumbers(owner, wholeFrom(0), { lookBackward, lookForward });
-    checkArgument(
-      owner,
-      !causal || lookForward === 0,
-      () =>
-        `a causal query sees nothing ahead, got lookForward ${lookForward}. Leave lookForward out.`,
-    );
+    if (causal) checkNumbers(owner, exactly(0), { "lookForward of causal attention": lookForward });
     this.windowSize = windowSize;
     this.causal = causal;
     this.lookBackward = lookBackward;
@@ -132,7 +137,8 @@ export class LocalAttention extends Module {
   }
 
   /**
-   * Attends. The axes before the last two are batch and heads, or both in one.
+   * Attends. The axes before the last two are batch and heads, or both in one; consecutive query heads
+   * may share a key head.
    *
    * @param q queries, [..., length, d]
    * @param k keys, [..., length, d]
@@ -143,37 +149,21 @@ export class LocalAttention extends Module {
    */
   forward(q: Tensor, k: Tensor, v: Tensor, options: LocalAttentionCall = {}): Tensor {
     const { inputMask = null } = options;
-    checkShape(
-      owner,
-      q.rank >= 2 &&
-        sameShape(q.shape, k.shape) &&
-        sameShape(k.shape.slice(0, -1), v.shape.slice(0, -1)),
-      [q, k, v],
-      (shapes) =>
-        `expected queries and keys [..., length, d] and values [..., length, e], got ${shapes}. Reshape them.`,
-    );
-    const length = q.shape.at(-2)!;
     const batch = inputMask?.shape[0] ?? 1;
-    checkMask(owner, inputMask, [batch, length]);
+    const withHeads = (x: Tensor): Tensor => x.reshape([batch, -1, ...x.shape.slice(-2)]);
+    const heads = [withHeads(q), withHeads(k), withHeads(v)] as const;
+    checkSelfAttention(owner, heads, inputMask);
+    const length = q.shape.at(-2)!;
     const { windowSize, lookBackward, lookForward } = this;
     const missing = (windowSize - (length % windowSize)) % windowSize;
-    checkShape(
-      owner,
-      missing === 0 || this.autopad,
-      [q],
-      (shape) =>
-        `the length must be a multiple of the window of ${windowSize}, got ${shape}. Set autopad, or pad the sequence.`,
-    );
-    const withHeads = (x: Tensor): Tensor => x.reshape([batch, -1, length, x.shape.at(-1)!]);
-    const [query, key, value] = this.prepare([withHeads(q), withHeads(k), withHeads(v)], 0);
+    if (!this.autopad) checkMultiple(owner, q, windowSize);
+    const [query, key, value] = this.prepare(heads, 0);
     const before = lookBackward * windowSize;
     const after = lookForward * windowSize + missing;
-    // The original fills up with -1 beyond the ends, and sees what autopad adds.
+    // The original sees -1 beyond the ends, and what autopad adds; otherwise neither is visible.
     const isOriginal = this.compat !== null;
     const around = (x: Tensor): Tensor =>
-      isOriginal
-        ? x.pad([0, 0, 0, missing]).pad([0, 0, before, after - missing], -1)
-        : x.pad([0, 0, before, after]);
+      x.pad([0, 0, 0, missing]).pad([0, 0, before, after - missing], -1);
     const seen = inputMask ?? ones([1, isOriginal ? length + missing : length], { dtype: "bool" });
     const isAll = inputMask === null && before + after === 0;
     const output = attendWindows(
@@ -218,8 +208,7 @@ export class LocalAttention extends Module {
     const { inputMask = null } = options;
     checkStep(owner, heads, inputMask, state, this);
     const { output, updates } = this.advance(heads, state, inputMask);
-    const { position } = state;
-    return withUpdates(output, [...updates, [position, position.add(q.shape[2]!)]]);
+    return withUpdates(output, [...updates, nextPosition(state.position, q.shape[2]!)]);
   }
 
   /** @internal What `step` gives, with the updates still to be made, that of the position apart. */

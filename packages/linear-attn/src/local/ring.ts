@@ -1,7 +1,8 @@
 /** Causal local attention over the parts of a sequence, with a ring of keys and values as its memory. */
 
-import { arange, cat, scaledDotProductAttention, where, zeros, type Tensor } from "@x/tensor";
+import type { Tensor } from "@x/tensor";
 import type { Update } from "@x/tensor/nn";
+import { arange, cat, scaledDotProductAttention, where, zeros } from "../engine.js";
 import { nextOf, type Advance, type Heads, type Kept } from "../state.js";
 import { attendWindows, ownScore, windowsAround, type WindowRules } from "./windows.js";
 

@@ -1,7 +1,7 @@
 /** Rotary positions of local attention. */
 
-import { arange, type Tensor } from "@x/tensor";
-import { Buffer, RotaryEmbedding } from "@x/tensor/nn";
+import type { Tensor } from "@x/tensor";
+import { arange, Buffer, RotaryEmbedding } from "../engine.js";
 
 /** Rotary embedding in halves, whose frequencies are part of the state dictionary. */
 export class SinusoidalEmbeddings extends RotaryEmbedding {

@@ -1,6 +1,7 @@
 /** Attention of windows of queries over the keys around them. */
 
-import { arange, cat, ones, scaledDotProductAttention, where, type Tensor } from "@x/tensor";
+import type { Tensor } from "@x/tensor";
+import { arange, cat, ones, scaledDotProductAttention, where } from "../engine.js";
 
 /** Which keys the queries of a window see, and how. */
 export interface WindowRules {
@@ -62,39 +63,37 @@ export function attendWindows(
     );
     return cat(shifted, 3).flatten(1, 2);
   };
-  let queries = q.reshape([batch, heads * windows, windowSize, -1]);
-  const perWindow = (mask: Tensor): Tensor =>
-    mask.unfold(-1, seen, windowSize).unsqueeze(1).unsqueeze(3);
+  const perWindow = (x: Tensor): Tensor => x.unfold(-1, seen, windowSize).unsqueeze(1).unsqueeze(3);
   const perHead = (x: Tensor): Tensor =>
     x.expand([x.shape[0]!, heads, ...x.shape.slice(2)]).flatten(1, 2);
 
-  let mask = visible === null ? null : perWindow(visible);
+  let mask = visible && perWindow(visible);
   let isCausal = causal;
   let window: readonly [number, number] | null = null;
   if (causal && exactWindowsize) window = [windowSize * lookBackward, -1];
-  if (queryMask !== null || sharedQk) {
-    const place = arange(windowSize, { dtype: "int32" }).add(lookBackward * windowSize);
-    const own = place.unsqueeze(-1);
+  if (sharedQk) {
+    const own = arange(windowSize, { dtype: "int32" })
+      .add(lookBackward * windowSize)
+      .unsqueeze(-1);
     const key = arange(seen, { dtype: "int32" });
     mask ??= ones([1, 1, windows, 1, seen], { dtype: "bool" });
     if (causal) mask = mask.logicalAnd(key.le(own));
     if (window !== null) mask = mask.logicalAnd(key.ge(own.sub(window[0])));
-    let scores = sharedQk ? where(key.eq(own), ownScore, 0) : null;
-    if (queryMask !== null) {
-      const isHidden = queryMask.logicalNot().reshape([-1, 1, windows, windowSize, 1]);
-      mask = mask.logicalOr(isHidden);
-      scores = scores && where(isHidden, 0, scores);
-      queries = queries.maskedFill(perHead(isHidden), 0);
-    }
-    if (scores !== null) mask = where(mask, scores, -Infinity);
+    mask = where(mask, where(key.eq(own), ownScore, 0), -Infinity);
     isCausal = false;
     window = null;
   }
-  const output = scaledDotProductAttention(queries, around(k), around(v), {
-    mask: mask === null ? null : perHead(mask),
+  const queries = q.reshape([batch, heads * windows, windowSize, -1]);
+  const values = around(v);
+  let output = scaledDotProductAttention(queries, around(k), values, {
+    mask: mask && perHead(mask),
     isCausal,
     window,
     dropoutP,
   });
+  if (queryMask !== null) {
+    const isShown = perHead(queryMask.reshape([-1, 1, windows, windowSize, 1]));
+    output = output.where(isShown, values.mean(-2, { keepdim: true }));
+  }
   return output.reshape([batch, heads, length, -1]);
 }

@@ -1,13 +1,8 @@
 /** Linear attention for models that take any attention. */
 
-import { dropout as drop, type Tensor } from "@x/tensor";
-import {
-  withUpdates,
-  type AttentionMechanism,
-  type MechanismOptions,
-  type StateOptions,
-  type StepOptions,
-} from "@x/tensor/nn";
+import type { Tensor } from "@x/tensor";
+import type { AttentionMechanism, MechanismOptions, StateOptions, StepOptions } from "@x/tensor/nn";
+import { dropout as drop, withUpdates } from "../engine.js";
 import { causalLinearAttn } from "../attention/causal-linear-attn.js";
 import { linearAttn } from "../attention/linear-attn.js";
 import { advanceSums, emptySums, type Sums } from "../attention/linear-memory.js";

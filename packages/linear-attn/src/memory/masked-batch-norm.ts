@@ -1,7 +1,8 @@
 /** Batch normalisation over the tokens that are not padding. */
 
-import { ones, tensor, zeros, type Tensor } from "@x/tensor";
-import { Buffer, Module, Parameter, withUpdates, type Update } from "@x/tensor/nn";
+import type { Tensor } from "@x/tensor";
+import type { Update } from "@x/tensor/nn";
+import { Buffer, Module, ones, Parameter, withUpdates, zeros } from "../engine.js";
 
 /** What a batch normalisation is trained with and remembers. */
 class Statistics extends Module {
@@ -17,7 +18,7 @@ class Statistics extends Module {
     this.bias = new Parameter(zeros([size]));
     this.runningMean = new Buffer(zeros([size]));
     this.runningVar = new Buffer(ones([size]));
-    this.numBatchesTracked = new Buffer(tensor(0, { dtype: "int32" }));
+    this.numBatchesTracked = new Buffer(zeros([], { dtype: "int32" }));
   }
 }
 

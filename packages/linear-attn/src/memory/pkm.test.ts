@@ -71,11 +71,11 @@ describe("PKM", () => {
 
   it("refuses what does not fit", () => {
     expect(() => new PKM(5, { ...options, topk: 5 })).toThrow(
-      "PKM: topk must be at most numKeys and dimHead even, got 5 of 4 and 6. Correct them.",
+      "PKM: topk must be a whole number from 1 to 4, got 5. Correct it.",
     );
     const memory = new PKM(5, options);
     expect(() => memory.forward(arange(5).float())).toThrow(
-      "the input must have the axes [batch, length, 5]",
+      "the input must be float32 [batch, length, 5], got float32 [5].",
     );
   });
 });

@@ -1,8 +1,21 @@
 /** A product-key memory. */
 
-import { embeddingBag, stack, zeros, type Tensor } from "@x/tensor";
-import { Dropout, Embedding, init, Linear, Module, Parameter } from "@x/tensor/nn";
-import { checkArgument, checkCounts, checkSequence } from "../checks.js";
+import type { Tensor } from "@x/tensor";
+import {
+  checkNumbers,
+  Dropout,
+  Embedding,
+  embeddingBag,
+  init,
+  Linear,
+  Module,
+  even,
+  Parameter,
+  stack,
+  wholeFrom,
+  zeros,
+} from "../engine.js";
+import { checkCounts, checkSequence } from "../checks.js";
 import { MaskedBatchNorm1D } from "./masked-batch-norm.js";
 
 /** Options of {@link PKM}. */
@@ -73,13 +86,9 @@ export class PKM extends Module {
   constructor(dim: number, options: PKMOptions = {}) {
     super();
     const { heads = 4, numKeys = 128, topk = 32, dimHead = 256 } = options;
-    checkCounts(owner, { dim, heads, numKeys, topk, dimHead });
-    checkArgument(
-      owner,
-      topk <= numKeys && dimHead % 2 === 0,
-      () =>
-        `topk must be at most numKeys and dimHead even, got ${topk} of ${numKeys} and ${dimHead}. Correct them.`,
-    );
+    checkCounts(owner, { dim, heads, numKeys, dimHead });
+    checkNumbers(owner, wholeFrom(1, numKeys), { topk });
+    checkNumbers(owner, even, { dimHead });
     this.heads = heads;
     this.numKeys = numKeys;
     this.topk = topk;

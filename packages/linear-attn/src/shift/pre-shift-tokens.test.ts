@@ -49,11 +49,13 @@ describe("PreShiftTokens", () => {
   });
 
   it("rejects what it cannot do", () => {
-    expect(() => new PreShiftTokens([], same)).toThrow(fault("argument", "at least one shift"));
+    expect(() => new PreShiftTokens([], same)).toThrow(
+      fault("argument", "shifts.length must be a whole number of at least 1, got 0."),
+    );
     expect(() => new PreShiftTokens([1, 0, -1], same).initState({ batch: 1, dim: 6 })).toThrow(
       fault(
         "argument",
-        "PreShiftTokens: a state needs shifts to later positions only, got 1, 0, -1. Compute the whole sequence instead.",
+        "PreShiftTokens: shifts with a state must be a whole number of at least 0, got -1. Correct it.",
       ),
     );
     const layer = new PreShiftTokens([1, 0], same);

@@ -1,9 +1,18 @@
 /** Token shift: parts of each vector come from neighbouring positions. */
 
-import { cat, zeros, type Device, type Tensor } from "@x/tensor";
-import { checkNumbers, whole } from "@x/tensor/checks";
-import { type AttentionState, Module, type Update, withUpdates } from "@x/tensor/nn";
-import { checkArgument, checkShape, checkCounts, checkSequence } from "../checks.js";
+import type { Device, Tensor } from "@x/tensor";
+import type { AttentionState, Update } from "@x/tensor/nn";
+import {
+  cat,
+  checkNumbers,
+  getDevice,
+  Module,
+  whole,
+  wholeFrom,
+  withUpdates,
+  zeros,
+} from "../engine.js";
+import { checkCounts, checkSequence, checkShape } from "../checks.js";
 import { checkCompat, type Compatibility } from "../compatibility.js";
 import { withoutPadding } from "../sequence.js";
 import type { Layer, LayerCall, LayerStateOptions } from "../stack/layer.js";
@@ -42,11 +51,7 @@ export class PreShiftTokens extends Module {
   constructor(shifts: readonly number[], fn: Layer, options: PreShiftTokensOptions = {}) {
     super();
     checkNumbers(owner, whole, { shifts: [...shifts] });
-    checkArgument(
-      owner,
-      shifts.length > 0,
-      () => `there must be at least one shift, got none. Pass [0] to shift nothing.`,
-    );
+    checkCounts(owner, { "shifts.length": shifts.length });
     this.shifts = [...shifts];
     this.fn = fn;
     this.compat = checkCompat(owner, options.compat);
@@ -69,7 +74,7 @@ export class PreShiftTokens extends Module {
       dim >= shifts.length,
       [x],
       (shape) =>
-        `the input must have a dim of at least ${shifts.length}, got ${shape}. Reshape it.`,
+        `the dim must be at least that of ${shifts.length} shifts, got ${shape}. Reshape it.`,
     );
     const before = this.nothing(batch, dim);
     if (state !== null) checkState(owner, state, before);
@@ -80,10 +85,9 @@ export class PreShiftTokens extends Module {
       if (amount === 0) return group;
       const tokens = withoutPadding(group, mask);
       const beyond = (state ?? before)[nameOf(i)]!;
-      if (amount < 0) return cat([tokens, beyond], 1).narrow(1, -amount, length);
-      const all = cat([beyond, tokens], 1);
+      const all = cat(amount > 0 ? [beyond, tokens] : [tokens, beyond], 1);
       if (state !== null) updates.push([beyond, all.narrow(1, length, amount)]);
-      return all.narrow(1, 0, length);
+      return all.narrow(1, Math.max(-amount, 0), length);
     });
     const used = size * shifts.length;
     const shifted = cat([...parts, x.narrow(2, used, dim - used)], 2);
@@ -99,25 +103,18 @@ export class PreShiftTokens extends Module {
   initState(options: LayerStateOptions): AttentionState {
     const { batch, dim, device } = options;
     checkCounts(owner, { batch, dim });
-    checkArgument(
-      owner,
-      this.shifts.every((amount) => amount >= 0),
-      () =>
-        `a state needs shifts to later positions only, got ${this.shifts.join(", ")}. Compute the whole sequence instead.`,
-    );
+    checkNumbers(owner, wholeFrom(0), { "shifts with a state": [...this.shifts] });
     return { ...this.nothing(batch, dim, device), ...this.fn.initState?.(options) };
   }
 
   /** Zeros beyond the ends, for the groups that are shifted. */
-  private nothing(batch: number, dim: number, device?: Device): AttentionState {
-    const { shifts } = this;
-    const size = Math.floor(dim / shifts.length);
+  private nothing(batch: number, dim: number, device: Device = getDevice()): AttentionState {
+    const size = Math.floor(dim / this.shifts.length);
+    const groups = this.shifts.map((amount, i) => [nameOf(i), Math.abs(amount)] as const);
     return Object.fromEntries(
-      shifts.flatMap((amount, i) =>
-        amount === 0
-          ? []
-          : [[nameOf(i), zeros([batch, Math.abs(amount), size], device ? { device } : {})]],
-      ),
+      groups
+        .filter(([, amount]) => amount > 0)
+        .map(([name, amount]) => [name, zeros([batch, amount, size], { device })]),
     );
   }
 }

@@ -1,7 +1,8 @@
 /** Modules around a layer: a norm before it, maps on both sides. */
 
 import type { Tensor } from "@x/tensor";
-import { type AttentionState, Identity, LayerNorm, Linear, Module } from "@x/tensor/nn";
+import type { AttentionState } from "@x/tensor/nn";
+import { Identity, LayerNorm, Linear, Module } from "../engine.js";
 import { checkCounts } from "../checks.js";
 import type { Layer, LayerCall, LayerStateOptions } from "./layer.js";
 

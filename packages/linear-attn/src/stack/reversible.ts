@@ -1,7 +1,7 @@
 /** Stacks whose inputs follow from their outputs. */
 
-import { reversible, type Tensor } from "@x/tensor";
-import { Module } from "@x/tensor/nn";
+import type { Tensor } from "@x/tensor";
+import { Module, reversible } from "../engine.js";
 import type { Layer, LayerCall } from "./layer.js";
 import type { LayerPair, SequenceOptions } from "./route.js";
 import { LayerStack } from "./stack.js";

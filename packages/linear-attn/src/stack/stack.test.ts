@@ -111,7 +111,7 @@ describe("SequentialSequence", () => {
 
   it("rejects a route of another depth", () => {
     expect(() => new SequentialSequence(makePairs(2), { argsRoute: { posEmb: [] } })).toThrow(
-      fault("argument", "the route of posEmb must say something for each of 2 pairs, got 0."),
+      fault("argument", "argsRoute.posEmb.length must be 2, got 0."),
     );
   });
 });

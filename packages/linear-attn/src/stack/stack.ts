@@ -1,8 +1,9 @@
 /** What stacks of pairs of layers have in common. */
 
 import type { Tensor } from "@x/tensor";
-import { type AttentionState, Module } from "@x/tensor/nn";
-import { checkArgument } from "../checks.js";
+import type { AttentionState } from "@x/tensor/nn";
+import { checkNumbers, Module } from "../engine.js";
+import { exactly } from "../checks.js";
 import { asPart, partOf } from "../state.js";
 import type { Layer, LayerCall, LayerStateOptions } from "./layer.js";
 import type { ArgsRoute, LayerPair, SequenceOptions } from "./route.js";
@@ -17,12 +18,7 @@ export abstract class LayerStack extends Module {
     super();
     this.argsRoute = options.argsRoute ?? {};
     for (const [name, routes] of Object.entries(this.argsRoute)) {
-      checkArgument(
-        owner,
-        routes.length === depth,
-        () =>
-          `the route of ${name} must say something for each of ${depth} pairs, got ${routes.length}. Correct it.`,
-      );
+      checkNumbers(owner, exactly(depth), { [`argsRoute.${name}.length`]: routes.length });
     }
   }
 
@@ -34,7 +30,7 @@ export abstract class LayerStack extends Module {
     const states = this.eachLayer((layer, name, gets) =>
       gets("context") ? {} : asPart(name, layer.initState?.(options) ?? {}),
     );
-    return Object.fromEntries(states.flatMap(Object.entries<Tensor>));
+    return Object.assign({}, ...states) as AttentionState;
   }
 
   /** What the layers compute of their inputs, in order. */

@@ -1,22 +1,24 @@
 /** The language model: tokens, positions, the transformer and logits. */
 
 import type { Tensor } from "@x/tensor";
+import type { AttentionState } from "@x/tensor/nn";
 import {
-  type AttentionState,
+  checkNumbers,
   Embedding,
   Identity,
   LayerNorm,
   Linear,
   Module,
+  multipleOf,
   withUpdates,
-} from "@x/tensor/nn";
-import { checkArgument, checkShape, checkCounts } from "../checks.js";
+} from "../engine.js";
+import { checkAxes, checkCounts } from "../checks.js";
 import { AbsolutePositionalEmbedding } from "../embedding/absolute.js";
 import { AxialPositionalEmbedding } from "../embedding/axial.js";
 import { FixedPositionalEmbedding } from "../embedding/fixed.js";
 import type { LayerCall } from "../stack/layer.js";
 import { ProjectInOut } from "../stack/pre-norm.js";
-import { checkState, startPosition } from "../state.js";
+import { checkState, nextPosition, startPosition } from "../state.js";
 import type { LinearAttentionTransformerLMOptions } from "./options.js";
 import { LinearAttentionTransformer, type TransformerStateOptions } from "./transformer.js";
 
@@ -94,12 +96,9 @@ export class LinearAttentionTransformerLM extends Module {
     const { dim, dimHead, maxSeqLen, localAttnWindowSize, nLocalAttnHeads, attendAxially } = plan;
     const embDim = options.embDim ?? dim;
     checkCounts(owner, { numTokens, embDim });
-    checkArgument(
-      owner,
-      maxSeqLen % localAttnWindowSize === 0 || nLocalAttnHeads.every((number) => number === 0),
-      () =>
-        `localAttnWindowSize must divide maxSeqLen, got ${localAttnWindowSize} for ${maxSeqLen}. Make maxSeqLen a multiple.`,
-    );
+    if (nLocalAttnHeads.some((number) => number > 0)) {
+      checkNumbers(owner, multipleOf(localAttnWindowSize, "localAttnWindowSize"), { maxSeqLen });
+    }
     this.maxSeqLen = maxSeqLen;
     this.tokenEmb = new Embedding(numTokens, embDim);
     if (useRotaryEmb) {
@@ -144,13 +143,7 @@ export class LinearAttentionTransformerLM extends Module {
    * more tokens than positions or a context is missing
    */
   forward(tokens: Tensor, call: LanguageModelCall = {}): Tensor {
-    checkShape(
-      owner,
-      tokens.rank === 2 && tokens.dtype === "int32",
-      [tokens],
-      (shape) =>
-        `tokens must be int32 [batch, length], got ${tokens.dtype} ${shape}. Reshape or cast them.`,
-    );
+    checkAxes(owner, "tokens", tokens, ["batch", "length"], "int32");
     const { state = null } = call;
     if (state !== null) checkState(owner, state, { position: startPosition() });
     const places = state === null ? {} : { offset: state.position };
@@ -161,7 +154,7 @@ export class LinearAttentionTransformerLM extends Module {
     const y = this.transformer.forward(x, { ...call, posEmb, axialPosEmb });
     const output = this.out.forward(this.norm.forward(y));
     if (state === null) return output;
-    return withUpdates(output, [[state.position, state.position.add(tokens.shape[1]!)]]);
+    return withUpdates(output, [nextPosition(state.position, tokens.shape[1]!)]);
   }
 
   /**

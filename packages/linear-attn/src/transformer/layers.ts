@@ -11,6 +11,7 @@ import type { Layer } from "../stack/layer.js";
 import { PreNorm } from "../stack/pre-norm.js";
 import type { ArgsRoute, LayerPair, Route } from "../stack/route.js";
 import type { TransformerPlan } from "./plan.js";
+import type { LinformerContextSettings, LinformerSettings } from "./settings.js";
 
 /** Pairs of layers, and which of them get what. */
 export interface PlannedLayers {
@@ -18,90 +19,78 @@ export interface PlannedLayers {
   readonly argsRoute: ArgsRoute;
 }
 
-/** What a pair of layers is for. */
-type Kind = "main" | "axial" | "context";
+/** Arguments that one kind of pair gets: the main one, that of axial attention, that of a context. */
+type OwnArgument = "posEmb" | "axialPosEmb" | "context";
 
 /** Makes all layers. */
 export function makeLayers(plan: TransformerPlan): PlannedLayers {
-  const makers: readonly (readonly [kind: Kind, isWanted: boolean, make: typeof mainPair])[] = [
-    ["main", true, mainPair],
-    ["axial", plan.attendAxially, axialPair],
-    ["context", plan.receivesContext, contextPair],
-  ];
-  const wanted = makers.filter(([, isWanted]) => isWanted);
-  const layers = Array.from({ length: plan.depth }, (_, layer) =>
-    wanted.map(([kind, , make]) => ({ kind, pair: make(plan, layer) })),
-  ).flat();
-  const pairs = layers.map(({ pair: [f, g] }): LayerPair => [
-    new PreNorm(plan.dim, f),
-    new PreNorm(plan.dim, g),
-  ]);
-  const to = (target: Kind): Route[] => layers.map(({ kind }) => [kind === target, false]);
-  // Where tokens are shifted, what follows the attention has to know the padding too.
-  const shiftsPadding = plan.shiftTokens && plan.compat === null;
-  const inputMask = layers.map(({ kind }): Route => [true, shiftsPadding && kind === "main"]);
-  const context = to("context");
-  return {
-    pairs,
-    argsRoute: {
-      inputMask,
-      posEmb: to("main"),
-      axialPosEmb: to("axial"),
-      context,
-      contextMask: context,
-    },
+  const pairs: LayerPair[] = [];
+  const inputMask: Route[] = [];
+  // What only one kind of pair gets tells the kinds apart.
+  const own = { posEmb: [], axialPosEmb: [], context: [] } as Record<OwnArgument, Route[]>;
+  const add = (argument: OwnArgument, [f, g]: LayerPair): void => {
+    pairs.push([new PreNorm(plan.dim, f), new PreNorm(plan.dim, g)]);
+    for (const [name, routes] of Object.entries(own)) routes.push([name === argument, false]);
+    // Where tokens are shifted, what follows the attention has to know the padding too.
+    const shiftsPadding = plan.shiftTokens && plan.compat === null;
+    inputMask.push([true, shiftsPadding && argument === "posEmb"]);
   };
+  for (let layer = 0; layer < plan.depth; layer++) {
+    add("posEmb", mainPair(plan, layer));
+    if (plan.attendAxially) add("axialPosEmb", axialPair(plan));
+    if (plan.receivesContext) add("context", contextPair(plan));
+  }
+  return { pairs, argsRoute: { ...own, inputMask, contextMask: own.context } };
 }
 
 /** Self-attention, and what works on each position after it. */
 function mainPair(plan: TransformerPlan, layer: number): LayerPair {
-  const { dim, compat, linformerSettings, maxSeqLen } = plan;
-  const attention =
-    linformerSettings === null
-      ? selfAttention(plan, { nLocalAttnHeads: plan.nLocalAttnHeads[layer]! })
-      : linformer(plan, maxSeqLen, linformerSettings.k);
+  const { dim, compat, linformerSettings } = plan;
+  const nLocalAttnHeads = plan.nLocalAttnHeads[layer]!;
+  const own = attention(plan, linformerSettings, { nLocalAttnHeads });
   // The original leaves these options out here.
   const numKeys = compat === null ? plan.pkmNumKeys : 128;
   const parallel = plan.pkmLayers.includes(layer + 1)
     ? new PKM(dim, { numKeys, topk: Math.min(numKeys, 32) })
     : feedForward(plan, compat === null);
-  if (!plan.shiftTokens) return [attention, parallel];
+  if (!plan.shiftTokens) return [own, parallel];
   const shifts = plan.causal ? [1, 0] : [1, 0, -1];
   return [
-    new PreShiftTokens(shifts, attention, { compat }),
+    new PreShiftTokens(shifts, own, { compat }),
     new PreShiftTokens(shifts, parallel, { compat }),
   ];
 }
 
 /** Attention along every nth position. Its heads always have the size `dim / heads`. */
 function axialPair(plan: TransformerPlan): LayerPair {
-  const attention = selfAttention(plan, { dimHead: null, blindspotSize: 1 });
-  return [new FoldAxially(plan.localAttnWindowSize, attention), feedForward(plan, true)];
+  const own = attention(plan, null, { dimHead: null, blindspotSize: 1 });
+  return [new FoldAxially(plan.localAttnWindowSize, own), feedForward(plan, true)];
 }
 
 /** Attention to the context. */
 function contextPair(plan: TransformerPlan): LayerPair {
-  const { contextLinformerSettings: settings } = plan;
-  const attention =
-    settings === null
-      ? selfAttention(plan, { causal: false, receivesContext: true })
-      : linformer(plan, settings.seqLen, settings.k);
-  return [attention, feedForward(plan, true)];
+  const own = { causal: false, receivesContext: true };
+  return [attention(plan, plan.contextLinformerSettings, own), feedForward(plan, true)];
 }
 
-/** Attention with the options that the plan has under the same names, and others of its own. */
-function selfAttention(plan: TransformerPlan, own: SelfAttentionOptions): SelfAttention {
-  return new SelfAttention(plan.dim, plan.heads, {
+/** Linformer where there are settings for it, else self-attention with options of its own. */
+function attention(
+  plan: TransformerPlan,
+  settings: LinformerSettings | LinformerContextSettings | null,
+  own: SelfAttentionOptions,
+): Layer {
+  const { dim, heads, maxSeqLen, attnDropout, attnLayerDropout } = plan;
+  if (settings !== null) {
+    const options = { seqLen: maxSeqLen, ...plan, ...settings, dropout: attnDropout };
+    return new LinformerSelfAttention(dim, options.seqLen, options);
+  }
+  const options = {
     ...plan,
-    dropout: plan.attnLayerDropout,
+    dropout: attnLayerDropout,
     nLocalAttnHeads: 0,
     receivesContext: false,
-    ...own,
-  });
-}
-
-function linformer(plan: TransformerPlan, seqLen: number, k: number): LinformerSelfAttention {
-  return new LinformerSelfAttention(plan.dim, seqLen, { ...plan, k, dropout: plan.attnDropout });
+  };
+  return new SelfAttention(dim, heads, { ...options, ...own });
 }
 
 /** A feed-forward part, with its options or, as the original does in places, without. */

@@ -1,7 +1,7 @@
 /** From the options of the transformer to what is built. */
 
-import { checkNumbers, probability, wholeFrom } from "@x/tensor/checks";
-import { checkArgument, checkCounts } from "../checks.js";
+import { checkNumbers, probability, wholeFrom } from "../engine.js";
+import { checkArgument, checkCounts, checkInstance, exactly } from "../checks.js";
 import { headSize } from "../sequence.js";
 import { checkCompat } from "../compatibility.js";
 import type { LinearAttentionTransformerOptions } from "./options.js";
@@ -57,46 +57,26 @@ export function planTransformer(
   const { dim, depth, maxSeqLen, heads, causal, pkmLayers } = plan;
   const { blindspotSize, localAttnWindowSize, ffChunks, pkmNumKeys } = plan;
   const { ffDropout, attnLayerDropout, attnDropout } = plan;
-  const { linformerSettings, contextLinformerSettings } = plan;
-  checkCounts(owner, { dim, depth, maxSeqLen, heads });
-  checkCounts(owner, { blindspotSize, localAttnWindowSize, ffChunks, pkmNumKeys });
+  const { linformerSettings, contextLinformerSettings: contextSettings } = plan;
+  const sizes = { dim, depth, maxSeqLen, heads, ffChunks, pkmNumKeys };
+  checkCounts(owner, { ...sizes, blindspotSize, localAttnWindowSize });
   checkNumbers(owner, probability, { ffDropout, attnLayerDropout, attnDropout });
   const dimHead = headSize(owner, dim, heads, options.dimHead);
   const local = options.nLocalAttnHeads ?? 0;
   const nLocalAttnHeads = typeof local === "number" ? new Array<number>(depth).fill(local) : local;
-  checkNumbers(owner, wholeFrom(0), { nLocalAttnHeads: [...nLocalAttnHeads] });
-  checkArgument(
-    owner,
-    nLocalAttnHeads.length === depth && nLocalAttnHeads.every((number) => number <= heads),
-    () =>
-      `nLocalAttnHeads must be at most ${heads} in each of ${depth} layers, got ${nLocalAttnHeads.join(", ")}. Correct it.`,
-  );
-  checkArgument(
-    owner,
-    pkmLayers.every((layer) => Number.isInteger(layer) && layer >= 1 && layer <= depth),
-    () =>
-      `pkmLayers must be numbers of layers, from 1 to ${depth}, got ${pkmLayers.join(", ")}. Correct them.`,
-  );
-  checkSettings(owner, { linformerSettings }, LinformerSettings);
-  checkSettings(owner, { contextLinformerSettings }, LinformerContextSettings);
+  checkNumbers(owner, exactly(depth), { "nLocalAttnHeads.length": nLocalAttnHeads.length });
+  checkNumbers(owner, wholeFrom(0, heads), { nLocalAttnHeads: [...nLocalAttnHeads] });
+  checkNumbers(owner, wholeFrom(1, depth), { pkmLayers });
+  if (linformerSettings !== null) {
+    checkInstance(owner, "linformerSettings", linformerSettings, { LinformerSettings });
+  }
+  if (contextSettings !== null) {
+    checkInstance(owner, "contextLinformerSettings", contextSettings, { LinformerContextSettings });
+  }
   checkArgument(
     owner,
     !causal || linformerSettings === null,
     () => `Linformer is not causal, got linformerSettings with causal. Leave one of them out.`,
   );
   return { ...plan, dimHead, nLocalAttnHeads };
-}
-
-/** Checks settings that may come from untyped code, named by their property. */
-function checkSettings(
-  owner: string,
-  named: Readonly<Record<string, unknown>>,
-  kind: typeof LinformerSettings | typeof LinformerContextSettings,
-): void {
-  const [[name, settings]] = Object.entries(named) as [[string, unknown]];
-  checkArgument(
-    owner,
-    settings === null || settings instanceof kind,
-    () => `${name} must be a ${kind.name}, got ${typeof settings}. Make one.`,
-  );
 }

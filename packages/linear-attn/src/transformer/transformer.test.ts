@@ -166,8 +166,8 @@ describe("a state", () => {
   });
 
   it.each([
-    ["not causal", { causal: false }, "got causal false, attendAxially false and compat null."],
-    ["axial", { attendAxially: true }, "got causal true, attendAxially true and compat null."],
+    ["not causal", { causal: false }, 'got {"causal":false,"attendAxially":false,"compat":null}.'],
+    ["axial", { attendAxially: true }, 'got {"causal":true,"attendAxially":true,"compat":null}.'],
   ])("is refused where there is none: %s", (_, options, sentence) => {
     expect(() => makeModel(options).initState()).toThrow(
       fault(
@@ -191,10 +191,10 @@ describe("a state", () => {
 });
 
 it.each([
-  [{ heads: 3, dimHead: null }, "the number of heads must divide dim, got 3 heads for 16."],
-  [{ nLocalAttnHeads: [1] }, "nLocalAttnHeads must be at most 2 in each of 2 layers, got 1."],
-  [{ nLocalAttnHeads: 3 }, "nLocalAttnHeads must be at most 2 in each of 2 layers, got 3, 3."],
-  [{ pkmLayers: [0] }, "pkmLayers must be numbers of layers, from 1 to 2, got 0."],
+  [{ heads: 3, dimHead: null }, "dim must be a multiple of heads (3), got 16."],
+  [{ nLocalAttnHeads: [1] }, "nLocalAttnHeads.length must be 2, got 1."],
+  [{ nLocalAttnHeads: 3 }, "nLocalAttnHeads must be a whole number from 0 to 2, got 3."],
+  [{ pkmLayers: [0] }, "pkmLayers must be a whole number from 1 to 2, got 0."],
   [
     { linformerSettings: new LinformerSettings({ k: 4 }) },
     "Linformer is not causal, got linformerSettings with causal.",
@@ -209,12 +209,12 @@ it.each([
 
 it("rejects positions that windows do not fit, and inputs of another kind", () => {
   expect(() => makeModel({ maxSeqLen: 30, nLocalAttnHeads: 1 })).toThrow(
-    fault("argument", "localAttnWindowSize must divide maxSeqLen, got 4 for 30."),
+    fault("argument", "maxSeqLen must be a multiple of localAttnWindowSize (4), got 30."),
   );
   expect(() => makeModel().forward(randn([1, 4]))).toThrow(
     fault("shape", "tokens must be int32 [batch, length], got float32 [1, 4]."),
   );
   expect(() => makeModel().inner.forward(randn([1, 4, 5]))).toThrow(
-    fault("shape", "the input must have the axes [batch, length, 16], got [1, 4, 5]."),
+    fault("shape", "the input must be float32 [batch, length, 16], got float32 [1, 4, 5]."),
   );
 });

@@ -1,7 +1,8 @@
 /** The transformer: layers of linear and local attention. */
 
-import { getDevice, type Device, type Tensor } from "@x/tensor";
-import { type AttentionState, Module } from "@x/tensor/nn";
+import type { Device, Tensor } from "@x/tensor";
+import type { AttentionState } from "@x/tensor/nn";
+import { getDevice, Module } from "../engine.js";
 import { checkContinues, checkCounts, checkSequence } from "../checks.js";
 import type { LayerCall } from "../stack/layer.js";
 import { ReversibleSequence } from "../stack/reversible.js";
@@ -127,7 +128,7 @@ export class LinearAttentionTransformer extends Module {
 }
 
 function leastCommonMultiple(a: number, b: number): number {
-  const greatestCommonDivisor = (x: number, y: number): number =>
-    y === 0 ? x : greatestCommonDivisor(y, x % y);
-  return (a * b) / greatestCommonDivisor(a, b);
+  let multiple = a;
+  while (multiple % b !== 0) multiple += a;
+  return multiple;
 }

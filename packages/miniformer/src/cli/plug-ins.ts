@@ -4,6 +4,7 @@ import { reference, setDevice, setThreads, XError, type Device } from "@x/tensor
 import type { AttentionMechanism } from "@x/tensor/nn";
 import { registerAttention, type RegisteredAttention } from "../config/attention-registry.js";
 import type { AttentionSpec } from "../config/fields.js";
+import { reasonOf } from "../runtime/reason.js";
 import type { DeviceChoice } from "./values.js";
 
 /** Loads a package by its name. */
@@ -21,87 +22,58 @@ interface PlugIn {
   readonly registration: (exports: unknown) => RegisteredAttention;
 }
 
+type Options = Readonly<Record<string, unknown>>;
+
 interface TrimExports {
-  readonly CumulativeLinearAttention: new (options: { scale: number }) => AttentionMechanism;
+  readonly CumulativeLinearAttention: new (options: Options) => AttentionMechanism;
 }
 
-type Make = (options: Readonly<Record<string, unknown>>) => AttentionMechanism;
-
 interface LinearExports {
-  readonly linearAttention: Make;
+  readonly linearAttention: (options: Options) => AttentionMechanism;
 }
 
 interface SrfExports {
-  readonly srfAttention: Make;
+  readonly srfAttention: (options: Options) => AttentionMechanism;
 }
 
 interface ThinformerExports {
-  readonly thinformerAttention: Make;
+  readonly thinformerAttention: (options: Options) => AttentionMechanism;
 }
 
-/** Blocks of which a sequence has at least sixteen, so that most of the past is in coresets. */
-function blocksFor(length: number): { readonly g: number; readonly blockSize: number } {
-  const power = Math.min(4, Math.max(1, Math.floor(Math.log2(length) / 2) - 2));
-  return { g: Math.min(2, power - 1), blockSize: 4 ** power };
-}
-
-/** The options without the length, and the length: that which was trained on, where it is known. */
-function withLength(
-  options: Readonly<Record<string, unknown>>,
-  longest: number,
-): readonly [Readonly<Record<string, unknown>>, number] {
-  const { length = longest, ...others } = options;
-  return [others, Number(length)];
-}
-
+// The same as in the table of apps/bench, whose tests compare them. The length of training, where a
+// configuration has it among its options, comes before the longest one.
 const plugIns: Readonly<Record<string, PlugIn>> = {
   trim: {
     package: "@x/trim",
     hasLength: true,
-    registration(exports) {
-      const { CumulativeLinearAttention } = exports as TrimExports;
-      return {
-        // Without softmax, what attention gives grows with the number of keys: norms keep each
-        // product in bounds and the scale their sum.
-        needsNorm: true,
-        make({ headDim, length: longest, options }) {
-          const [others, length] = withLength(options, longest);
-          return new CumulativeLinearAttention({
-            scale: 1 / Math.sqrt(headDim * length),
-            ...others,
-          });
-        },
-      };
-    },
+    registration: (exports) => ({
+      // Without softmax, what attention gives grows with the number of keys: norms keep each product
+      // in bounds and the scale, which the length decides, their sum.
+      needsNorm: true,
+      make: ({ length, options }) =>
+        new (exports as TrimExports).CumulativeLinearAttention({ length, ...options }),
+    }),
   },
   linear: {
     package: "@x/linear-attn",
-    registration(exports) {
-      const { linearAttention } = exports as LinearExports;
-      return { make: ({ options }) => linearAttention(options) };
-    },
+    registration: (exports) => ({
+      make: ({ options }) => (exports as LinearExports).linearAttention(options),
+    }),
   },
   srf: {
     package: "@x/srf",
-    registration(exports) {
-      const { srfAttention } = exports as SrfExports;
-      return {
-        make: ({ headDim, options }) => srfAttention({ headDim, epsilon: 1e-6, ...options }),
-      };
-    },
+    registration: (exports) => ({
+      make: ({ headDim, options }) =>
+        (exports as SrfExports).srfAttention({ headDim, epsilon: 1e-6, ...options }),
+    }),
   },
   thinformer: {
     package: "@x/thinformer",
     hasLength: true,
-    registration(exports) {
-      const { thinformerAttention } = exports as ThinformerExports;
-      return {
-        make({ length: longest, options }) {
-          const [others, length] = withLength(options, longest);
-          return thinformerAttention({ ...blocksFor(length), ...others });
-        },
-      };
-    },
+    registration: (exports) => ({
+      make: ({ length, options }) =>
+        (exports as ThinformerExports).thinformerAttention({ length, ...options }),
+    }),
   },
 };
 
@@ -135,10 +107,9 @@ async function load(option: string, name: string, importer: Importer): Promise<u
   try {
     return await importer(name);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
     throw new XError(
       "unsupported",
-      `${option}: the package ${name} must be installed, got none that can be loaded (${reason.split("\n")[0]}). Install it beside @x/miniformer: npm install ${name}.`,
+      `${option}: the package ${name} must be installed, got none that can be loaded (${reasonOf(error).split("\n")[0]}). Install it beside @x/miniformer: npm install ${name}.`,
       { cause: error },
     );
   }

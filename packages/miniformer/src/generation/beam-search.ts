@@ -2,8 +2,8 @@
 
 import { fromData, noGrad, realize, type Device, type Tensor } from "@x/tensor";
 import { BeamGroup, type Beam, type Candidate, type Hypothesis } from "./beam-group.js";
-import type { Decoding } from "./decoding.js";
 import type { BeamSettings, LogitsContext } from "./options.js";
+import type { RowDecoding } from "./row-decoding.js";
 
 /** What beam search works with. */
 export interface BeamSearchOptions {
@@ -27,7 +27,7 @@ export interface BeamSearchOptions {
  * here: so many more candidates are asked for as it may set back.
  */
 export async function beamSearch(
-  decoding: Decoding,
+  decoding: RowDecoding,
   prompts: readonly (readonly number[])[],
   options: BeamSearchOptions,
 ): Promise<Hypothesis[][]> {

@@ -38,8 +38,9 @@ export interface GeneratedSequence {
  *
  * The likeliest token is taken each time (greedy), unless an option asks for drawing at random
  * (`temperature`, `topK`, `topP`, `minP`) or for beam search (`numBeams`). Prompts of several
- * sequences may have different lengths; each gives what it gives alone. (Nearly so with attention that
- * approximates by blocks of places, such as thinformer's: shorter prompts have padding before them.)
+ * sequences may have different lengths; each gives what it gives alone. (With attention that cuts
+ * sequences at fixed places, such as thinformer's, each length has a batch of its own for that; only the
+ * targets of an encoder–decoder cannot be parted, and give nearly what they give alone.)
  *
  * A step costs the same at any length, as far as the model's attention does, and compiles nothing after
  * the first ones. Tokens are chosen on the device, and only their numbers are read.

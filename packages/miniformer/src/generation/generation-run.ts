@@ -5,7 +5,7 @@ import { check, formatShape, sameShape } from "@x/tensor/checks";
 import type { LanguageModel } from "../model/language-model.js";
 import type { Hypothesis } from "./beam-group.js";
 import { beamSearch } from "./beam-search.js";
-import { Decoding } from "./decoding.js";
+import { decodingOf, type RowDecoding } from "./row-decoding.js";
 import { GeneratedRow } from "./generated-row.js";
 import type { BeamSettings, Settings } from "./options.js";
 import { drawTokens, penalizeRepetition } from "./sampling.js";
@@ -31,7 +31,7 @@ export class GenerationRun {
   private readonly vocabSize: number;
   private readonly device: Device;
   private readonly capacity: number;
-  private readonly decoding: Decoding;
+  private readonly decoding: RowDecoding;
 
   constructor(model: LanguageModel, prompts: Sequences, settings: Settings) {
     const { maxSeqLen, vocabSize } = model.config;
@@ -47,7 +47,7 @@ export class GenerationRun {
     this.vocabSize = vocabSize!;
     this.device = model.parameters()[0]?.device ?? getDevice();
     const { capacity, device } = this;
-    this.decoding = new Decoding(model, { ...settings, capacity, device });
+    this.decoding = decodingOf(model, prompts, { ...settings, capacity, device });
   }
 
   /** The sequences to be generated: one for each prompt, or those that were found. */

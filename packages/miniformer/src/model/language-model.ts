@@ -38,6 +38,12 @@ export interface ModelStateOptions {
 export interface LanguageModel extends Module {
   /** What the model is made of. */
   readonly config: TransformerConfig;
+  /**
+   * Whether masked padding before a sequence changes its results: `generate` then goes through prompts of
+   * different lengths apart. Only for models whose rows do not depend on their places in the batch.
+   * Default false.
+   */
+  readonly dependsOnPadding?: boolean;
   /** The logits of the token after each: int32 [batch, length] to [batch, length, vocabSize]. */
   forward(tokens: Tensor, call?: LanguageModelCall): Tensor;
   /** The logits of the token after the last that is no padding: int32 [batch, length] to [batch, vocabSize]. */

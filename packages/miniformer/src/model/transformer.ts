@@ -77,6 +77,11 @@ export class Transformer extends Module implements LanguageModel {
     }
   }
 
+  /** Whether masked padding before a sequence changes its results, as a layer's mechanism says. */
+  get dependsOnPadding(): boolean {
+    return this.encoder.dependsOnPadding;
+  }
+
   /**
    * From tokens, int32 [batch, length], or feature vectors [batch, length, inputDim] to
    * [batch, length, outputs] or, with pooling, [batch, outputs].

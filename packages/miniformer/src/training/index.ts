@@ -6,6 +6,8 @@
 
 export { Batches, bucketLength } from "../data/batches.js";
 export type { BatchesOptions, BatchPosition, ExampleBatch } from "../data/batches.js";
+export { readLines, readText } from "../data/plain-text.js";
+export type { PlainTextOptions } from "../data/plain-text.js";
 export { collect, numberField, readCsv, readJsonl } from "../data/rows.js";
 export type { CsvOptions, JsonlOptions } from "../data/rows.js";
 export { seriesWindows } from "../data/series.js";

@@ -7,11 +7,14 @@
 export { check } from "../error.js";
 export { checkHeads, checkKeyMask } from "../tensor/attention-checks.js";
 export { checkLastAxis } from "../nn/checks.js";
+export { checkPositions } from "../nn/positions.js";
 export {
   checkChoice,
   checkNumbers,
   count,
+  even,
   finite,
+  multipleOf,
   nonNegative,
   positive,
   probability,

@@ -12,6 +12,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { expectClose, failureOf } from "../testing/index.js";
 import {
   forkState,
+  knownLength,
   MultiheadAttention,
   SoftmaxAttention,
   type MultiheadAttentionCall,
@@ -354,6 +355,24 @@ describe.each(devices)("on %s", (_, device) => {
       expect(await saved.length.item()).toBe(9);
     });
 
+    test("sequences of a forked state go on from those that are named", async () => {
+      const all = await inputs();
+      const state = newState();
+      decode(all.map((x) => part(x, 0, 5)) as typeof all, [5], state);
+      const rows = [1, 0, 1];
+      const fork = forkState(state, tensor(rows, { dtype: "int32" }));
+      expect(knownLength(fork.length)).toBe(5);
+      const rest = all.map((x) => part(x, 5, 9)) as typeof all;
+      const expected = decode(rest, [4], state);
+      const chosen = (x: Tensor): Tensor =>
+        cat(
+          rows.map((row) => x.narrow(0, row, 1)),
+          0,
+        );
+      const actual = decode(rest.map(chosen) as typeof all, [1, 4], fork);
+      await expectClose(actual, chosen(expected), tolerance);
+    });
+
     test("wrong steps are refused", async () => {
       const [q, k, v] = await inputs();
       const state = newState();
@@ -399,7 +418,7 @@ const module = (): MultiheadAttention => new MultiheadAttention(6, 2, { batchFir
 
 const refused: [string, () => unknown][] = [
   [
-    "argument | MultiheadAttention: numHeads must divide embedDim, got 4 heads for 6.",
+    "argument | MultiheadAttention: embedDim must be a multiple of numHeads (4), got 6.",
     () => new MultiheadAttention(6, 4),
   ],
   [

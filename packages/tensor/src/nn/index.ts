@@ -63,7 +63,7 @@ export type { BufferOptions, ParameterOptions } from "./parameter.js";
 export { LearnedPositionalEncoding, SinusoidalPositionalEncoding } from "./positional-encodings.js";
 export type { SinusoidalOptions } from "./positional-encodings.js";
 export type { PositionOptions } from "./positions.js";
-export { RotaryEmbedding } from "./rotary-embedding.js";
+export { RotaryEmbedding, rotatePairs } from "./rotary-embedding.js";
 export type { RotaryLayout, RotaryOptions, RotaryTable } from "./rotary-embedding.js";
 export { SoftmaxAttention } from "./softmax-attention.js";
 export type { SoftmaxAttentionOptions, SoftmaxState } from "./softmax-attention.js";

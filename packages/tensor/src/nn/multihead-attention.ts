@@ -1,7 +1,7 @@
 /** Multi-head attention as `torch.nn.MultiheadAttention` has it. */
 
 import { check } from "../error.js";
-import { checkNumbers, count, probability } from "../tensor/arguments.js";
+import { checkNumbers, count, multipleOf, probability } from "../tensor/arguments.js";
 import { attentionWeights, scaledDotProductAttention } from "../tensor/attention.js";
 import { zeros } from "../tensor/creation.js";
 import { dropout } from "../tensor/dropout.js";
@@ -120,12 +120,7 @@ export class MultiheadAttention extends Module {
     super();
     const { bias = true, kdim = embedDim, vdim = embedDim } = options;
     checkNumbers("MultiheadAttention", count, { embedDim, numHeads, kdim, vdim });
-    check(
-      embedDim % numHeads === 0,
-      "argument",
-      () =>
-        `MultiheadAttention: numHeads must divide embedDim, got ${numHeads} heads for ${embedDim}. Choose a divisor.`,
-    );
+    checkNumbers("MultiheadAttention", multipleOf(numHeads, "numHeads"), { embedDim });
     this.embedDim = embedDim;
     this.numHeads = numHeads;
     this.kdim = kdim;

@@ -1,16 +1,14 @@
 /** Encodings of positions that are added to the input. */
 
-import { check } from "../error.js";
 import { randn } from "../random/index.js";
 import { checkNumbers, count, positive } from "../tensor/arguments.js";
 import { fromData } from "../tensor/creation.js";
 import { stack } from "../tensor/joining.js";
-import { formatShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkLastAxis } from "./checks.js";
 import { Module } from "./module.js";
 import { Buffer, Parameter } from "./parameter.js";
-import { positionsOf, type PositionOptions } from "./positions.js";
+import { checkPositions, positionsOf, type PositionOptions } from "./positions.js";
 
 /**
  * Adds a trained vector for each position: `y[…, i, :] = x[…, i, :] + weight[i + offset]`.
@@ -44,16 +42,8 @@ export class LearnedPositionalEncoding extends Module {
    */
   forward(x: Tensor, options: PositionOptions = {}): Tensor {
     checkLastAxis("LearnedPositionalEncoding", "input", x, this.weight.shape[1]!);
-    const { offset = 0 } = options;
-    const known = typeof offset === "number" ? offset : 0;
-    const length = x.shape.at(-2) ?? 0;
-    check(
-      known >= 0 && known + length <= this.maxLength,
-      "argument",
-      () =>
-        `LearnedPositionalEncoding: positions must lie below ${this.maxLength}, got ${formatShape(x.shape)} from position ${known} on. Make it longer or cut the input.`,
-    );
-    if (options.offset === undefined) return x.add(this.weight.narrow(0, 0, length));
+    checkPositions("LearnedPositionalEncoding", x, this.maxLength, options);
+    if (options.offset === undefined) return x.add(this.weight.narrow(0, 0, x.shape.at(-2) ?? 0));
     const positions = positionsOf("LearnedPositionalEncoding", x, options);
     return x.add(this.weight.take(positions, 0));
   }

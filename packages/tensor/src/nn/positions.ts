@@ -49,3 +49,19 @@ export function positionsOf(owner: string, x: Tensor, options: PositionOptions):
     .reshape([-1, ...new Array<number>(x.rank - 2).fill(1)])
     .add(place);
 }
+
+/** Checks that the positions of `x`, `[…, length, size]`, lie below a number, as far as they are known. */
+export function checkPositions(
+  owner: string,
+  x: Tensor,
+  end: number,
+  { offset }: PositionOptions,
+): void {
+  const known = typeof offset === "number" ? offset : 0;
+  check(
+    known >= 0 && known + (x.shape.at(-2) ?? 0) <= end,
+    "argument",
+    () =>
+      `${owner}: positions must lie below ${end}, got ${formatShape(x.shape)} from position ${known} on. Make it longer or cut the input.`,
+  );
+}

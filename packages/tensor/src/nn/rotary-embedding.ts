@@ -1,7 +1,7 @@
 /** Rotary position embedding. */
 
 import { check } from "../error.js";
-import { checkChoice, checkNumbers, positive, wholeFrom } from "../tensor/arguments.js";
+import { checkChoice, checkNumbers, even, positive, wholeFrom } from "../tensor/arguments.js";
 import { cat, stack } from "../tensor/joining.js";
 import { formatShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -65,11 +65,7 @@ export class RotaryEmbedding extends Module {
     super();
     const { base = 10000, layout = "interleaved" } = options;
     checkNumbers("RotaryEmbedding", wholeFrom(2), { dim });
-    check(
-      dim % 2 === 0,
-      "argument",
-      () => `RotaryEmbedding: dim must be even, got ${dim}. Rotate one element less.`,
-    );
+    checkNumbers("RotaryEmbedding", even, { dim });
     checkNumbers("RotaryEmbedding", positive, { base });
     checkChoice("RotaryEmbedding", "layout", layout, ["interleaved", "half"]);
     this.dim = dim;
@@ -95,7 +91,7 @@ export class RotaryEmbedding extends Module {
   }
 
   /** As `forward`, by the angles of a table. */
-  rotate(x: Tensor, { sin, cos }: RotaryTable): Tensor {
+  rotate(x: Tensor, table: RotaryTable): Tensor {
     const size = x.shape.at(-1) ?? 0;
     check(
       size >= this.dim,
@@ -104,15 +100,31 @@ export class RotaryEmbedding extends Module {
         `RotaryEmbedding: the last axis of the input must be at least ${this.dim}, got ${formatShape(x.shape)}. Make the module for that size.`,
     );
     const turned = size === this.dim ? x : x.narrow(-1, 0, this.dim);
-    const half = this.dim / 2;
-    const isInterleaved = this.layout === "interleaved";
-    const pairs = isInterleaved ? turned.unflatten(-1, [half, 2]) : turned.unflatten(-1, [2, half]);
-    const axis = isInterleaved ? -1 : -2;
-    const [a, b] = pairs.unbind(axis) as [Tensor, Tensor];
-    const parts = [a.mul(cos).sub(b.mul(sin)), b.mul(cos).add(a.mul(sin))];
-    const rotated = stack(parts, axis).flatten(-2);
+    const rotated = rotatePairs(turned, table, this.layout);
     return size === this.dim
       ? rotated
       : cat([rotated, x.narrow(-1, this.dim, size - this.dim)], -1);
   }
+}
+
+/**
+ * `x` with each pair `(a, b)` of the elements of its vectors, all of them, turned by the angle of the
+ * pair: `(a cos − b sin, b cos + a sin)`.
+ *
+ * @param x of shape `[…, length, size]`
+ * @param table sines and cosines that broadcast with `[…, length, size / 2]`
+ * @param layout which elements form pairs
+ * @example
+ * ```ts
+ * const quarter = { sin: ones([1, 1]), cos: zeros([1, 1]) };
+ * const turned = rotatePairs(tensor([[1, 2]]), quarter, "half");
+ * console.log(await turned.toArray()); // → [ [ -2, 1 ] ]
+ * ```
+ */
+export function rotatePairs(x: Tensor, { sin, cos }: RotaryTable, layout: RotaryLayout): Tensor {
+  const isInterleaved = layout === "interleaved";
+  const axis = isInterleaved ? -1 : -2;
+  const pairs = x.unflatten(-1, isInterleaved ? [-1, 2] : [2, -1]);
+  const [a, b] = pairs.unbind(axis) as [Tensor, Tensor];
+  return stack([a.mul(cos).sub(b.mul(sin)), b.mul(cos).add(a.mul(sin))], axis).flatten(-2);
 }

@@ -155,7 +155,7 @@ export class SoftmaxAttention implements AttentionMechanism<SoftmaxState> {
     );
     if (mask === null) return null;
     const shape = [batch, tokens];
-    if (keyMask !== null) checkKeyMask("SoftmaxAttention", keyMask, shape);
+    checkKeyMask("SoftmaxAttention", keyMask, shape);
     const part = keyMask ?? ones(shape, { dtype: "bool" });
     return mask.assign(mask.dynamicUpdate(1, part, start));
   }

@@ -186,7 +186,7 @@ test("gradients agree with differences", async () => {
 
 test("sizes are checked", () => {
   expect(() => new TransformerEncoderLayer({ dModel: 8, nHead: 3 })).toThrow(
-    "MultiheadAttention: numHeads must divide embedDim, got 3 heads for 8.",
+    "MultiheadAttention: embedDim must be a multiple of numHeads (3), got 8.",
   );
   expect(() => new TransformerDecoderLayer({ dModel: 8, nHead: 2, dimFeedforward: NaN })).toThrow(
     "TransformerDecoderLayer: dimFeedforward must be a whole number of at least 1, got NaN.",

@@ -26,9 +26,20 @@ export const whole: Rule = ["be a whole number", Number.isSafeInteger];
 /** A whole number above 0. */
 export const count: Rule = wholeFrom(1);
 
-/** A whole number of at least `least`. */
-export function wholeFrom(least: number): Rule {
-  return [`be a whole number of at least ${least}`, (x) => Number.isSafeInteger(x) && x >= least];
+/** A whole number of at least `least` and, where it is given, at most `most`. */
+export function wholeFrom(least: number, most: number = Infinity): Rule {
+  return [
+    `be a whole number ${most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`}`,
+    (x) => Number.isSafeInteger(x) && x >= least && x <= most,
+  ];
+}
+
+/** An even number. */
+export const even: Rule = ["be even", (x) => x % 2 === 0];
+
+/** A number that another, of that name, divides. */
+export function multipleOf(divisor: number, name: string): Rule {
+  return [`be a multiple of ${name} (${divisor})`, (x) => x % divisor === 0];
 }
 
 /** Checks that each of the numbers, alone or in lists, named by its property, keeps the rule. */

@@ -23,8 +23,13 @@ export function checkHeads(owner: string, query: Tensor, key: Tensor, value: Ten
   );
 }
 
-/** Checks that a key mask is bool of `shape`, `[batch, keys]`. */
-export function checkKeyMask(owner: string, mask: Tensor, shape: readonly number[]): void {
+/** Checks that a key mask, where there is one, is bool of `shape`, `[batch, keys]`. */
+export function checkKeyMask(
+  owner: string,
+  mask: Tensor | null | undefined,
+  shape: readonly number[],
+): void {
+  if (!mask) return;
   check(
     mask.dtype === "bool" && sameShape(mask.shape, shape),
     "shape",

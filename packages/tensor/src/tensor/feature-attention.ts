@@ -229,7 +229,7 @@ function checkInputs(
       `${name}: a mask already says which keys are visible, got a mask together with causal. Pass one of the two.`,
   );
   if (mask) checkLastKeys(name, mask, query.shape[2]!, keys);
-  if (keyMask) checkKeyMask(name, keyMask, [batch, keys]);
+  checkKeyMask(name, keyMask, [batch, keys]);
   if (!state) return;
   const shapes = stateShapes(batch, keyHeads, count, value.shape[3]!);
   for (const part of stateParts) {

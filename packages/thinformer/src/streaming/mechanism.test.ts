@@ -223,11 +223,34 @@ test("a smooth past is represented well, and better by larger coresets", async (
   expect(errors[1]).toBeLessThan(errors[0]! / 2);
 });
 
+test.each([
+  [1, 0, 4],
+  [255, 0, 4],
+  [256, 1, 16],
+  [1024, 2, 64],
+  [4096, 2, 256],
+  [1e6, 2, 256],
+])("blocks for a length of %d", (length, g, blockSize) => {
+  const entries = (attention: ThinformerMechanism): number[] =>
+    [64, 1024, 16384].map((capacity) => {
+      const { keys } = attention.initState({ batch: 1, heads: 1, headDim: 1, capacity });
+      return keys.shape[2]!;
+    });
+  expect(entries(thinformerAttention({ length }))).toEqual(
+    entries(thinformerAttention({ g, blockSize })),
+  );
+  // Blocks grow where the other choice needs it.
+  expect(entries(thinformerAttention({ length, g: 4 }))).toEqual(
+    entries(thinformerAttention({ g: 4, blockSize: 4 ** 5 })),
+  );
+});
+
 test("wrong options and states are refused", () => {
   setDevice(devices.at(-1)![1]);
   expect(codeOf(() => new ThinformerMechanism({ blockSize: 32 }))).toBe("argument");
   expect(codeOf(() => new ThinformerMechanism({ g: 2, blockSize: 16 }))).toBe("argument");
   expect(codeOf(() => new ThinformerMechanism({ scale: 0 }))).toBe("argument");
+  expect(codeOf(() => new ThinformerMechanism({ length: 0 }))).toBe("argument");
   expect(codeOf(() => new ThinformerMechanism({ seed: 2 ** 32 }))).toBe("argument");
   const attention = new ThinformerMechanism({ g: 0, blockSize: 4 });
   const state = attention.initState({ batch: 1, heads: 1, headDim: 4, capacity: 4 });

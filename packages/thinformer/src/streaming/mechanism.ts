@@ -34,7 +34,7 @@ const owner = "ThinformerMechanism";
 
 /** Options of {@link ThinformerMechanism}. */
 export interface ThinformerMechanismOptions {
-  /** How large coresets are: of n keys, 2^g √n. A whole number from 0. Default 2. */
+  /** How large coresets are: of n keys, 2^g √n. A whole number from 0. Default 2, or less for `length`. */
   readonly g?: number;
   /** Factor of the scores, above 0. Default 1 / √headDim. */
   readonly scale?: number | null;
@@ -42,9 +42,16 @@ export interface ThinformerMechanismOptions {
   readonly delta?: number;
   /**
    * Tokens of a block of the causal form, a power of four, at least 4^(g + 1). Within a block
-   * attention is exact. Default 4^(g + 2).
+   * attention is exact. Default 4^(g + 2), or what `length` chooses.
    */
   readonly blockSize?: number;
+  /**
+   * The length of the sequences that it is made for, a whole number from 1. It chooses blocks, of 4 to
+   * 256 tokens, of which a sequence has at least sixteen where it can, so that most of the past is in
+   * coresets: by default `blockSize` is then 4^p with p = ⌊log₄ length⌋ − 2, at least 1 and at most 4, and
+   * `g` is p − 1, at most 2; a larger `g` that is given makes blocks of 4^(g + 1). Default `null`: blocks for long sequences.
+   */
+  readonly length?: number | null;
   /**
    * Which random numbers choose the keys, a whole number from 0 to 2³² − 1. The choice depends on the
    * keys, the values and the seed only. Default 0.
@@ -94,18 +101,26 @@ export interface ThinformerMechanismOptions {
 export class ThinformerMechanism implements AttentionMechanism<ThinformerState> {
   /** Factor of the scores; `null` for 1 / √headDim. */
   readonly scale: number | null;
+  /**
+   * Blocks begin at fixed places, padding counted: with padding before it a sequence is cut elsewhere,
+   * and other keys stand for its past.
+   */
+  readonly dependsOnPadding: boolean = true;
   private readonly tower: Tower;
 
   /** @throws XError `argument` if an option is out of range */
   constructor(options: ThinformerMechanismOptions = {}) {
-    const { g = 2, scale = null, delta = 0.5, seed = 0, twoPlans = false } = options;
+    const { length = null, scale = null, delta = 0.5, seed = 0, twoPlans = false } = options;
+    if (length !== null) checkNumbers(owner, count, { length });
+    const power = length === null ? 4 : blockPowerFor(length);
+    const { g = Math.min(2, power - 1) } = options;
     checkNumbers(owner, wholeFrom(0), { g, seed });
     if (scale !== null) {
       checkNumbers(owner, finite, { scale });
       checkNumbers(owner, positive, { scale });
     }
     checkDelta(owner, delta);
-    const { blockSize = 4 ** (g + 2) } = options;
+    const { blockSize = 4 ** (length === null ? g + 2 : Math.max(power, g + 1)) } = options;
     checkNumbers(owner, wholeFrom(1), { blockSize });
     check(
       4 ** log4LargestPowerOfFour(blockSize) === blockSize && blockSize >= 4 ** (g + 1),
@@ -225,6 +240,11 @@ export class ThinformerMechanism implements AttentionMechanism<ThinformerState> 
       return { uniforms: uniforms.reshape([batch, heads, buckets, pairs]).permute([0, 2, 1, 3]) };
     });
   }
+}
+
+/** The power of four that blocks are of, so that a sequence has sixteen or more; from 1 to 4. */
+function blockPowerFor(length: number): number {
+  return Math.min(4, Math.max(1, log4LargestPowerOfFour(length) - 2));
 }
 
 /** Keys and values with 0 where the mask, true for keys that take part, is false. */

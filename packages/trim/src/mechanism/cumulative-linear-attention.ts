@@ -16,8 +16,13 @@ const owner = "CumulativeLinearAttention";
 
 /** Options of {@link CumulativeLinearAttention}. */
 export interface CumulativeLinearAttentionMechanismOptions {
-  /** Factor of the output. Default 1 / √headDim. */
+  /** Factor of the output. Default 1 / √(headDim · length). */
   readonly scale?: number | null;
+  /**
+   * The length of the sequences that a model is trained on, a whole number from 1: what is read is a sum
+   * over so many keys, which the default of `scale` keeps in bounds. Default 1.
+   */
+  readonly length?: number;
 }
 
 /**
@@ -39,14 +44,18 @@ export interface CumulativeLinearAttentionMechanismOptions {
  * ```
  */
 export class CumulativeLinearAttention implements AttentionMechanism<AttentionMemory> {
-  /** Factor of the output; `null` for 1 / √headDim. */
+  /** Factor of the output; `null` for 1 / √(headDim · length). */
   readonly scale: number | null;
+  /** The length of the sequences it is made for, which the default of the factor depends on. */
+  readonly length: number;
 
-  /** @throws XError `argument` if the scale is not a finite number */
+  /** @throws XError `argument` if the scale is not a finite number, or the length no whole one from 1 */
   constructor(options: CumulativeLinearAttentionMechanismOptions = {}) {
-    const { scale = null } = options;
+    const { scale = null, length = 1 } = options;
     if (scale !== null) checkNumbers(owner, finite, { scale });
+    checkNumbers(owner, count, { length });
     this.scale = scale;
+    this.length = length;
   }
 
   /** The attention of a whole sequence; dropout falls on what is read. */
@@ -54,10 +63,9 @@ export class CumulativeLinearAttention implements AttentionMechanism<AttentionMe
     const { isCausal = false, keyMask = null, dropout = 0 } = options;
     checkHeads(owner, query, key, value);
     const [k, v] = withoutMasked(key, value, keyMask);
-    const { scale } = this;
     return cumulativeLinearAttn(query, k, v, {
       isCausal,
-      scale,
+      scale: this.scaleFor(query),
       dropoutP: dropout,
       enableGqa: true,
     }).output;
@@ -87,7 +95,7 @@ export class CumulativeLinearAttention implements AttentionMechanism<AttentionMe
     const [k, v] = withoutMasked(key, value, options.keyMask ?? null);
     const { output, state: next } = cumulativeLinearAttn(query, k, v, {
       isCausal: true,
-      scale: this.scale,
+      scale: this.scaleFor(query),
       kvCache: store,
       enableGqa: true,
     });
@@ -95,6 +103,10 @@ export class CumulativeLinearAttention implements AttentionMechanism<AttentionMe
       [store, next],
       [position, position.add(tokens)],
     ]);
+  }
+
+  private scaleFor({ shape }: Tensor): number {
+    return this.scale ?? 1 / Math.sqrt(shape[3]! * this.length);
   }
 }
 

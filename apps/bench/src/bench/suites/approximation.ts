@@ -53,7 +53,7 @@ async function trainedModel(longest: number): Promise<(length: number) => Promis
       },
     }),
   };
-  const task = textTask(await readCorpus(undefined, longest), longest);
+  const task = textTask(await readCorpus(longest), longest);
   const model = (await learn(recording, task, 1, () => undefined)).eval();
   const { tokens } = task.draw(1, () => 0.5, true);
   return async (length) => {

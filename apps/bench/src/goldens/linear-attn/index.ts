@@ -1,9 +1,9 @@
 /** Area `linear-attn`. */
 
 import type { Device } from "@x/tensor";
-import type { Part } from "../areas.js";
+import { nameIn, runnerNamed, wholeFile, type Part } from "../parts.js";
 import type { GoldenFile } from "../golden-file.js";
-import { Subject, type Runner } from "../subject.js";
+import type { Runner } from "../subject.js";
 import { modelRunners } from "./models.js";
 import { partRunners, runSelfAttention } from "./parts.js";
 
@@ -14,15 +14,12 @@ const runners: Readonly<Record<string, Runner>> = {
 
 /** By the name up to a remark in it; a formula without a name is that of self-attention. */
 function findRunner({ config }: GoldenFile): Runner {
-  const name = config.string("cls") ?? config.string("function") ?? config.string("functions") ?? "";
+  const name = nameIn(config);
   if (name === "" && config.boolean("formula") === true) return runSelfAttention;
-  const runner = runners[name.replace(/ [([].*$/, "")];
-  if (runner === undefined) throw new Error(`the class or function "${name}" is unknown`);
-  return runner;
+  return runnerNamed(runners, name.replace(/ [([].*$/, ""));
 }
 
 /** A file of area `linear-attn` is one part. */
 export function partsOfLinearAttn(file: GoldenFile, device: Device): Part[] {
-  const subject = new Subject(device, file.config, file.tensors);
-  return [{ subject, runner: findRunner(file) }];
+  return wholeFile(file, device, findRunner(file));
 }

@@ -26,7 +26,7 @@ import {
   type PaddedModel,
 } from "@x/linear-attn";
 import { Identity, Module } from "@x/tensor/nn";
-import { loadParameters } from "../ops/modules.js";
+import { loadParameters } from "../modules.js";
 import type { Settings } from "../settings.js";
 import type { Output, Runner, Subject } from "../subject.js";
 

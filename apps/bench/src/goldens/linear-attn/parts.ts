@@ -13,7 +13,7 @@ import {
   SelfAttention,
 } from "@x/linear-attn";
 import type { Module } from "@x/tensor/nn";
-import { loadParameters } from "../ops/modules.js";
+import { loadParameters } from "../modules.js";
 import type { Results, Runner, Subject } from "../subject.js";
 
 const compat = "reference";

@@ -1,7 +1,7 @@
 /** Area `miniformer`: the models of @x/miniformer, their parts, greedy decoding and training. */
 
 import type { Device } from "@x/tensor";
-import type { Part } from "../areas.js";
+import { runnerNamed, type Part } from "../parts.js";
 import type { GoldenFile } from "../golden-file.js";
 import { groupByKey } from "../grouping.js";
 import { Settings } from "../settings.js";
@@ -28,9 +28,7 @@ function findRunners({ config }: GoldenFile): readonly Runner[] {
   const text = config.string("cls") ?? "";
   if (text.includes("greedy")) return [runGreedy, runGreedyWithState];
   const [name = ""] = text.split(/[ ,]/);
-  const runner = runners[name];
-  if (runner === undefined) throw new Error(`the class "${text}" is unknown`);
-  return [runner];
+  return [runnerNamed(runners, name)];
 }
 
 /** A file is one part; greedy decoding is two, and feed-forward networks are one for each activation. */

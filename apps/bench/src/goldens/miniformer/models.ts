@@ -13,7 +13,7 @@ import {
   type Projections,
   type WeightedDecoding,
 } from "@x/miniformer";
-import { loadParameters } from "../ops/modules.js";
+import { loadParameters } from "../modules.js";
 import type { Results, Runner, Subject } from "../subject.js";
 import { configurationOf } from "./configuration.js";
 import { maskOf } from "./parts.js";

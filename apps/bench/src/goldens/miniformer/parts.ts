@@ -9,7 +9,7 @@ import {
   TransformerConfig,
   type ModelParts,
 } from "@x/miniformer";
-import { loadParameters } from "../ops/modules.js";
+import { loadParameters } from "../modules.js";
 import type { Output, Runner, Subject } from "../subject.js";
 import { activationOf } from "./configuration.js";
 

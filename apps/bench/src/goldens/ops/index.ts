@@ -1,8 +1,9 @@
 /** Area `ops`: single operations, optimizers, schedules, and whole modules of torch.nn. */
 
 import type { Device } from "@x/tensor";
-import type { Part } from "../areas.js";
-import type { GoldenFile, GoldenTensor } from "../golden-file.js";
+import type { Part } from "../parts.js";
+import type { RecordedTensor } from "../../recorded/tensors.js";
+import type { GoldenFile } from "../golden-file.js";
 import { groupByKey } from "../grouping.js";
 import type { Settings } from "../settings.js";
 import { Subject, type Runner } from "../subject.js";
@@ -73,9 +74,9 @@ function operationParts(file: GoldenFile, device: Device): Part[] {
 
 /** Minima recorded for the inputs of the maxima have no inputs of their own. */
 function withBorrowedInputs(
-  groups: ReadonlyMap<string, ReadonlyMap<string, GoldenTensor>>,
+  groups: ReadonlyMap<string, ReadonlyMap<string, RecordedTensor>>,
   key: string,
-): ReadonlyMap<string, GoldenTensor> {
+): ReadonlyMap<string, RecordedTensor> {
   const own = groups.get(key)!;
   if ([...own.keys()].some((name) => name.startsWith("input."))) return own;
   const swapped = key.includes("min") ? key.replace("min", "max") : key.replace("max", "min");

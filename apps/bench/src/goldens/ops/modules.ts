@@ -8,18 +8,10 @@ import {
   TransformerDecoderLayer,
   TransformerEncoder,
   TransformerEncoderLayer,
-  type ActivationName,
-  type Module,
-  type TransformerLayerOptions,
 } from "@x/tensor/nn";
+import { layerOptions, loadParameters } from "../modules.js";
 import type { Settings } from "../settings.js";
 import type { Results, Runner, Subject } from "../subject.js";
-
-/** Loads the recorded parameters; gives what `Results` needs to compare their gradients. */
-export function loadParameters(module: Module, subject: Subject): ReadonlyMap<string, Tensor> {
-  module.loadStateDict(subject.stateDict());
-  return new Map<string, Tensor>(module.namedParameters());
-}
 
 const mask = (subject: Subject, name: string): Tensor | null => subject.optionalInput(name) ?? null;
 
@@ -50,20 +42,6 @@ function multiheadAttention(subject: Subject): Results {
     averageAttnWeights: false,
   });
   return { outputs: { y: output, weights: weights! }, parameters };
-}
-
-function layerOptions(settings: Settings): TransformerLayerOptions {
-  return {
-    dModel: settings.requiredNumber("d_model"),
-    nHead: settings.requiredNumber("nhead"),
-    dimFeedforward: settings.number("dim_feedforward") ?? 2048,
-    dropout: settings.number("dropout") ?? 0,
-    activation: (settings.string("activation") ?? "relu") as ActivationName,
-    layerNormEps: settings.number("layer_norm_eps") ?? 1e-5,
-    batchFirst: settings.boolean("batch_first") ?? false,
-    normFirst: settings.boolean("norm_first") ?? false,
-    bias: settings.boolean("bias") ?? true,
-  };
 }
 
 function stackOptions(settings: Settings): { numLayers: number; norm: LayerNorm | null } {

@@ -9,9 +9,9 @@ import {
   ThinformerAttention,
   type HalvingDraws,
 } from "@x/thinformer";
-import type { Part } from "../areas.js";
+import { nameIn, runnerNamed, wholeFile, type Part } from "../parts.js";
 import type { GoldenFile } from "../golden-file.js";
-import { Subject, type Output, type Runner } from "../subject.js";
+import type { Output, Runner, Subject } from "../subject.js";
 
 /** The recorded draws of one halving; `round` is what stands before their names. */
 function recordedDraws(subject: Subject, round: string): HalvingDraws {
@@ -110,15 +110,7 @@ const runners: Readonly<Record<string, Runner>> = {
   ThinformerAttention: runAttention,
 };
 
-function findRunner({ config }: GoldenFile): Runner {
-  const name = config.string("cls") ?? config.string("function") ?? "";
-  const runner = runners[name];
-  if (runner === undefined) throw new Error(`the class or function "${name}" is unknown`);
-  return runner;
-}
-
 /** A file of area `thinformer` is one part. */
 export function partsOfThinformer(file: GoldenFile, device: Device): Part[] {
-  const subject = new Subject(device, file.config, file.tensors);
-  return [{ subject, runner: findRunner(file) }];
+  return wholeFile(file, device, runnerNamed(runners, nameIn(file.config)));
 }

@@ -2,10 +2,10 @@
 
 import type { Device } from "@x/tensor";
 import { cumulativeLinearAttn, type CumulativeCall } from "@x/trim";
-import type { Part } from "../areas.js";
+import { nameIn, runnerNamed, wholeFile, type Part } from "../parts.js";
 import type { GoldenFile } from "../golden-file.js";
-import { loadParameters } from "../ops/modules.js";
-import { Subject, type Output, type Runner } from "../subject.js";
+import { loadParameters } from "../modules.js";
+import type { Output, Runner, Subject } from "../subject.js";
 import { buildAttention, buildEncoder, buildLayer } from "./models.js";
 import { RecordedDropout } from "./recorded.js";
 import { runStreaming } from "./streaming.js";
@@ -73,14 +73,10 @@ const classes: Readonly<Record<string, Runner>> = {
 function findRunner({ config }: GoldenFile): Runner {
   if (config.has("prefill")) return runStreaming;
   if (config.string("function") === "cumulative_linear_attn") return runFunction;
-  const name = config.string("cls") ?? config.string("function") ?? "";
-  const runner = classes[name];
-  if (runner === undefined) throw new Error(`the class or function "${name}" is unknown`);
-  return runner;
+  return runnerNamed(classes, nameIn(config));
 }
 
 /** A file of area `trim` is one part. */
 export function partsOfTrim(file: GoldenFile, device: Device): Part[] {
-  const subject = new Subject(device, file.config, file.tensors);
-  return [{ subject, runner: findRunner(file) }];
+  return wholeFile(file, device, findRunner(file));
 }

@@ -1,11 +1,12 @@
 /** Building the attention, the layer and the encoder from a golden file. */
 
-import { LayerNorm, type ActivationName } from "@x/tensor/nn";
+import { LayerNorm } from "@x/tensor/nn";
 import {
   CumulativeLinearMultiheadAttentionKV,
   CumulativeTransformerEncoderKV,
   CumulativeTransformerEncoderLayerKV,
 } from "@x/trim";
+import { layerOptions } from "../modules.js";
 import type { Subject } from "../subject.js";
 import { RecordedDropout, RecordedPositions } from "./recorded.js";
 
@@ -62,15 +63,7 @@ function makeLayer(subject: Subject): CumulativeTransformerEncoderLayerKV {
   const { settings } = subject;
   const table = subject.names("param").find((name) => name.endsWith("pos_emb.emb"));
   return new CumulativeTransformerEncoderLayerKV({
-    dModel: settings.requiredNumber("d_model"),
-    nHead: settings.requiredNumber("nhead"),
-    dimFeedforward: settings.number("dim_feedforward") ?? 2048,
-    dropout: settings.number("dropout") ?? 0,
-    activation: (settings.string("activation") ?? "relu") as ActivationName,
-    layerNormEps: settings.number("layer_norm_eps") ?? 1e-5,
-    batchFirst: settings.boolean("batch_first") ?? false,
-    normFirst: settings.boolean("norm_first") ?? false,
-    bias: settings.boolean("bias") ?? true,
+    ...layerOptions(settings),
     posEmb: table === undefined ? null : new RecordedPositions(subject.leaf(`param.${table}`)),
     addBiasKv: settings.boolean("add_bias_kv") ?? false,
     scale: settings.number("scale") ?? null,

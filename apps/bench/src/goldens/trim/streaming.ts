@@ -1,7 +1,7 @@
 /** Sequences that come in parts: a beginning, single tokens, a chunk, and the whole for comparison. */
 
 import { cat, type Tensor } from "@x/tensor";
-import { loadParameters } from "../ops/modules.js";
+import { loadParameters } from "../modules.js";
 import type { Output, Runner } from "../subject.js";
 import { buildEncoder } from "./models.js";
 

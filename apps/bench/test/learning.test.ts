@@ -1,30 +1,30 @@
 /** Models of @x/miniformer with every attention mechanism of the project learn what only attention can tell. */
 
-import { crossEntropy, fromData, getDevice, manualSeed, setDevice, type Tensor } from "@x/tensor";
+import { crossEntropy, fromData, manualSeed, type Tensor } from "@x/tensor";
 import type { Module } from "@x/tensor/nn";
-import { AdamW } from "@x/tensor/optim";
+import { randomNumbers } from "@x/tensor/testing";
 import {
-  registerAttention,
   Seq2SeqTransformer,
   Transformer,
   TransformerConfig,
   type TransformerOptions,
 } from "@x/miniformer";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { devices } from "../../../packages/tensor/test/devices.js";
+import { fit } from "../src/mechanisms/learn.js";
 import { mechanisms } from "../src/mechanisms/table.js";
+import { describeOn } from "./small-models.js";
 
 const symbols = 8;
 const length = 18;
 const batch = 16;
 
-/** Whole numbers below `limit` from a generator of the test's own, the same on every device. */
+/** Whole numbers below a limit, the same on every device. */
 class Numbers {
-  private seed = 7;
+  private readonly random = randomNumbers(7);
 
   next(limit: number): number {
-    this.seed = (Math.imul(this.seed, 1664525) + 1013904223) >>> 0;
-    return Math.floor((this.seed / 2 ** 32) * limit);
+    return Math.floor(this.random() * limit);
   }
 
   list(size: number, limit: number): number[] {
@@ -106,10 +106,11 @@ function copySource(attention: string, numbers: Numbers): Task {
   return { model, loss };
 }
 
-interface Lesson {
+interface Goal {
   readonly kind: string;
   readonly make: (attention: string, numbers: Numbers) => Task;
   readonly steps: number;
+  readonly rate: number;
   /** What the loss must fall below. */
   readonly bound: number;
 }
@@ -118,51 +119,38 @@ interface Lesson {
  * Without attention, between its own positions or in an encoder–decoder to the source, the loss of a model
  * stays near ln 8, which is 2.08.
  */
-const lessons: readonly Lesson[] = [
-  { kind: "decoders", make: continueRhythm, steps: 100, bound: 0.5 },
-  { kind: "encoders", make: findMarked, steps: 60, bound: 0.5 },
-  { kind: "encoder–decoders", make: copySource, steps: 150, bound: 0.5 },
+const lessons: readonly Goal[] = [
+  { kind: "decoders", make: continueRhythm, steps: 100, rate: 1e-2, bound: 0.5 },
+  { kind: "encoders", make: findMarked, steps: 60, rate: 1e-2, bound: 0.5 },
+  { kind: "encoder–decoders", make: copySource, steps: 150, rate: 5e-3, bound: 0.5 },
 ];
 
 /** Where a step takes long: that the loss begins to fall. */
-const shortLessons: readonly Lesson[] = [
-  { kind: "decoders", make: continueRhythm, steps: 30, bound: 1.6 },
+const shortLessons: readonly Goal[] = [
+  { kind: "decoders", make: continueRhythm, steps: 30, rate: 1e-2, bound: 1.7 },
+  { kind: "encoders", make: findMarked, steps: 30, rate: 1e-2, bound: 1.2 },
+  { kind: "encoder–decoders", make: copySource, steps: 60, rate: 1e-2, bound: 1.8 },
 ];
 
 /** The mean loss of the last ten steps. */
-async function train({ model, loss }: Task, steps: number): Promise<number> {
-  const optimizer = new AdamW(model.parameters(), { lr: 5e-3 });
+async function train({ model, loss }: Task, steps: number, rate: number): Promise<number> {
   let sum = 0;
-  for (let step = 0; step < steps; step++) {
-    const current = loss();
-    optimizer.zeroGrad();
-    current.backward();
-    if (step >= steps - 10) sum += await current.item();
-    await optimizer.step();
-  }
+  await fit(model, loss, { steps, rate, warmUp: 5 }, async (step, current) => {
+    if (step > steps - 10) sum += await current.item();
+  });
   return sum / 10;
 }
 
 // The reference is there to be compared with, not to train.
-for (const [deviceName, device] of devices.filter(([name]) => name !== "reference")) {
-  describe(`on ${deviceName}`, () => {
-    const before = getDevice();
-    beforeAll(() => {
-      setDevice(device);
-      for (const { name, make, needsNorm } of mechanisms) {
-        if (name !== "softmax") registerAttention(name, { make, needsNorm });
-      }
-    });
-    afterAll(() => {
-      setDevice(before);
-    });
-
+describeOn(
+  devices.filter(([name]) => name !== "reference"),
+  (deviceName) => {
     describe.each(mechanisms)("$name", ({ name }) => {
       const some = deviceName === "wasm" ? lessons : shortLessons;
-      it.each(some)("trains in $kind", async ({ make, steps, bound }) => {
+      it.each(some)("trains in $kind", async ({ make, steps, rate, bound }) => {
         manualSeed(3);
-        expect(await train(make(name, new Numbers()), steps)).toBeLessThan(bound);
+        expect(await train(make(name, new Numbers()), steps, rate)).toBeLessThan(bound);
       });
     });
-  });
-}
+  },
+);

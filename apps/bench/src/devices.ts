@@ -18,7 +18,9 @@ export const defaultDeviceNames: readonly string[] = ["reference", "wasm"];
 export async function openDevice(name: string): Promise<Device> {
   const open = devices[name];
   if (open === undefined) {
-    throw new Error(`--device: a device must be one of ${deviceNames.join(", ")}, got "${name}". Choose one of them.`);
+    throw new Error(
+      `--device: a device must be one of ${deviceNames.join(", ")}, got "${name}". Choose one of them.`,
+    );
   }
   return open();
 }

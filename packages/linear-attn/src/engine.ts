@@ -1,0 +1,65 @@
+/**
+ * What this package takes of `@x/tensor`, in one place: so that a bundle that leaves the engine out
+ * imports every name once, and not once for each file that uses it.
+ */
+
+export {
+  arange,
+  cat,
+  crossEntropy,
+  cumulativeLinearAttention,
+  dropout,
+  embeddingBag,
+  emptyFeatureAttentionState,
+  featureAttention,
+  fromData,
+  fullLike,
+  getDevice,
+  noGrad,
+  normalize,
+  ones,
+  randn,
+  realize,
+  reversible,
+  scaledDotProductAttention,
+  stack,
+  Tensor,
+  where,
+  XError,
+  zeros,
+} from "@x/tensor";
+export {
+  check,
+  checkChoice,
+  checkHeads,
+  checkKeyMask,
+  checkNumbers,
+  checkPositions,
+  count,
+  even,
+  formatShapes,
+  multipleOf,
+  nonNegative,
+  positive,
+  probability,
+  sameShape,
+  whole,
+  wholeFrom,
+} from "@x/tensor/checks";
+export {
+  activationByName,
+  Buffer,
+  Conv2d,
+  Dropout,
+  Embedding,
+  Identity,
+  init,
+  LayerNorm,
+  Linear,
+  Module,
+  Parameter,
+  RotaryEmbedding,
+  rotatePairs,
+  withUpdates,
+} from "@x/tensor/nn";
+export { categorical } from "@x/tensor/random";
