@@ -1,7 +1,8 @@
 /**
  * Which part may import which: the arrows of docs/architecture.md, checked by `pnpm check arrows`.
  *
- * `packageArrows` is between packages, `tensorLayers` between the folders of packages/tensor/src.
+ * `packageArrows` is between packages, `tensorLayers` and `miniformerLayers` between the folders of
+ * packages/tensor/src and packages/miniformer/src.
  */
 
 /** Each package, and the packages that it may import besides itself. Apps may import everything. */
@@ -42,6 +43,19 @@ const tensorLayers = {
   optim: ["error.ts", "graph", "device", "ops", "plan", "tensor", "nn"],
 };
 
+/** Each folder of packages/miniformer/src, and what it may import besides itself, in the same way. */
+const miniformerLayers = {
+  runtime: [],
+  config: [],
+  tokenizers: ["runtime"],
+  model: ["config"],
+  generation: ["config", "model", "tokenizers"],
+  pretrained: ["runtime", "config", "model", "tokenizers", "generation"],
+  adaptation: ["config", "model"],
+  data: ["runtime"],
+  training: ["runtime", "data"],
+};
+
 const tests = "\\.test\\.ts$";
 
 /** A pattern that matches any of the names, and nothing when there is none. */
@@ -55,16 +69,21 @@ const packageRules = Object.entries(packageArrows).map(([name, allowed]) => ({
   to: { path: "^(packages|apps|scripts)/", pathNot: `^packages/${anyOf([name, ...allowed])}/` },
 }));
 
-const layerRules = Object.entries(tensorLayers).map(([folder, allowed]) => ({
-  name: `layer-${folder}`,
-  comment: `packages/tensor/src/${folder} may import only itself, ${allowed.join(", ")}.`,
-  severity: "error",
-  from: { path: `^packages/tensor/src/${folder}/`, pathNot: tests },
-  to: {
-    path: "^packages/tensor/src/",
-    pathNot: `^packages/tensor/src/${anyOf([folder, ...allowed].map((name) => (name.endsWith(".ts") ? `${name}$` : `${name}/`)))}`,
-  },
-}));
+/** Rules for the folders of a package. */
+const layerRules = (packageName, layers) =>
+  Object.entries(layers).map(([folder, allowed]) => {
+    const source = `packages/${packageName}/src`;
+    const targets = [folder, ...allowed].map((name) =>
+      name.endsWith(".ts") ? `${name}$` : `${name}/`,
+    );
+    return {
+      name: `layer-${packageName}-${folder}`,
+      comment: `${source}/${folder} may import only itself${allowed.map((other) => `, ${other}`).join("")}.`,
+      severity: "error",
+      from: { path: `^${source}/${folder}/`, pathNot: tests },
+      to: { path: `^${source}/`, pathNot: `^${source}/${anyOf(targets)}` },
+    };
+  });
 
 /** @type {import("dependency-cruiser").IConfiguration} */
 export default {
@@ -77,7 +96,8 @@ export default {
       from: { path: "^packages/", pathNot: `^packages/${anyOf(Object.keys(packageArrows))}/` },
       to: {},
     },
-    ...layerRules,
+    ...layerRules("tensor", tensorLayers),
+    ...layerRules("miniformer", miniformerLayers),
     {
       name: "circular",
       comment: "Modules must not import each other in a circle (type-only imports may).",

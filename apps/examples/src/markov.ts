@@ -7,24 +7,25 @@ interface Followers {
 }
 
 /**
- * Predicts a byte from the `order` bytes before it, by what followed them in the text it was made of.
- * Contexts that were seen rarely lean on shorter ones, as Witten and Bell have it (1991): of a context
- * that was seen n times, with t different bytes after it, the shorter one has the weight t / (n + t).
+ * Predicts a byte from the `order` bytes before it, at most six, by what followed them in the text it
+ * was made of. Contexts that were seen rarely lean on shorter ones, as Witten and Bell have it (1991): of
+ * a context that was seen n times, with t different bytes after it, the shorter one has the weight
+ * t / (n + t).
  */
 export class MarkovModel {
   readonly order: number;
-  private readonly followers = new Map<string, Followers>();
+  private readonly followers = new Map<number, Followers>();
 
   constructor(text: Uint8Array, order: number) {
     this.order = order;
     for (let i = order; i < text.length; i++) {
       for (let length = 0; length <= order; length++) {
         const context = contextOf(text, i, length);
-        const found = this.followers.get(context) ?? {
-          counts: new Map<number, number>(),
-          total: 0,
-        };
-        this.followers.set(context, found);
+        let found = this.followers.get(context);
+        if (found === undefined) {
+          found = { counts: new Map<number, number>(), total: 0 };
+          this.followers.set(context, found);
+        }
         found.counts.set(text[i]!, (found.counts.get(text[i]!) ?? 0) + 1);
         found.total++;
       }
@@ -52,6 +53,9 @@ export class MarkovModel {
   }
 }
 
-/** The `length` bytes before a place, as a key. */
-const contextOf = (text: Uint8Array, place: number, length: number): string =>
-  text.subarray(place - length, place).join();
+/** The `length` bytes before a place as the digits of a number; a 1 before them tells how many. */
+function contextOf(text: Uint8Array, place: number, length: number): number {
+  let context = 1;
+  for (let i = place - length; i < place; i++) context = context * 256 + text[i]!;
+  return context;
+}

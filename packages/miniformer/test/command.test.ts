@@ -205,6 +205,19 @@ describe("a trained model", () => {
     expect(output.endsWith(file.output)).toBe(true);
   });
 
+  test("that has not ended is its last checkpoint, by the number of its steps", async () => {
+    const unfinished = path("unfinished");
+    const checkpoints = join(unfinished, "checkpoints");
+    for (const name of ["step-000004-2", "step-000004-10", "step-000003"]) {
+      await cp(trained, join(checkpoints, name), { recursive: true });
+    }
+    const last = join(checkpoints, "step-000004-10");
+    expect((await run("inspect", unfinished)).output).toContain(`this is ${last}.`);
+    await truncate(join(last, "config.json"), 5);
+    const { code, errors } = await run("generate", "--model", unfinished, "--prompt", "a");
+    expect([code, errors.includes("config.json")]).toEqual([1, true]);
+  });
+
   test.each([
     ["model.safetensors", (file: string) => truncate(file, 1000)],
     ["model.safetensors", (file: string) => rm(file)],

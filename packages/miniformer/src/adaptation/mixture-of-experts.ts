@@ -10,7 +10,9 @@ import {
   probability,
 } from "@x/tensor/checks";
 import { Linear, Module } from "@x/tensor/nn";
-import { gated, plain, type FeedForwardOptions } from "../model/feed-forward.js";
+import { activationKinds } from "../config/fields.js";
+import { activate, isGated } from "../model/activation.js";
+import type { FeedForwardOptions } from "../model/feed-forward.js";
 import { blockSizes, sortIntoBlocks } from "./expert-routing.js";
 import { StackedLinear } from "./stacked-linear.js";
 
@@ -93,7 +95,7 @@ export class MixtureOfExperts extends Module {
     const { count, topK = 2, evaluation = "auto" } = options;
     checkNumbers(owner, atLeastOne, { dModel, dFf, count, topK });
     checkNumbers(owner, probability, { dropout });
-    checkChoice(owner, "activation", activation, [...Object.keys(plain), ...Object.keys(gated)]);
+    checkChoice(owner, "activation", activation, activationKinds);
     checkChoice(owner, "evaluation", evaluation, ["auto", "blocks", "dense"]);
     check(
       topK <= count,
@@ -101,7 +103,7 @@ export class MixtureOfExperts extends Module {
       () =>
         `${owner}: topK must be at most the number of experts, got ${topK} of ${count}. Choose fewer.`,
     );
-    const isGated = Object.hasOwn(gated, activation);
+    const hasGate = isGated(activation);
     const maps = (inFeatures: number, outFeatures: number): StackedLinear =>
       new StackedLinear(count, inFeatures, outFeatures, { bias });
     this.count = count;
@@ -110,10 +112,10 @@ export class MixtureOfExperts extends Module {
     this.dropout = dropout;
     this.evaluation = evaluation;
     this.router = new Linear(dModel, count, { bias: false });
-    this.linear1 = isGated ? null : maps(dModel, dFf);
-    this.linear2 = isGated ? null : maps(dFf, dModel);
-    this.w12 = isGated ? maps(dModel, 2 * dFf) : null;
-    this.proj = isGated ? maps(dFf, dModel) : null;
+    this.linear1 = hasGate ? null : maps(dModel, dFf);
+    this.linear2 = hasGate ? null : maps(dFf, dModel);
+    this.w12 = hasGate ? maps(dModel, 2 * dFf) : null;
+    this.proj = hasGate ? maps(dFf, dModel) : null;
   }
 
   /** From [..., dModel] to the same shape. */
@@ -166,12 +168,9 @@ export class MixtureOfExperts extends Module {
   /** From [maps, rows, dModel] to the same shape; `experts` as of {@link StackedLinear}. */
   private compute(x: Tensor, experts: Tensor | null): Tensor {
     const { activation, training, dropout: p } = this;
-    if (this.w12 === null) {
-      const inner = plain[activation]!(this.linear1!.forward(x, experts));
-      return this.linear2!.forward(drop(inner, { p, training }), experts);
-    }
-    const [gate, inner] = this.w12.forward(x, experts).chunk(2, -1) as [Tensor, Tensor];
-    return this.proj!.forward(drop(gated[activation]!(gate).mul(inner), { p, training }), experts);
+    const [first, second] = [this.w12 ?? this.linear1!, this.proj ?? this.linear2!];
+    const inner = activate(activation, first.forward(x, experts));
+    return second.forward(drop(inner, { p, training }), experts);
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from "commander";
 import { XError } from "@x/tensor";
+import { reasonOf } from "../runtime/reason.js";
 import { addEvaluate } from "./evaluate.js";
 import { addGenerate } from "./generate.js";
 import { addInspect } from "./inspect.js";
@@ -47,6 +48,5 @@ export async function runCommand(
 
 function sentenceOf(error: unknown): string {
   if (XError.isInstance(error)) return error.message;
-  const reason = error instanceof Error ? error.message : String(error);
-  return `miniformer: the command could not go on, got an error that it does not know (${reason}). Please report it.`;
+  return `miniformer: the command could not go on, got an error that it does not know (${reasonOf(error)}). Please report it.`;
 }

@@ -1,9 +1,8 @@
 /** `miniformer eval`. */
 
 import type { Command } from "commander";
-import { XError } from "@x/tensor";
 import { readInput } from "./inputs.js";
-import { loadModel, openModelFolder, tokenizerIn } from "./load-model.js";
+import { loadModel, openModelFolder, tokenizerIn, withoutTokenizer } from "./load-model.js";
 import type { Surroundings } from "./output.js";
 import { useDevice } from "./plug-ins.js";
 import { readRecord } from "./run-folder.js";
@@ -12,8 +11,8 @@ import { formatMetric } from "./tasks/job.js";
 import { prepareJob } from "./tasks/prepare.js";
 import {
   deviceOptions,
-  formats,
-  oneOf,
+  formatOption,
+  modelOption,
   wholeNumber,
   type DeviceChoice,
   type Format,
@@ -37,16 +36,9 @@ export function addEvaluate(program: Command, surroundings: Surroundings): void 
   const command = program
     .command("eval")
     .description("Judges a model by all of a file.")
-    .requiredOption(
-      "--model <folder>",
-      "folder that `miniformer train` wrote, or of a published model",
-    )
+    .addOption(modelOption())
     .requiredOption("--text, --data <file>", "what to judge by: text, JSONL or CSV")
-    .option(
-      "--format <name>",
-      `one of ${formats.join(", ")} (default: by the name)`,
-      oneOf(formats),
-    )
+    .addOption(formatOption())
     .option("--input <field>", "the field of rows that is given (default: as in training)")
     .option("--target <field>", "the field that is predicted (default: as in training)")
     .option(
@@ -69,10 +61,7 @@ async function runEvaluate(options: Options, { output }: Surroundings): Promise<
   const usual = Number.isInteger(trained) ? trained : Math.min(defaultLength, most || Infinity);
   const tokenizer = await tokenizerIn(folder);
   if (tokenizer === null && (record === null || record.facts.task === "language")) {
-    throw new XError(
-      "checkpoint",
-      `--model: the folder must hold tokenizer.json, got "${folder.path}" without. Put it there.`,
-    );
+    throw withoutTokenizer(folder);
   }
   const { input: from, target } = options;
   const job = await prepareJob(

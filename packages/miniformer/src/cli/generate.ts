@@ -7,12 +7,26 @@ import type { GenerateOptions } from "../generation/options.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { Seq2SeqTransformer } from "../model/seq2seq.js";
 import { Transformer } from "../model/transformer.js";
-import { isPair, loadModel, openModelFolder, tokenizerIn, type ModelFolder } from "./load-model.js";
+import {
+  isPair,
+  loadModel,
+  openModelFolder,
+  tokenizerIn,
+  withoutTokenizer,
+  type ModelFolder,
+} from "./load-model.js";
 import type { Surroundings } from "./output.js";
 import { useDevice } from "./plug-ins.js";
 import { readRecord } from "./run-folder.js";
 import { neededMark } from "./tokens.js";
-import { deviceOptions, nonNegative, positive, wholeNumber, type DeviceChoice } from "./values.js";
+import {
+  deviceOptions,
+  modelOption,
+  nonNegative,
+  positive,
+  wholeNumber,
+  type DeviceChoice,
+} from "./values.js";
 import { writeOn } from "./write-on.js";
 
 interface Options extends DeviceChoice {
@@ -38,10 +52,7 @@ export function addGenerate(program: Command, surroundings: Surroundings): void 
   const command = program
     .command("generate")
     .description("Lets a model write on from a prompt, or turn a text into another.")
-    .requiredOption(
-      "--model <folder>",
-      "folder that `miniformer train` wrote, or of a published model",
-    )
+    .addOption(modelOption())
     .requiredOption("--prompt <text>", "what the text begins with; - reads it from the input")
     .option("--tokens <number>", "tokens to write at most", wholeNumber(1), 200)
     .option(
@@ -83,10 +94,7 @@ async function runGenerate(options: Options, { output, interrupt }: Surroundings
   }
   const tokenizer = await tokenizerIn(folder);
   if (tokenizer === null) {
-    throw new XError(
-      "checkpoint",
-      `--model: the folder must hold tokenizer.json, got "${folder.path}" without. Put it there.`,
-    );
+    throw withoutTokenizer(folder);
   }
   const prompt = options.prompt === "-" ? await readPrompt() : options.prompt;
   const { model, suggested } = isPair(folder)

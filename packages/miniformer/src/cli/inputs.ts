@@ -4,6 +4,7 @@ import { access, constants, mkdir, readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { XError } from "@x/tensor";
 import { collect, readCsv, readJsonl } from "../data/rows.js";
+import { reasonOf } from "../runtime/reason.js";
 import type { Format } from "./values.js";
 
 /** A row of JSONL, or of CSV, whose fields are texts. */
@@ -13,10 +14,6 @@ export type Row = Readonly<Record<string, unknown>>;
 export type Input =
   | { readonly kind: "text"; readonly name: string; readonly bytes: Uint8Array }
   | { readonly kind: "rows"; readonly name: string; readonly rows: readonly Row[] };
-
-/** Why something failed, in words. */
-export const reasonOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error);
 
 /** The format that a file has by its name. */
 function formatOf(file: string): Format {

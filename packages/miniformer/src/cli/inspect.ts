@@ -5,10 +5,10 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { XError } from "@x/tensor";
 import { openSafetensorsFile, type SafetensorsEntry } from "@x/tensor/safetensors";
-import { reasonOf } from "./inputs.js";
+import { reasonOf } from "../runtime/reason.js";
 import { namingPlace } from "./load-model.js";
 import type { Output, Surroundings } from "./output.js";
-import { checkpointsIn, exists, names, readRecord } from "./run-folder.js";
+import { exists, lastCheckpointIn, names, readRecord } from "./run-folder.js";
 import { formatBytes, formatCount, formatTable } from "./table.js";
 
 interface Contents {
@@ -51,8 +51,7 @@ async function runInspect(path: string, output: Output): Promise<void> {
 async function checkpointFolder(path: string): Promise<string> {
   const places = ["model.safetensors", "model.safetensors.index.json"];
   for (const place of places) if (await exists(join(path, place))) return path;
-  const last = (await checkpointsIn(path).list()).sort().at(-1);
-  return last === undefined ? path : join(path, names.checkpoints, last);
+  return (await lastCheckpointIn(path)) ?? path;
 }
 
 async function weightFilesIn(folder: string): Promise<readonly string[]> {

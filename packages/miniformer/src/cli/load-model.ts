@@ -9,9 +9,9 @@ import { fromPretrained, type Pretrained } from "../pretrained/from-pretrained.j
 import type { ConfiguredModel } from "../pretrained/own-format.js";
 import { loadTokenizer } from "../tokenizers/load-tokenizer.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
-import { reasonOf } from "./inputs.js";
+import { reasonOf } from "../runtime/reason.js";
 import { loadAttention } from "./plug-ins.js";
-import { checkpointsIn, exists, names } from "./run-folder.js";
+import { exists, lastCheckpointIn, names } from "./run-folder.js";
 
 /** The folder of a checkpoint, before its tensors are read. */
 export interface ModelFolder {
@@ -28,8 +28,7 @@ export interface ModelFolder {
 export async function openModelFolder(folder: string, option: string): Promise<ModelFolder> {
   let path = folder;
   if (!(await exists(join(path, names.config)))) {
-    const last = (await checkpointsIn(folder).list()).sort().at(-1);
-    if (last !== undefined) path = join(folder, names.checkpoints, last);
+    path = (await lastCheckpointIn(folder)) ?? folder;
   }
   let config: unknown;
   try {
@@ -64,6 +63,14 @@ export async function tokenizerIn({ path }: ModelFolder): Promise<Tokenizer | nu
   return json === null
     ? null
     : loadTokenizer(json, (await read("tokenizer_config.json")) ?? undefined);
+}
+
+/** The error for the folder of a model that needs a tokenizer and has none. */
+export function withoutTokenizer({ path }: ModelFolder): XError {
+  return new XError(
+    "checkpoint",
+    `--model: the folder must hold tokenizer.json, got "${path}" without. Put it there.`,
+  );
 }
 
 /**

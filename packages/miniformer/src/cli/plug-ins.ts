@@ -4,6 +4,7 @@ import { reference, setDevice, setThreads, XError, type Device } from "@x/tensor
 import type { AttentionMechanism } from "@x/tensor/nn";
 import { registerAttention, type RegisteredAttention } from "../config/attention-registry.js";
 import type { AttentionSpec } from "../config/fields.js";
+import { reasonOf } from "../runtime/reason.js";
 import type { DeviceChoice } from "./values.js";
 
 /** Loads a package by its name. */
@@ -106,10 +107,9 @@ async function load(option: string, name: string, importer: Importer): Promise<u
   try {
     return await importer(name);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
     throw new XError(
       "unsupported",
-      `${option}: the package ${name} must be installed, got none that can be loaded (${reason.split("\n")[0]}). Install it beside @x/miniformer: npm install ${name}.`,
+      `${option}: the package ${name} must be installed, got none that can be loaded (${reasonOf(error).split("\n")[0]}). Install it beside @x/miniformer: npm install ${name}.`,
       { cause: error },
     );
   }

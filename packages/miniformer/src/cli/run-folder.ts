@@ -3,9 +3,11 @@
 import { access, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { XError } from "@x/tensor";
+import { reasonOf } from "../runtime/reason.js";
+import { inOrder } from "../training/checkpoint.js";
 import { folderStorage } from "../training/folder-storage.js";
 import type { CheckpointStorage } from "../training/storage.js";
-import { notWritable, prepareFolder, reasonOf } from "./inputs.js";
+import { notWritable, prepareFolder } from "./inputs.js";
 import { isFacts, type Facts } from "./tasks/facts.js";
 
 /** What is written beside a model that was trained. */
@@ -31,6 +33,12 @@ export const names = {
 /** Where the checkpoints of a run are. */
 export const checkpointsIn = (folder: string): CheckpointStorage =>
   folderStorage(join(folder, names.checkpoints));
+
+/** The folder of the last checkpoint of a run; `null` if it has none. */
+export async function lastCheckpointIn(folder: string): Promise<string | null> {
+  const last = inOrder(await checkpointsIn(folder).list()).at(-1);
+  return last === undefined ? null : join(folder, names.checkpoints, last);
+}
 
 /** Whether there is a file. */
 export async function exists(path: string): Promise<boolean> {

@@ -6,7 +6,7 @@ import { ByteTokenizer } from "../tokenizers/byte-tokenizer.js";
 import { CharacterTokenizer } from "../tokenizers/character-tokenizer.js";
 import { loadTokenizer } from "../tokenizers/load-tokenizer.js";
 import type { Tokenizer } from "../tokenizers/tokenizer.js";
-import { reasonOf } from "./inputs.js";
+import { reasonOf } from "../runtime/reason.js";
 
 /** Names of the tokens that this program adds to tokenizers of its own. */
 export const marks = { end: "<end>", begin: "<begin>" } as const;

@@ -1,12 +1,12 @@
 /** What `miniformer train` can be told. */
 
 import type { Command } from "commander";
-import type { PositionKind } from "../config/fields.js";
+import { positionKinds, type PositionKind } from "../config/fields.js";
 import { attentionNames } from "./plug-ins.js";
 import { taskNames, type TaskName } from "./tasks/facts.js";
 import {
   deviceOptions,
-  formats,
+  formatOption,
   listOf,
   nonNegative,
   oneOf,
@@ -64,14 +64,9 @@ export type GivenOptions = Omit<TrainOptions, Derived> & Partial<Pick<TrainOptio
 
 /** Declares the options. */
 export function declareOptions(command: Command): void {
-  const positions = ["rotary", "learned", "sinusoidal", "alibi", "none"] as const;
   command
     .option("--text, --data <file>", "what to learn from: text, JSONL or CSV")
-    .option(
-      "--format <name>",
-      `one of ${formats.join(", ")} (default: by the name)`,
-      oneOf(formats),
-    )
+    .addOption(formatOption())
     .option(
       "--task <name>",
       `one of ${taskNames.join(", ")} (default: by the data)`,
@@ -91,7 +86,12 @@ export function declareOptions(command: Command): void {
       listOf(attentionNames),
       ["softmax"] as readonly string[],
     )
-    .option("--positions <name>", `one of ${positions.join(", ")}`, oneOf(positions), "rotary")
+    .option(
+      "--positions <name>",
+      `one of ${positionKinds.join(", ")}`,
+      oneOf(positionKinds),
+      "rotary",
+    )
     .option("--width <number>", "size of the model's vectors", wholeNumber(1), 128)
     .option("--layers <number>", "layers", wholeNumber(1), 3)
     .option("--heads <number>", `heads of a layer (default: width / ${headSize})`, wholeNumber(1))

@@ -81,6 +81,22 @@ export function deviceOptions(): readonly Option[] {
   ];
 }
 
+/** The option that names a model. */
+export function modelOption(): Option {
+  return new Option(
+    "--model <folder>",
+    "folder that `miniformer train` wrote, or of a published model",
+  ).makeOptionMandatory();
+}
+
+/** The option that names the format of data. */
+export function formatOption(): Option {
+  return new Option(
+    "--format <name>",
+    `one of ${formats.join(", ")} (default: by the name)`,
+  ).argParser(oneOf(formats));
+}
+
 /** The formats of data. */
 export const formats = ["text", "jsonl", "csv"] as const;
 

@@ -2,26 +2,41 @@
 
 import type { AttentionMechanism, RotaryLayout } from "@x/tensor/nn";
 
+/** The functions of one map. */
+export const plainActivations = ["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"] as const;
+
+/** The functions that multiply by a second map. */
+export const gatedActivations = ["swiglu", "geglu", "geglu_tanh", "reglu"] as const;
+
+/** A function of one map. */
+export type PlainActivation = (typeof plainActivations)[number];
+
+/** A function that multiplies by a second map. */
+export type GatedActivation = (typeof gatedActivations)[number];
+
 /**
  * The function between the two maps of the feed-forward part; those with `glu` are gated. `quick_gelu` is
  * `x σ(1.702 x)`; those with `tanh` are the approximation of GELU by a hyperbolic tangent.
  */
-export type ActivationKind =
-  | "gelu"
-  | "gelu_tanh"
-  | "quick_gelu"
-  | "relu"
-  | "silu"
-  | "swiglu"
-  | "geglu"
-  | "geglu_tanh"
-  | "reglu";
+export type ActivationKind = PlainActivation | GatedActivation;
+
+/** Every function. */
+export const activationKinds: readonly ActivationKind[] = [
+  ...plainActivations,
+  ...gatedActivations,
+];
+
+/** Every kind of positions. */
+export const positionKinds = ["learned", "sinusoidal", "rotary", "alibi", "none"] as const;
 
 /** How a model knows where its tokens stand. */
-export type PositionKind = "learned" | "sinusoidal" | "rotary" | "alibi" | "none";
+export type PositionKind = (typeof positionKinds)[number];
+
+/** Every kind of pooling. */
+export const poolingKinds = ["none", "first", "last", "mean", "max"] as const;
 
 /** What becomes of the positions when a result is asked for a whole sequence. */
-export type PoolingKind = "none" | "first" | "last" | "mean" | "max";
+export type PoolingKind = (typeof poolingKinds)[number];
 
 /** Attention by a name that {@link registerAttention} gave, with options for what it makes. */
 export interface NamedAttention {

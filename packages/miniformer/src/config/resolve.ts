@@ -12,12 +12,15 @@ import {
   type Rule,
 } from "@x/tensor/checks";
 import { registeredAttention } from "./attention-registry.js";
-import type {
-  AttentionSpec,
-  ExpertsSpec,
-  RotaryScaling,
-  TransformerFields,
-  TransformerOptions,
+import {
+  activationKinds,
+  poolingKinds,
+  positionKinds,
+  type AttentionSpec,
+  type ExpertsSpec,
+  type RotaryScaling,
+  type TransformerFields,
+  type TransformerOptions,
 } from "./fields.js";
 
 const owner = "TransformerConfig";
@@ -162,14 +165,11 @@ function given(fields: Readonly<Record<string, unknown>>): Record<string, unknow
 }
 
 const allChoices = {
-  activation: [
-    ...["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"],
-    ...["swiglu", "geglu", "geglu_tanh", "reglu"],
-  ],
+  activation: activationKinds,
   norm: ["layer", "rms"],
-  positions: ["learned", "sinusoidal", "rotary", "alibi", "none"],
+  positions: positionKinds,
   rotaryLayout: ["half", "interleaved"],
-  pooling: ["none", "first", "last", "mean", "max"],
+  pooling: poolingKinds,
 } as const;
 
 const flags = [

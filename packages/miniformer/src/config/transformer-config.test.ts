@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { SoftmaxAttention } from "@x/tensor/nn";
-import { codeOf } from "../../test/code-of.js";
+import { codeOf } from "@x/tensor/testing";
 import { registerAttention } from "./attention-registry.js";
 import type { TransformerOptions } from "./fields.js";
 import { TransformerConfig } from "./transformer-config.js";

@@ -1,6 +1,6 @@
 /** Examples in batches of similar length, one epoch after the other, from any place on. */
 
-import { check, checkNumbers, count, whole } from "@x/tensor/checks";
+import { check, checkNumbers, count, whole, wholeFrom } from "@x/tensor/checks";
 import { mixed, shuffle } from "./order.js";
 import type { Source } from "./source.js";
 
@@ -88,11 +88,7 @@ export class Batches<T> {
   /** Goes to a place that `position` named. */
   seek(position: BatchPosition): void {
     const { epoch, example, batch } = position;
-    checkNumbers("Batches.seek", ["be a whole number of at least 0", isCount], {
-      epoch,
-      example,
-      batch,
-    });
+    checkNumbers("Batches.seek", wholeFrom(0), { epoch, example, batch });
     this.#position = { epoch, example, batch };
     this.#pool = null;
     void this.#reading?.return?.();
@@ -179,8 +175,6 @@ export class Batches<T> {
     return seed === null ? batches : shuffle(batches, mixed(seed, epoch), example);
   }
 }
-
-const isCount = (x: number): boolean => Number.isSafeInteger(x) && x >= 0;
 
 /** Sorts in place; examples of equal length stay in order. */
 function sortByLength<T>(examples: T[], lengthOf: (example: T) => number): void {

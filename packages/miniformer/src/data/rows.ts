@@ -1,6 +1,7 @@
 /** Rows of files, JSONL and CSV, with line numbers in the errors about them. */
 
 import { XError } from "@x/tensor";
+import { reasonOf } from "../runtime/reason.js";
 import { linesOf, wholeText, type TextInput } from "./text-input.js";
 
 /** Options of {@link readJsonl}. */
@@ -25,9 +26,6 @@ export interface CsvOptions<T> {
   /** As for {@link readJsonl}; rows are fields by the names of their columns. */
   readonly parse?: (row: Readonly<Record<string, string>>) => T;
 }
-
-const reasonOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error);
 
 /** Calls `parse`, and names the line in what it throws. */
 function parsedRow<R, T>(op: string, parse: (row: R) => T, row: R, name: string, line: number): T {

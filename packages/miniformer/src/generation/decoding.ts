@@ -1,7 +1,7 @@
 /** The logits of what comes next, with what the model remembers or by computing all again. */
 
 import { fromData, noGrad, realize, type Device, type Tensor } from "@x/tensor";
-import { knownLength, rememberLength, type Module } from "@x/tensor/nn";
+import { forkState, type Module } from "@x/tensor/nn";
 import type { LanguageModel, ModelState } from "../model/language-model.js";
 import { PaddedSequences } from "./prompts.js";
 
@@ -68,9 +68,7 @@ export class Decoding {
       await realize(...Object.values(state));
       return;
     }
-    const selected = mapState(state, (tensor) =>
-      tensor.rank > 0 ? tensor.indexSelect(0, index) : copyOfLength(tensor),
-    );
+    const selected = forkState(state, index);
     await realize(...Object.values(selected));
     this.dispose();
     this.state = selected;
@@ -112,18 +110,4 @@ function inference<T>(model: Module, record: () => T): T {
   } finally {
     if (training) model.train();
   }
-}
-
-function mapState(state: ModelState, change: (tensor: Tensor) => Tensor): ModelState {
-  const entries = Object.entries(state).map(([name, tensor]) => [name, change(tensor)] as const);
-  // The entries have the names of the state they were made from.
-  return Object.fromEntries(entries) as unknown as ModelState;
-}
-
-/** A copy of a scalar; what is known of its number stays known. */
-function copyOfLength(length: Tensor): Tensor {
-  const copy = length.detach();
-  const known = knownLength(length);
-  if (known !== null) rememberLength(copy, known);
-  return copy;
 }

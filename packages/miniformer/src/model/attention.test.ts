@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { cat, manualSeed, ones, randn, setDevice, tensor, type Tensor } from "@x/tensor";
+import { manualSeed, ones, randn, setDevice, tensor, type Tensor } from "@x/tensor";
 import { SoftmaxAttention, type AttentionMechanism } from "@x/tensor/nn";
-import { expectClose } from "@x/tensor/testing";
-import { codeOf } from "../../test/code-of.js";
+import { codeOf, expectClose } from "@x/tensor/testing";
 import { devices } from "../../test/devices.js";
+import { inParts } from "../../test/small-transformers.js";
 import { TransformerConfig } from "../config/transformer-config.js";
 import { MultiHeadAttention, type Projections } from "./attention.js";
 import { Transformer } from "./transformer.js";
@@ -77,20 +77,13 @@ describe.each(devices)("on %s", (_, device) => {
     const keyMask = ones([1, 9], { dtype: "bool" });
     await expectClose(ours.forward(tokens, { keyMask }), whole, close);
     const state = ours.initState({ batch: 1, capacity: 12, masked: true });
-    const parts: Tensor[] = [];
-    for (const [start, length] of [
-      [0, 4],
-      [4, 1],
-      [5, 4],
-    ] as const) {
-      const part = ours.forward(tokens.narrow(1, start, length), {
+    const joined = await inParts([4, 1, 4], (start, length) =>
+      ours.forward(tokens.narrow(1, start, length), {
         state,
         keyMask: keyMask.narrow(1, start, length),
-      });
-      await part.data();
-      parts.push(part);
-    }
-    await expectClose(cat(parts, 1), whole, close);
+      }),
+    );
+    await expectClose(joined, whole, close);
     const other = new Transformer(config).eval();
     other.loadStateDict(ours.stateDict());
     expect(await other.forward(tokens).sub(whole).abs().max().item()).toBeGreaterThan(1e-2);
@@ -102,12 +95,10 @@ describe.each(devices)("on %s", (_, device) => {
       const x = await randn([2, 6, 8]).realize();
       const whole = attention.forward(x, { isCausal: true });
       const state = attention.initState({ batch: 2, capacity: 6 });
-      const parts = [
-        await attention.forward(x.narrow(1, 0, 4), { state }).realize(),
-        await attention.forward(x.narrow(1, 4, 1), { state }).realize(),
-        await attention.forward(x.narrow(1, 5, 1), { state }).realize(),
-      ];
-      await expectClose(cat(parts, 1), whole, close);
+      const joined = await inParts([4, 1, 1], (start, length) =>
+        attention.forward(x.narrow(1, start, length), { state }),
+      );
+      await expectClose(joined, whole, close);
       expect(await state.length!.item()).toBe(6);
       expect(() => attention.forward(x.narrow(1, 0, 1), { state })).toThrow(
         "room for 6 tokens, got 7",

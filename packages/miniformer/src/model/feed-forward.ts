@@ -3,28 +3,10 @@
 import { dropout as drop, type Tensor } from "@x/tensor";
 import { checkChoice, checkNumbers, count, probability } from "@x/tensor/checks";
 import { Linear, Module, type TensorModule } from "@x/tensor/nn";
-import type { ActivationKind } from "../config/fields.js";
+import { activationKinds, type ActivationKind } from "../config/fields.js";
+import { activate, isGated } from "./activation.js";
 
 const owner = "FeedForward";
-
-type Activate = (x: Tensor) => Tensor;
-
-/** @internal Activations of one map. */
-export const plain: Readonly<Record<string, Activate>> = {
-  gelu: (x) => x.gelu(),
-  gelu_tanh: (x) => x.gelu({ approximate: "tanh" }),
-  relu: (x) => x.relu(),
-  silu: (x) => x.silu(),
-  quick_gelu: (x) => x.mul(x.mul(1.702).sigmoid()),
-};
-
-/** @internal Activations whose result is multiplied by a second map. */
-export const gated: Readonly<Record<string, Activate>> = {
-  swiglu: (x) => x.silu(),
-  geglu: (x) => x.gelu(),
-  geglu_tanh: (x) => x.gelu({ approximate: "tanh" }),
-  reglu: (x) => x.relu(),
-};
 
 /** Options of {@link FeedForward}. */
 export interface FeedForwardOptions {
@@ -74,24 +56,21 @@ export class FeedForward extends Module {
     const { dModel, dFf = 4 * dModel, activation = "gelu", bias = true, dropout = 0 } = options;
     checkNumbers(owner, count, { dModel, dFf });
     checkNumbers(owner, probability, { dropout });
-    checkChoice(owner, "activation", activation, [...Object.keys(plain), ...Object.keys(gated)]);
-    const isGated = Object.hasOwn(gated, activation);
+    checkChoice(owner, "activation", activation, activationKinds);
+    const hasGate = isGated(activation);
     this.activation = activation;
     this.dropout = dropout;
-    this.linear1 = isGated ? null : new Linear(dModel, dFf, { bias });
-    this.linear2 = isGated ? null : new Linear(dFf, dModel, { bias });
-    this.w12 = isGated ? new Linear(dModel, 2 * dFf, { bias }) : null;
-    this.proj = isGated ? new Linear(dFf, dModel, { bias }) : null;
+    this.linear1 = hasGate ? null : new Linear(dModel, dFf, { bias });
+    this.linear2 = hasGate ? null : new Linear(dFf, dModel, { bias });
+    this.w12 = hasGate ? new Linear(dModel, 2 * dFf, { bias }) : null;
+    this.proj = hasGate ? new Linear(dFf, dModel, { bias }) : null;
   }
 
   /** From [..., dModel] to the same shape. */
   forward(x: Tensor): Tensor {
     const { activation, training, dropout: p } = this;
-    if (this.w12 === null) {
-      const inner = plain[activation]!(this.linear1!.forward(x));
-      return this.linear2!.forward(drop(inner, { p, training }));
-    }
-    const [gate, inner] = this.w12.forward(x).chunk(2, -1) as [Tensor, Tensor];
-    return this.proj!.forward(drop(gated[activation]!(gate).mul(inner), { p, training }));
+    // A gated function has two maps of its own, any other the first two.
+    const [first, second] = [this.w12 ?? this.linear1!, this.proj ?? this.linear2!];
+    return second.forward(drop(activate(activation, first.forward(x)), { p, training }));
   }
 }

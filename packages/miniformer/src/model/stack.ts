@@ -15,7 +15,6 @@ import {
   knownLength,
   Linear,
   Module,
-  type AttentionState,
   type LayerNorm,
   type ModuleList,
   type RMSNorm,
@@ -142,7 +141,7 @@ export abstract class Stack<Layer extends StackLayer> extends Module {
     input: Tensor,
     call: StackCall,
     weights: Tensor[] | null,
-    run: (layer: Layer, x: Tensor, own: LayerCall, parts: AttentionState | null) => Tensor,
+    run: (layer: Layer, x: Tensor, own: LayerCall) => Tensor,
   ): StackResult {
     const { config, owner } = this;
     const { state = null, mask = null, isCausal = mask === null && config.causal } = call;
@@ -174,7 +173,7 @@ export abstract class Stack<Layer extends StackLayer> extends Module {
     let i = 0;
     for (const layer of this.layers) {
       const part = parts?.[i++] ?? null;
-      const step = (y: Tensor): Tensor => run(layer, y, { ...own, state: part }, part);
+      const step = (y: Tensor): Tensor => run(layer, y, { ...own, state: part });
       x = isCheckpointed ? checkpoint(step, x) : step(x);
     }
     return { x, keyMask, finish: (output) => visibility.finish(output, counted.updates) };

@@ -1,34 +1,30 @@
 /** How the makers of a checkpoint want text to be generated. */
 
+import type { GenerateOptions } from "../generation/options.js";
 import { ConfigFile, type JsonObject } from "./config-file.js";
+
+/** The options of `generate` that a checkpoint can speak of. */
+type Suggested = Pick<
+  GenerateOptions,
+  | "maxNewTokens"
+  | "doSample"
+  | "temperature"
+  | "topK"
+  | "topP"
+  | "minP"
+  | "repetitionPenalty"
+  | "numBeams"
+  | "lengthPenalty"
+  | "padTokenId"
+>;
 
 /**
  * What `generation_config.json` says, in the terms of `generate`'s options: pass it on as
- * `generate(model, prompt, { ...generationConfig, tokenizer })`.
+ * `generate(model, prompt, { ...generationConfig, tokenizer })`, which checks it.
  */
-export interface GenerationConfig {
-  /** How many tokens are generated at most. */
-  readonly maxNewTokens?: number;
-  /** Whether tokens are drawn at random. */
-  readonly doSample?: boolean;
-  /** By what logits are divided. */
-  readonly temperature?: number;
-  /** How many of the likeliest tokens are drawn from. */
-  readonly topK?: number;
-  /** The probability that the tokens that are drawn from have together. */
-  readonly topP?: number;
-  /** How likely tokens that are drawn from must be, beside the likeliest. */
-  readonly minP?: number;
-  /** By what tokens that came before become less likely. */
-  readonly repetitionPenalty?: number;
-  /** How many sequences beam search keeps. */
-  readonly numBeams?: number;
-  /** The power of the length by which scores of beams are divided. */
-  readonly lengthPenalty?: number;
+export interface GenerationConfig extends Suggested {
   /** Tokens that end a sequence. */
   readonly stopTokens?: readonly number[];
-  /** What fills up sequences that have ended. */
-  readonly padTokenId?: number;
 }
 
 /** Our names and theirs, of numbers. */
@@ -41,10 +37,10 @@ const numbers = [
   ["topK", "top_k"],
   ["topP", "top_p"],
   ["minP", "min_p"],
-] as const;
+] as const satisfies readonly (readonly [keyof Suggested, string])[];
 
 /** Those that mean something only where tokens are drawn. */
-const ofDrawing: readonly string[] = ["temperature", "topK", "topP", "minP"];
+const ofDrawing: readonly (keyof Suggested)[] = ["temperature", "topK", "topP", "minP"];
 
 /** Reads `generation_config.json`; ids that the model does not have are left out. */
 export function readGenerationConfig(json: JsonObject, vocabSize: number): GenerationConfig {

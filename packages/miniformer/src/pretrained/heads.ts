@@ -3,7 +3,9 @@
 import { linear, zeros, type Tensor } from "@x/tensor";
 import { check } from "@x/tensor/checks";
 import { LayerNorm, Linear, Module, Parameter, type Embedding } from "@x/tensor/nn";
+import { plainActivations, type PlainActivation } from "../config/fields.js";
 import type { TransformerConfig } from "../config/transformer-config.js";
+import { activate } from "../model/activation.js";
 
 /** What `config.json` says of a {@link PooledClassifier}. */
 export interface PooledClassesSpec {
@@ -20,14 +22,11 @@ export interface MaskedLanguageModelSpec {
   /** Marks the kind of the head. */
   readonly kind: "masked language model";
   /** The function after its first map. */
-  readonly activation: HeadActivation;
+  readonly activation: PlainActivation;
 }
 
 /** A head, in words that `config.json` can hold. */
 export type HeadSpec = PooledClassesSpec | MaskedLanguageModelSpec;
-
-/** The function in the head of a masked language model. */
-export type HeadActivation = "gelu" | "gelu_tanh" | "quick_gelu" | "relu" | "silu";
 
 /** What a model must have to be given a head. */
 interface HasHead {
@@ -96,11 +95,12 @@ export class MaskedLanguageModelHead extends Module {
   }
 }
 
-function activate(kind: HeadActivation, x: Tensor): Tensor {
-  if (kind === "relu") return x.relu();
-  if (kind === "silu") return x.silu();
-  if (kind === "quick_gelu") return x.mul(x.mul(1.702).sigmoid());
-  return kind === "gelu" ? x.gelu() : x.gelu({ approximate: "tanh" });
+/** Whether something is what {@link PooledClassifier} or {@link MaskedLanguageModelHead} are made of. */
+export function isHeadSpec(value: unknown): value is HeadSpec {
+  const { kind, activation, classes } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  if (kind === "masked language model") return plainActivations.some((name) => name === activation);
+  const isCount = Number.isSafeInteger(classes) && (classes as number) > 0;
+  return kind === "pooled classes" && isCount && (activation === "tanh" || activation === "relu");
 }
 
 /** Gives a model a head in place of its map to the outputs. */

@@ -14,7 +14,6 @@ export type { GenerationConfig } from "./generation-config.js";
 export {
   MaskedLanguageModelHead,
   PooledClassifier,
-  type HeadActivation,
   type HeadSpec,
   type MaskedLanguageModelSpec,
   type PooledClassesSpec,

@@ -5,7 +5,7 @@ import type { TransformerOptions } from "../config/fields.js";
 import type { TransformerConfig } from "../config/transformer-config.js";
 import type { JsonObject } from "./config-file.js";
 import { unloadable } from "./files/failure.js";
-import { MaskedLanguageModelHead, PooledClassifier, type HeadSpec } from "./heads.js";
+import { isHeadSpec, MaskedLanguageModelHead, PooledClassifier, type HeadSpec } from "./heads.js";
 import { namesOfTensors, type Translation } from "./weights/load-weights.js";
 
 /** `model_type` of this layout. */
@@ -58,19 +58,13 @@ export interface OwnConfig {
 export function readOwnConfig(json: JsonObject): OwnConfig {
   const { model_type: _, architectures, head = null, ...options } = json;
   const architecture: unknown = Array.isArray(architectures) ? architectures[0] : "Transformer";
-  if (typeof architecture !== "string" || !isHead(head)) {
+  if (typeof architecture !== "string" || (head !== null && !isHeadSpec(head))) {
     throw unloadable(
       `config.json must name an architecture and a head that this package knows, got ${JSON.stringify(architecture)} and ${JSON.stringify(head)}. Save the model again.`,
     );
   }
   // Checked when the configuration is made of it.
   return { options, architecture, head };
-}
-
-function isHead(head: unknown): head is HeadSpec | null {
-  if (head === null) return true;
-  const { kind } = head as Partial<HeadSpec>;
-  return kind === "pooled classes" || kind === "masked language model";
 }
 
 /** Every tensor of the model has the names of its state dictionary. */

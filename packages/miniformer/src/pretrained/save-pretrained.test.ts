@@ -164,6 +164,12 @@ describe("what was saved is loaded", () => {
       await expectSame(again.model, model);
       const [a, b] = [model.forward(tokens), again.model.forward(tokens)];
       expect(await a.sub(b).abs().max().item()).toBe(0);
+      const json = JSON.parse(await files.get("config.json")!.text()) as { head: object };
+      json.head = { ...json.head, activation: "cosine" };
+      files.set("config.json", new Blob([JSON.stringify(json)]));
+      await expect(fromPretrained(files)).rejects.toThrow(
+        /config\.json must name an architecture and a head that this package knows, got .*"cosine"/,
+      );
     }
   });
 });

@@ -2,6 +2,7 @@
 
 import { XError } from "@x/tensor";
 import { check } from "@x/tensor/checks";
+import { reasonOf } from "../runtime/reason.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** What is used of a tokenizer of `@huggingface/tokenizers`. */
@@ -138,7 +139,7 @@ export async function loadHuggingFaceTokenizer(
   } catch (error) {
     throw new XError(
       "unsupported",
-      `loadTokenizer: the package @huggingface/tokenizers must be installed for tokenizers of published checkpoints, got ${JSON.stringify(error instanceof Error ? error.message : String(error))}. Install it, or pass tokenizer: false to fromPretrained.`,
+      `loadTokenizer: the package @huggingface/tokenizers must be installed for tokenizers of published checkpoints, got ${JSON.stringify(reasonOf(error))}. Install it, or pass tokenizer: false to fromPretrained.`,
       { cause: error },
     );
   }
@@ -147,7 +148,7 @@ export async function loadHuggingFaceTokenizer(
   } catch (error) {
     throw new XError(
       "checkpoint",
-      `loadTokenizer: the tokenizer must be one that @huggingface/tokenizers knows, got ${JSON.stringify(error instanceof Error ? error.message : String(error))}. Check tokenizer.json, or pass tokenizer: false to fromPretrained.`,
+      `loadTokenizer: the tokenizer must be one that @huggingface/tokenizers knows, got ${JSON.stringify(reasonOf(error))}. Check tokenizer.json, or pass tokenizer: false to fromPretrained.`,
       { cause: error },
     );
   }

@@ -13,7 +13,7 @@ import { loadSafetensors, openSafetensors, saveSafetensors } from "@x/tensor/saf
 import type { BatchPosition } from "../data/batches.js";
 import type { ProgressState } from "./early-stopping.js";
 import type { LossScaleState } from "./mixed-precision.js";
-import type { CheckpointFiles, CheckpointStorage } from "./storage.js";
+import { isCheckpointName, type CheckpointFiles, type CheckpointStorage } from "./storage.js";
 import type { Metrics } from "./task.js";
 
 /** A checkpoint that was kept because it was among the best. */
@@ -154,12 +154,10 @@ export function inOrder(names: readonly string[]): string[] {
     const [, step, again] = /^step-(\d+)(?:-(\d+))?$/.exec(name)!;
     return [Number(step), Number(again ?? 1)];
   };
-  return names
-    .filter((name) => /^step-\d+(-\d+)?$/.test(name))
-    .sort((a, b) => {
-      const [[step, again], [otherStep, otherAgain]] = [parts(a), parts(b)];
-      return step - otherStep || again - otherAgain;
-    });
+  return names.filter(isCheckpointName).sort((a, b) => {
+    const [[step, again], [otherStep, otherAgain]] = [parts(a), parts(b)];
+    return step - otherStep || again - otherAgain;
+  });
 }
 
 /** Notes which checkpoints are the last and the best, for those who look for one. */
@@ -170,6 +168,34 @@ export async function noteCheckpoints(
 ): Promise<void> {
   const text = `${JSON.stringify({ last, best }, null, 2)}\n`;
   await storage.writeNote(lastNote, encoder.encode(text));
+}
+
+/** The best checkpoints, the best first, as far as there is a note of them. */
+async function notedBest(storage: CheckpointStorage): Promise<readonly BestCheckpoint[]> {
+  const bytes = await storage.readNote(lastNote);
+  if (bytes === null) return [];
+  let note: unknown;
+  try {
+    note = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw damagedNote(error);
+  }
+  const { best = [] } = (note ?? {}) as { readonly best?: unknown };
+  if (!Array.isArray(best) || !best.every(isBestCheckpoint)) throw damagedNote();
+  return best;
+}
+
+function isBestCheckpoint(value: unknown): value is BestCheckpoint {
+  const { name } = (value ?? {}) as Partial<BestCheckpoint>;
+  return typeof name === "string";
+}
+
+function damagedNote(cause?: unknown): XError {
+  return new XError(
+    "checkpoint",
+    `loadWeights: ${lastNote} must say which checkpoints are the best, as a Trainer wrote it, got one that does not. Remove it, and name a checkpoint.`,
+    { cause },
+  );
 }
 
 /** Which checkpoint to load: the last, the best, or one by its name. */
@@ -205,10 +231,7 @@ export async function loadWeights(
   let name: string | undefined = which;
   if (which === "last") name = names.at(-1);
   if (which === "best") {
-    const note = await storage.readNote(lastNote);
-    const { best = [] } = (note === null ? {} : JSON.parse(new TextDecoder().decode(note))) as {
-      readonly best?: readonly BestCheckpoint[];
-    };
+    const best = await notedBest(storage);
     name = best.find((checkpoint) => names.includes(checkpoint.name))?.name;
   }
   if (name === undefined || !names.includes(name)) {

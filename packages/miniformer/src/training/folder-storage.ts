@@ -1,10 +1,14 @@
 /** Checkpoints in a folder of the file system. */
 
-import { fileSystem, flushFolder, isMissing, notUsable, writeFlushed } from "./node.js";
-import type { CheckpointFiles, CheckpointStorage } from "./storage.js";
+import { fileSystem, flushFolder, isMissing, writeFlushed } from "../runtime/node.js";
+import { isCheckpointName, type CheckpointFiles, type CheckpointStorage } from "./storage.js";
+import { notUsable, withoutFiles } from "./storage-failure.js";
 
 const op = "folderStorage";
 const partial = ".partial";
+
+const isPartial = (name: string): boolean =>
+  name.endsWith(partial) && isCheckpointName(name.slice(0, -partial.length));
 
 /**
  * Checkpoints in a folder, each a folder in it. One is written under another name (`….partial`),
@@ -25,7 +29,7 @@ const partial = ".partial";
  * ```
  */
 export function folderStorage(folder: string): CheckpointStorage {
-  const system = fileSystem(op);
+  const system = fileSystem(op, withoutFiles);
   const pathOf = (...parts: string[]): string => [folder, ...parts].join("/");
   const guarded = async <T>(path: string, work: () => Promise<T>): Promise<T> => {
     try {
@@ -52,13 +56,13 @@ export function folderStorage(folder: string): CheckpointStorage {
   };
   return {
     async list() {
-      return (await namesIn()).filter((name) => /^step-\d+(-\d+)?$/.test(name));
+      return (await namesIn()).filter(isCheckpointName);
     },
     async write(name: string, files: CheckpointFiles) {
       const beside = pathOf(name + partial);
       await guarded(beside, async () => {
         // What an interrupted attempt left, of this or another checkpoint.
-        const left = (await namesIn()).filter((other) => /^step-\d+(-\d+)?\.partial$/.test(other));
+        const left = (await namesIn()).filter(isPartial);
         for (const other of left) await system.rm(pathOf(other), { recursive: true, force: true });
         await system.mkdir(beside, { recursive: true });
         for (const [file, bytes] of files) await writeFlushed(system, `${beside}/${file}`, bytes);

@@ -1,7 +1,7 @@
 /** What models are called with: token numbers or vectors, padded to one length. */
 
 import { fromData, type Tensor } from "@x/tensor";
-import { check, checkNumbers, count, formatShape } from "@x/tensor/checks";
+import { check, checkNumbers, count, formatShape, wholeFrom } from "@x/tensor/checks";
 import { bucketLength } from "../data/batches.js";
 import type { Tokens } from "../data/text.js";
 
@@ -94,6 +94,7 @@ export class SequenceCollator {
   constructor(op: string, options: SequenceOptions) {
     const { padding = "bucket", padToken = 0, inputDim = null } = options;
     checkPadding(op, padding);
+    checkNumbers(op, wholeFrom(0), { padToken });
     if (inputDim !== null) checkNumbers(op, count, { inputDim });
     this.#op = op;
     this.#padding = padding;

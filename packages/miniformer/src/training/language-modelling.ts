@@ -1,7 +1,7 @@
 /** Predicting the next token. */
 
 import { crossEntropy, fromData, noGrad, realize, type Tensor } from "@x/tensor";
-import { check, checkNumbers, nonNegative, probability } from "@x/tensor/checks";
+import { check, checkNumbers, nonNegative, probability, wholeFrom } from "@x/tensor/checks";
 import type { Module } from "@x/tensor/nn";
 import type { Tokens } from "../data/text.js";
 import { checkOutput, checkPadding, paddedLength, paddedRows, type Padding } from "./inputs.js";
@@ -63,6 +63,7 @@ export function languageModelling(
   const op = "languageModelling";
   const { padding = "bucket", padToken = null, bytesPerToken = null, labelSmoothing = 0 } = options;
   checkPadding(op, padding);
+  if (padToken !== null) checkNumbers(op, wholeFrom(0), { padToken });
   checkNumbers(op, probability, { labelSmoothing });
   if (typeof bytesPerToken === "number") checkNumbers(op, nonNegative, { bytesPerToken });
   return {

@@ -1,7 +1,8 @@
 /** Logs of runs: a row for each step and each evaluation. */
 
-import { fileSystem, isMissing, notUsable, writeFlushed } from "./node.js";
+import { fileSystem, isMissing, writeFlushed } from "../runtime/node.js";
 import type { EvaluationReport, StepReport } from "./report.js";
+import { notUsable, withoutFiles } from "./storage-failure.js";
 
 /** A text that grows. */
 export interface LogFile {
@@ -28,7 +29,7 @@ export interface TrainingLog {
  */
 export function logFile(path: string): LogFile {
   const op = "logFile";
-  const system = fileSystem(op);
+  const system = fileSystem(op, withoutFiles);
   return {
     async read() {
       try {

@@ -1,7 +1,8 @@
 /** Checkpoints in the origin-private file system of a page. */
 
 import { XError } from "@x/tensor";
-import type { CheckpointFiles, CheckpointStorage } from "./storage.js";
+import { isMissing } from "../runtime/node.js";
+import { isCheckpointName, type CheckpointFiles, type CheckpointStorage } from "./storage.js";
 
 /** What workers have and the types of pages lack. */
 interface SyncAccessHandle {
@@ -39,7 +40,7 @@ export async function originPrivateStorage(name: string = "training"): Promise<C
   const root = await storage.getDirectory();
   const folder = await root.getDirectoryHandle(name, { create: true });
   const folderOf = async (checkpoint: string): Promise<FileSystemDirectoryHandle | null> =>
-    folder.getDirectoryHandle(checkpoint).catch(() => null);
+    ifThere(folder.getDirectoryHandle(checkpoint));
 
   const isComplete = async (checkpoint: string): Promise<boolean> => {
     const own = await folderOf(checkpoint);
@@ -55,7 +56,7 @@ export async function originPrivateStorage(name: string = "training"): Promise<C
     async list() {
       const complete: string[] = [];
       for (const checkpoint of await namesIn(folder)) {
-        if (/^step-\d+(-\d+)?$/.test(checkpoint) && (await isComplete(checkpoint))) {
+        if (isCheckpointName(checkpoint) && (await isComplete(checkpoint))) {
           complete.push(checkpoint);
         }
       }
@@ -63,7 +64,7 @@ export async function originPrivateStorage(name: string = "training"): Promise<C
     },
     async write(checkpoint: string, files: CheckpointFiles) {
       for (const other of await namesIn(folder)) {
-        const isLeft = /^step-\d+(-\d+)?$/.test(other) && !(await isComplete(other));
+        const isLeft = isCheckpointName(other) && !(await isComplete(other));
         if (isLeft) await folder.removeEntry(other, { recursive: true });
       }
       const own = await folder.getDirectoryHandle(checkpoint, { create: true });
@@ -82,7 +83,7 @@ export async function originPrivateStorage(name: string = "training"): Promise<C
       const own = await folderOf(checkpoint);
       if (own === null) return;
       // First what makes it complete: one of which a part is gone must not be seen.
-      await own.removeEntry(marker).catch(() => undefined);
+      await ifThere(own.removeEntry(marker));
       await folder.removeEntry(checkpoint, { recursive: true });
     },
     writeNote: (file, bytes) => writeFile(folder, file, bytes),
@@ -99,10 +100,17 @@ async function namesIn(folder: FileSystemDirectoryHandle): Promise<string[]> {
 }
 
 async function fileIn(folder: FileSystemDirectoryHandle, file: string): Promise<File | null> {
+  const handle = await ifThere(folder.getFileHandle(file));
+  return handle === null ? null : ifThere(handle.getFile());
+}
+
+/** What is found, or `null` where there is no such file. */
+async function ifThere<T>(found: Promise<T>): Promise<T | null> {
   try {
-    return await (await folder.getFileHandle(file)).getFile();
-  } catch {
-    return null;
+    return await found;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
   }
 }
 

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { dropout, manualSeed, ones, setDevice, type Tensor } from "@x/tensor";
+import { dropout, manualSeed, ones, setDevice, XError, type Tensor } from "@x/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { devices } from "../../../tensor/test/devices.js";
 import { SmallLanguageModel } from "../../test/small-models.js";
@@ -163,6 +163,16 @@ describe("a run that is stopped", () => {
     await expect(
       loadWeights(new SmallLanguageModel(16), new MemoryStorage(), "best"),
     ).rejects.toThrow('loadWeights: the storage must hold the checkpoint, got no "best" among 0.');
+    for (const note of ["{", '{"best": "step-000004"}', '{"best": [null]}']) {
+      await storage.writeNote("last.json", new TextEncoder().encode(note));
+      const error: unknown = await loadWeights(new SmallLanguageModel(16), storage, "best").catch(
+        (thrown: unknown) => thrown,
+      );
+      expect(XError.isInstance(error) && error.code).toBe("checkpoint");
+      expect(String(error)).toContain(
+        "loadWeights: last.json must say which checkpoints are the best",
+      );
+    }
   });
 });
 

@@ -1,7 +1,7 @@
 /** Predicting one sequence from another. */
 
 import { fromData, type Tensor } from "@x/tensor";
-import { checkNumbers, probability, whole } from "@x/tensor/checks";
+import { checkNumbers, probability, wholeFrom } from "@x/tensor/checks";
 import type { Module } from "@x/tensor/nn";
 import type { Tokens } from "../data/text.js";
 import { checkPadding, maskOf, paddedLength, paddedRows, type Padding } from "./inputs.js";
@@ -72,7 +72,7 @@ export function sequenceToSequence(
 ): Task<SequencePairModel, SequencePair, SequencePairBatch> {
   const op = "sequenceToSequence";
   const { beginToken, endToken, padToken = 0, padding = "bucket", labelSmoothing = 0 } = options;
-  checkNumbers(op, whole, { beginToken, endToken, padToken });
+  checkNumbers(op, wholeFrom(0), { beginToken, endToken, padToken });
   checkPadding(op, padding);
   checkNumbers(op, probability, { labelSmoothing });
   const logits = (model: SequencePairModel, batch: SequencePairBatch): Tensor =>

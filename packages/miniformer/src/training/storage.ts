@@ -1,5 +1,10 @@
 /** Where checkpoints are kept. */
 
+/** Whether something is called as checkpoints are: `step-000010`, or `step-000010-2` for another. */
+export function isCheckpointName(name: string): boolean {
+  return /^step-\d+(-\d+)?$/.test(name);
+}
+
 /** The files of a checkpoint by their names. */
 export type CheckpointFiles = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 

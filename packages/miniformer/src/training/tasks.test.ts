@@ -186,6 +186,14 @@ test("what does not fit is refused", () => {
     "languageModelling: sequences must have at most 4 positions, as padding says, got 5. Cut them, or pad to more.",
   );
   expect(codeOf(() => languageModelling({ padding: 0 }))).toBe("argument");
+  for (const make of [
+    () => languageModelling({ padToken: 0.5 }),
+    () => classification({ classes: 2, padToken: -1 }),
+    () => sequenceToSequence({ beginToken: 1, endToken: 2, padToken: -1 }),
+  ]) {
+    expect(make).toThrow(/: padToken must be a whole number of at least 0, got (-1|0\.5)\./);
+    expect(codeOf(make)).toBe("argument");
+  }
   const classes = classification({ classes: 2, inputDim: 2 });
   expect(() => classes.collate([{ features: [1, 2], label: 2 }])).toThrow(
     "classification: labels must be whole numbers from 0 to 1, got 2. Correct them, or classes.",

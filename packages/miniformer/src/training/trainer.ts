@@ -1,12 +1,12 @@
 /** Training, from the first step to the last checkpoint. */
 
 import { XError } from "@x/tensor";
-import { check, checkChoice, checkNumbers, count, positive, wholeFrom } from "@x/tensor/checks";
+import { check } from "@x/tensor/checks";
 import type { Module } from "@x/tensor/nn";
 import { AdamW, type LearningRateSchedule } from "@x/tensor/optim";
 import { getDefaultGenerator, type GeneratorState } from "@x/tensor/random";
 import { Batches } from "../data/batches.js";
-import { fromArray, type Source } from "../data/source.js";
+import type { Source } from "../data/source.js";
 import {
   checkpointFiles,
   freeName,
@@ -22,9 +22,14 @@ import { LossScale } from "./mixed-precision.js";
 import { decayGroups, makeSchedule } from "./optimization.js";
 import { optimizerStep } from "./optimizer-step.js";
 import type { EndReport, EvaluationReport, StepReport, TrainingReport } from "./report.js";
-import type { CheckpointStorage } from "./storage.js";
 import type { Batch, Metrics } from "./task.js";
 import type { TrainerOptions } from "./trainer-options.js";
+import {
+  asSource,
+  readTrainerOptions,
+  totalStepsOf,
+  type TrainerSettings,
+} from "./trainer-settings.js";
 
 const op = "Trainer";
 
@@ -76,10 +81,8 @@ export class Trainer<M extends Module, E, B extends Batch> {
   readonly schedule: LearningRateSchedule;
   /** The step to end with, or `null` if only reading the data tells. */
   readonly totalSteps: number | null;
-  readonly #options: TrainerOptions<M, E, B>;
+  readonly #settings: TrainerSettings<M, E, B>;
   readonly #batches: Batches<E>;
-  readonly #validation: Source<E> | null;
-  readonly #storage: CheckpointStorage | null;
   readonly #evaluateEvery: number | null;
   readonly #saveEvery: number | null;
   readonly #comparison: Comparison;
@@ -101,44 +104,23 @@ export class Trainer<M extends Module, E, B extends Batch> {
 
   /** @throws XError `argument` if an option is out of range or the model has nothing to train */
   constructor(options: TrainerOptions<M, E, B>) {
-    const { model, task, data, validation = null, batchSize = 8, accumulate = 1 } = options;
-    const { evaluationBatchSize = batchSize, keepLast = 1, keepBest = 1 } = options;
-    const { learningRate = 1e-3, weightDecay = 0.01, betas = [0.9, 0.999], clipNorm = 1 } = options;
-    const { precision = "float32", seed = 0, dropLast = false } = options;
-    checkNumbers(op, count, { batchSize, evaluationBatchSize, accumulate, keepLast });
-    checkNumbers(op, wholeFrom(0), { keepBest });
-    if (clipNorm !== null) checkNumbers(op, positive, { clipNorm });
-    checkChoice(op, "precision", precision, ["float32", "mixed"]);
-    this.#options = options;
+    const settings = readTrainerOptions(options);
+    const { model, task, data, batchSize, seed, dropLast, accumulate } = settings;
+    this.#settings = settings;
     this.model = model;
     const { lengthOf } = task;
-    const source = asSource(data);
-    this.#batches = new Batches(source, { batchSize, seed, lengthOf, dropLast });
-    this.#validation = validation === null ? null : asSource(validation);
-    this.#storage = options.storage ?? null;
+    this.#batches = new Batches(data, { batchSize, seed, lengthOf, dropLast });
     const { perEpoch } = this.#batches;
-    this.totalSteps = totalSteps(options, perEpoch);
+    this.totalSteps = totalStepsOf(settings, perEpoch);
     const stepsPerEpoch = perEpoch === null ? null : Math.max(1, Math.ceil(perEpoch / accumulate));
     this.#evaluateEvery = options.evaluateEvery ?? stepsPerEpoch;
     this.#saveEvery = options.saveEvery ?? this.#evaluateEvery;
-    for (const every of [this.#evaluateEvery, this.#saveEvery]) {
-      if (every !== null) checkNumbers(op, count, { "evaluateEvery and saveEvery": every });
-    }
     const { metric = "loss", direction, earlyStopping = null } = options;
     this.#comparison = comparisonOf(op, metric, direction, task.metricNames);
-    check(
-      earlyStopping === null || this.#validation !== null,
-      "argument",
-      () => `${op}: early stopping needs validation data, got none. Give some, or leave it out.`,
-    );
-    check(
-      this.#storage !== null || options.resume !== true,
-      "argument",
-      () => `${op}: resuming needs a storage, got none. Give one, or leave resume out.`,
-    );
     this.#progress = new Progress(this.#comparison, earlyStopping);
-    this.#lossScale = precision === "mixed" ? new LossScale(options.lossScale) : null;
-    this.optimizer = new AdamW(decayGroups(model, weightDecay), { lr: learningRate, betas });
+    this.#lossScale = settings.precision === "mixed" ? new LossScale(options.lossScale) : null;
+    const { weightDecay, learningRate: lr, betas } = settings;
+    this.optimizer = new AdamW(decayGroups(model, weightDecay), { lr, betas });
     this.schedule = makeSchedule(options.schedule ?? "constant", this.optimizer, this.totalSteps);
   }
 
@@ -176,9 +158,11 @@ export class Trainer<M extends Module, E, B extends Batch> {
     yield await this.#tell({ kind: "start", step: this.#step, totalSteps, resumedFrom });
     for (;;) {
       // Due after the step before; first of all where a stop came between.
-      const metrics = this.#isEvaluationDue ? await this.#measure(this.#validation!) : null;
+      const metrics = this.#isEvaluationDue
+        ? await this.#measure(this.#settings.validation!)
+        : null;
       if (metrics !== null) yield await this.#tell(this.#accept(metrics));
-      const isStopped = this.#options.signal?.aborted === true;
+      const isStopped = this.#settings.signal?.aborted === true;
       if (this.#progress.isOver) this.#ending = "early stopping";
       else if (this.#isLast && !this.#isEvaluationDue) this.#ending = "finished";
       else if (isStopped) this.#ending = "aborted";
@@ -200,7 +184,9 @@ export class Trainer<M extends Module, E, B extends Batch> {
    *
    * @throws XError `argument` if there is no data
    */
-  async evaluate(data: Source<E> | readonly E[] | null = this.#validation): Promise<Metrics> {
+  async evaluate(
+    data: Source<E> | readonly E[] | null = this.#settings.validation,
+  ): Promise<Metrics> {
     if (data === null) {
       throw new XError(
         "argument",
@@ -216,8 +202,7 @@ export class Trainer<M extends Module, E, B extends Batch> {
    * @throws XError `argument` if there is no storage; `checkpoint` if it cannot be written to
    */
   async save(): Promise<string> {
-    const { keepLast = 1, files = {} } = this.#options;
-    const storage = this.#storage;
+    const { keepLast, files, storage } = this.#settings;
     if (storage === null) {
       throw new XError("argument", `${op}: saving needs a storage, got none. Give one.`);
     }
@@ -237,8 +222,7 @@ export class Trainer<M extends Module, E, B extends Batch> {
 
   /** Goes on from the last checkpoint, or makes sure that there is none. */
   async #begin(): Promise<void> {
-    const { resume = false, logs = [], task } = this.#options;
-    const storage = this.#storage;
+    const { resume, logs, task, storage } = this.#settings;
     this.#random = getDefaultGenerator().getState();
     const last = storage === null ? undefined : inOrder(await storage.list()).at(-1);
     if (storage !== null && last !== undefined) {
@@ -295,8 +279,8 @@ export class Trainer<M extends Module, E, B extends Batch> {
   }
 
   get #dataFacts(): RunState["data"] {
-    const { batchSize = 8, seed = 0 } = this.#options;
-    return { batchSize, seed, length: this.#batches.source.length };
+    const { batchSize, seed, data } = this.#settings;
+    return { batchSize, seed, length: data.length };
   }
 
   /** Whether the step before was the last. */
@@ -306,13 +290,13 @@ export class Trainer<M extends Module, E, B extends Batch> {
 
   get #isEvaluationDue(): boolean {
     const every = this.#evaluateEvery;
-    if (this.#validation === null || this.#step === 0) return false;
+    if (this.#settings.validation === null || this.#step === 0) return false;
     if (this.#evaluation?.step === this.#step) return false;
     return this.#isLast || (every !== null && this.#step % every === 0);
   }
 
   get #isSaveDue(): boolean {
-    if (this.#storage === null || !this.#isUnsaved) return false;
+    if (this.#settings.storage === null || !this.#isUnsaved) return false;
     const every = this.#saveEvery;
     const isTime = every !== null && this.#step % every === 0;
     return isTime || this.#ending !== null || this.#isAmongBest;
@@ -320,7 +304,7 @@ export class Trainer<M extends Module, E, B extends Batch> {
 
   /** Whether the model as it is now was evaluated, and belongs to the best. */
   get #isAmongBest(): boolean {
-    const { keepBest = 1 } = this.#options;
+    const { keepBest } = this.#settings;
     if (this.#evaluation?.step !== this.#step || keepBest === 0) return false;
     const value = this.#evaluation.metrics[this.#comparison.metric] ?? NaN;
     const worst = this.#best[keepBest - 1];
@@ -329,7 +313,7 @@ export class Trainer<M extends Module, E, B extends Batch> {
 
   /** The best checkpoints, with the one that is about to be made if it belongs to them. */
   #bestWith(name: string): readonly BestCheckpoint[] {
-    const { keepBest = 1 } = this.#options;
+    const { keepBest } = this.#settings;
     if (!this.#isAmongBest) return this.#best;
     const value = this.#evaluation!.metrics[this.#comparison.metric]!;
     const before = this.#best.filter((other) => !isBetter(this.#comparison, value, other.value));
@@ -340,7 +324,7 @@ export class Trainer<M extends Module, E, B extends Batch> {
   /** One step; `null` at the end of the data. */
   async #train(): Promise<StepReport | null> {
     const { model } = this;
-    const { task, clipNorm = 1, auxiliaryLoss = null } = this.#options;
+    const { task, clipNorm, auxiliaryLoss } = this.#settings;
     const start = performance.now();
     const batches = await this.#nextBatches();
     if (batches.length === 0) return null;
@@ -388,7 +372,7 @@ export class Trainer<M extends Module, E, B extends Batch> {
 
   /** The batches of the next step: fewer, or none, at the end of the last epoch. */
   async #nextBatches(): Promise<B[]> {
-    const { task, accumulate = 1, epochs = null } = this.#options;
+    const { task, accumulate, epochs } = this.#settings;
     const batches: B[] = [];
     while (batches.length < accumulate) {
       const { position } = this.#batches;
@@ -405,7 +389,7 @@ export class Trainer<M extends Module, E, B extends Batch> {
 
   /** The metrics of data; `null` if the run was stopped meanwhile. */
   async #measure(source: Source<E>, isStoppable: boolean = true): Promise<Metrics | null> {
-    const { task, batchSize = 8, evaluationBatchSize = batchSize, signal } = this.#options;
+    const { task, evaluationBatchSize, signal } = this.#settings;
     const { model } = this;
     const modes = model.modules().map((module) => [module, module.training] as const);
     const generator = getDefaultGenerator();
@@ -435,7 +419,7 @@ export class Trainer<M extends Module, E, B extends Batch> {
 
   /** Gives a report to the logs and callbacks. */
   async #tell<R extends TrainingReport>(report: R): Promise<R> {
-    const { logs = [], onReport, onStep, onEvaluate, onCheckpoint } = this.#options;
+    const { logs, onReport, onStep, onEvaluate, onCheckpoint } = this.#settings;
     const told: TrainingReport = report;
     if (told.kind === "step" || told.kind === "evaluation") {
       for (const log of logs) await log.write(told);
@@ -446,33 +430,4 @@ export class Trainer<M extends Module, E, B extends Batch> {
     await onReport?.(told);
     return report;
   }
-}
-
-function asSource<E>(data: Source<E> | readonly E[]): Source<E> {
-  return "read" in data ? data : fromArray(data);
-}
-
-/** The step to end with, where that is known. */
-function totalSteps(
-  options: {
-    readonly steps?: number | null;
-    readonly epochs?: number | null;
-    readonly accumulate?: number;
-  },
-  batchesPerEpoch: number | null,
-): number | null {
-  const { steps = null, epochs = null, accumulate = 1 } = options;
-  if (steps !== null) checkNumbers(op, count, { steps });
-  if (epochs !== null) checkNumbers(op, count, { epochs });
-  check(
-    steps !== null || epochs !== null,
-    "argument",
-    () => `${op}: a run must have an end, got neither steps nor epochs. Give one of them.`,
-  );
-  const ofEpochs =
-    epochs === null || batchesPerEpoch === null
-      ? null
-      : Math.ceil((epochs * batchesPerEpoch) / accumulate);
-  if (steps === null) return ofEpochs;
-  return ofEpochs === null ? steps : Math.min(steps, ofEpochs);
 }

@@ -3,12 +3,10 @@
 import type { PlainConfig } from "./checkpoints.js";
 import {
   activations,
-  attend,
-  head,
+  attendHeads,
   layerNorm,
   linear,
   matrix,
-  sideBySide,
   sum,
   type Matrix,
   type PlainTensors,
@@ -85,19 +83,11 @@ export function plainBert(
   );
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const name = `encoder.layer.${layer}`;
-    const [q, k, v] = ["query", "key", "value"].map((part) =>
+    const qkv = ["query", "key", "value"].map((part) =>
       linear(tensors, `${name}.attention.self.${part}`, x),
     ) as [Matrix, Matrix, Matrix];
-    const attended = Array.from({ length: heads }, (_, h) =>
-      attend(
-        head(q, h, size),
-        head(k, h, size),
-        head(v, h, size),
-        1 / Math.sqrt(size),
-        (_, j) => mask[j] === 1,
-      ),
-    );
-    const out = linear(tensors, `${name}.attention.output.dense`, sideBySide(attended));
+    const attended = attendHeads(qkv, size, 1 / Math.sqrt(size), (_, j) => mask[j] === 1);
+    const out = linear(tensors, `${name}.attention.output.dense`, attended);
     x = layerNorm(tensors, `${name}.attention.output.LayerNorm`, eps, sum(x, out));
     const act = activations[config.hidden_act]!;
     const inner = linear(tensors, `${name}.intermediate.dense`, x).map((row) => row.map(act));

@@ -3,12 +3,10 @@
 import type { PlainConfig } from "./checkpoints.js";
 import {
   activations,
-  attend,
-  head,
+  attendHeads,
   layerNorm,
   linear,
   matrix,
-  sideBySide,
   sum,
   transpose,
   type Matrix,
@@ -86,16 +84,8 @@ export function plainGpt2(
     const part = (i: number): Matrix => qkv.map((row) => row.slice(i * d, (i + 1) * d));
     let scale = config.scale_attn_weights === false ? 1 : 1 / Math.sqrt(size);
     if (config.scale_attn_by_inverse_layer_idx === true) scale /= layer + 1;
-    const attended = Array.from({ length: heads }, (_, h) =>
-      attend(
-        head(part(0), h, size),
-        head(part(1), h, size),
-        head(part(2), h, size),
-        scale,
-        (i, j) => j <= i,
-      ),
-    );
-    x = sum(x, convolution(tensors, `${name}.attn.c_proj`, sideBySide(attended)));
+    const attended = attendHeads([part(0), part(1), part(2)], size, scale, (i, j) => j <= i);
+    x = sum(x, convolution(tensors, `${name}.attn.c_proj`, attended));
     const act = activations[config.activation_function]!;
     const inner = convolution(
       tensors,

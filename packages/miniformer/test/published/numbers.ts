@@ -106,6 +106,19 @@ export function attend(
   });
 }
 
+/** Attention with several heads, each of `size` columns of queries, keys and values. */
+export function attendHeads(
+  [query, key, value]: readonly [Matrix, Matrix, Matrix],
+  size: number,
+  scale: number,
+  seen: (i: number, j: number) => boolean,
+): Matrix {
+  const heads = Array.from({ length: query[0]!.length / size }, (_, h) =>
+    attend(head(query, h, size), head(key, h, size), head(value, h, size), scale, seen),
+  );
+  return sideBySide(heads);
+}
+
 /** The columns of head `h` of `size`. */
 export function head(x: Matrix, h: number, size: number): Matrix {
   return x.map((row) => row.slice(h * size, (h + 1) * size));

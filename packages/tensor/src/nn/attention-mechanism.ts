@@ -41,8 +41,8 @@ export interface StateOptions {
 }
 
 /**
- * What a mechanism remembers of the tokens so far: a plain object of tensors. A step updates them in
- * place. Save it as any named tensors (`saveSafetensors`), go on from what `loadSafetensors` gives
+ * What a mechanism remembers of the tokens so far: a plain object of tensors, scalars that all
+ * sequences share or with the sequences along the first axis. A step updates them in place. Save it as any named tensors (`saveSafetensors`), go on from what `loadSafetensors` gives
  * (as an object), and branch with {@link forkState}.
  */
 export type AttentionState = Readonly<Record<string, Tensor>>;
@@ -105,6 +105,8 @@ export function rememberLength(length: Tensor, number: number): void {
 /**
  * An independent copy of a decode state, to go on from one point in two ways.
  *
+ * @param rows int32 `[sequences]`: from which sequence of the state each of the copy goes on, as beams
+ * do; there may be more of them, or fewer. Default: each from itself
  * @example
  * ```ts
  * const attention = new SoftmaxAttention();
@@ -116,12 +118,23 @@ export function rememberLength(length: Tensor, number: number): void {
  * attention.step(token, token, token, state);
  * console.log(await state.length.item(), await other.length.item()); // → 4 3
  * ```
+ *
+ * @example Three sequences that go on from one
+ * ```ts
+ * const state = new SoftmaxAttention().initState({ batch: 1, heads: 1, headDim: 2, capacity: 8 });
+ * const beams = forkState(state, zeros([3], { dtype: "int32" }));
+ * console.log(beams.keys.shape, beams.length.shape); // → [ 3, 1, 8, 2 ] []
+ * ```
  */
-export function forkState<State extends AttentionState>(state: State): State {
+export function forkState<State extends AttentionState>(
+  state: State,
+  rows: Tensor | null = null,
+): State {
   const entries = Object.entries(state).map(([name, tensor]) => {
-    const copy = copyOf(tensor);
-    const length = lengths.get(tensor.value);
-    if (length !== undefined) rememberLength(copy, length);
+    const isShared = rows === null || tensor.rank === 0;
+    const copy = copyOf(isShared ? tensor : tensor.indexSelect(0, rows));
+    const length = tensor.rank === 0 ? knownLength(tensor) : null;
+    if (length !== null) rememberLength(copy, length);
     return [name, copy] as const;
   });
   // The entries have the names of the state they were made from.

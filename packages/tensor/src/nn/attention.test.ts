@@ -12,6 +12,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { expectClose, failureOf } from "../testing/index.js";
 import {
   forkState,
+  knownLength,
   MultiheadAttention,
   SoftmaxAttention,
   type MultiheadAttentionCall,
@@ -352,6 +353,24 @@ describe.each(devices)("on %s", (_, device) => {
       const saved = Object.fromEntries(await loadSafetensors(file)) as unknown as SoftmaxState;
       await expectClose(decode(rest, [2, 4], saved), expected, tolerance);
       expect(await saved.length.item()).toBe(9);
+    });
+
+    test("sequences of a forked state go on from those that are named", async () => {
+      const all = await inputs();
+      const state = newState();
+      decode(all.map((x) => part(x, 0, 5)) as typeof all, [5], state);
+      const rows = [1, 0, 1];
+      const fork = forkState(state, tensor(rows, { dtype: "int32" }));
+      expect(knownLength(fork.length)).toBe(5);
+      const rest = all.map((x) => part(x, 5, 9)) as typeof all;
+      const expected = decode(rest, [4], state);
+      const chosen = (x: Tensor): Tensor =>
+        cat(
+          rows.map((row) => x.narrow(0, row, 1)),
+          0,
+        );
+      const actual = decode(rest.map(chosen) as typeof all, [1, 4], fork);
+      await expectClose(actual, chosen(expected), tolerance);
     });
 
     test("wrong steps are refused", async () => {

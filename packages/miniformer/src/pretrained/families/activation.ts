@@ -1,11 +1,10 @@
 /** The names that published models give to functions. */
 
-import type { ActivationKind } from "../../config/fields.js";
+import type { GatedActivation, PlainActivation } from "../../config/fields.js";
 import type { ConfigFile } from "../config-file.js";
 import { unloadable } from "../files/failure.js";
-import type { HeadActivation } from "../heads.js";
 
-const plain: Readonly<Record<string, HeadActivation>> = {
+const plain: Readonly<Record<string, PlainActivation>> = {
   gelu: "gelu",
   gelu_python: "gelu",
   gelu_new: "gelu_tanh",
@@ -18,7 +17,7 @@ const plain: Readonly<Record<string, HeadActivation>> = {
   quick_gelu: "quick_gelu",
 };
 
-const gated: Readonly<Record<string, ActivationKind>> = {
+const gated: Readonly<Record<string, GatedActivation>> = {
   gelu: "geglu",
   gelu_python: "geglu",
   gelu_new: "geglu_tanh",
@@ -44,11 +43,11 @@ function named<Kind>(
 }
 
 /** The function that a field names, between the two maps of a feed-forward part. */
-export function plainActivation(config: ConfigFile, field: string, usual: string): HeadActivation {
+export function plainActivation(config: ConfigFile, field: string, usual: string): PlainActivation {
   return named(plain, config, field, usual);
 }
 
 /** The same where a second map multiplies its result. */
-export function gatedActivation(config: ConfigFile, field: string, usual: string): ActivationKind {
+export function gatedActivation(config: ConfigFile, field: string, usual: string): GatedActivation {
   return named(gated, config, field, usual);
 }

@@ -1,7 +1,7 @@
 /** The heads of encoders: what they are called, and what they are in our terms. */
 
-import type { TransformerOptions } from "../../config/fields.js";
-import type { HeadActivation, HeadSpec } from "../heads.js";
+import type { PlainActivation, TransformerOptions } from "../../config/fields.js";
+import type { HeadSpec } from "../heads.js";
 import type { Rule } from "../weights/rule.js";
 import type { StoredTensors } from "../weights/stored-tensors.js";
 import { nameIn, rowsOf, unprefixed, type Head, type Naming } from "./family.js";
@@ -39,7 +39,7 @@ export async function findHead(
   names: HeadNames,
   base: Naming,
   stored: StoredTensors,
-  sizes: { readonly vocabSize: number; readonly activation: HeadActivation },
+  sizes: { readonly vocabSize: number; readonly activation: PlainActivation },
 ): Promise<FoundHead> {
   const none: FoundHead = { head: null, options: {}, rules: [] };
   if (kind === "token classes") {

@@ -3,6 +3,7 @@
 import type { TransformerOptions } from "../../config/fields.js";
 import type { ConfigFile } from "../config-file.js";
 import type { HeadSpec } from "../heads.js";
+import type { Rule } from "../weights/rule.js";
 import type { Translation } from "../weights/load-weights.js";
 import type { StoredTensors } from "../weights/stored-tensors.js";
 
@@ -80,11 +81,53 @@ export async function rowsOf(
   return name === null ? null : ((await stored.shape(name))?.[0] ?? null);
 }
 
+/** What follows the layers of a causal model: tokens, classes of the last position, or nothing. */
+export interface CausalHead {
+  readonly options: Pick<TransformerOptions, "tieEmbeddings" | "outputDim" | "pooling">;
+  /** The rule of the embeddings, whose matrix may be that of the head. */
+  readonly embedding: Rule;
+  /** The rules of the head. */
+  readonly rules: readonly Rule[];
+  readonly notes: readonly string[];
+}
+
+/** Finds the head of a causal model with embeddings of that name; `usual` says whether they are tied. */
+export async function causalHead(
+  config: ConfigFile,
+  stored: StoredTensors,
+  embedding: readonly string[],
+  usual: boolean,
+): Promise<CausalHead> {
+  const [logits, scores] = [["lm_head.weight"], ["score.weight"]];
+  const head = headOf(config, "language model");
+  const isLanguageModel = head === "language model";
+  const tied = await tying(config, usual, stored, embedding, logits);
+  const isTied = isLanguageModel && tied.isTied;
+  const classes = head === "classes" ? await rowsOf(stored, scores) : null;
+  const own = ["output_projection.weight"];
+  return {
+    options: {
+      tieEmbeddings: isTied,
+      outputDim: isLanguageModel ? config.count("vocab_size") : classes,
+      pooling: classes === null ? "none" : "last",
+    },
+    embedding: {
+      stored: [[...embedding, ...(isTied ? logits : [])]],
+      own: ["encoder.token_embedding.weight"],
+    },
+    rules: [
+      ...(isLanguageModel && !isTied ? [{ stored: [logits], own }] : []),
+      ...(classes === null ? [] : [{ stored: [scores], own }]),
+    ],
+    notes: tied.notes,
+  };
+}
+
 /**
  * Whether the head is the matrix of the embeddings, and what is to be said of it. A checkpoint that
  * has both, with other numbers, contradicts a `config.json` that says so; the tensors are believed.
  */
-export async function tying(
+async function tying(
   config: ConfigFile,
   usual: boolean,
   stored: StoredTensors,

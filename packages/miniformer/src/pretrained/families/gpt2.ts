@@ -1,7 +1,7 @@
 /** GPT-2 (Radford et al. 2019): learned positions, and matrices that are stored `[in, out]`. */
 
 import { plainActivation } from "./activation.js";
-import { headOf, naming, rowsOf, tying, type Description, type Family } from "./family.js";
+import { causalHead, naming, type Description, type Family } from "./family.js";
 import { everyLayer, renamed } from "./layers.js";
 import type { ConfigFile } from "../config-file.js";
 import type { Rule } from "../weights/rule.js";
@@ -19,11 +19,7 @@ async function describe(config: ConfigFile, stored: StoredTensors): Promise<Desc
   const dModel = config.count("n_embd", "hidden_size");
   const nHeads = config.count("n_head", "num_attention_heads");
   const nLayers = config.count("n_layer", "num_hidden_layers");
-  const head = headOf(config, "language model");
-  const headName = ["lm_head.weight"];
-  const tied = await tying(config, true, stored, name("wte.weight"), headName);
-  const isTied = head === "language model" && tied.isTied;
-  const classes = head === "classes" ? await rowsOf(stored, ["score.weight"]) : null;
+  const head = await causalHead(config, stored, name("wte.weight"), true);
   return {
     options: {
       vocabSize,
@@ -39,9 +35,7 @@ async function describe(config: ConfigFile, stored: StoredTensors): Promise<Desc
       layerNormEps: config.numberOr(1e-5, "layer_norm_epsilon"),
       finalNorm: true,
       embeddingScale: false,
-      tieEmbeddings: isTied,
-      outputDim: head === "language model" ? vocabSize : classes,
-      pooling: classes === null ? "none" : "last",
+      ...head.options,
       headBias: false,
       initializerRange: config.numberOr(0.02, "initializer_range"),
       padTokenId: config.id("pad_token_id"),
@@ -49,10 +43,7 @@ async function describe(config: ConfigFile, stored: StoredTensors): Promise<Desc
       eosTokenId: config.ids("eos_token_id"),
     },
     rules: [
-      {
-        stored: [[...name("wte.weight"), ...(isTied ? headName : [])]],
-        own: ["encoder.token_embedding.weight"],
-      },
+      head.embedding,
       { stored: [name("wpe.weight")], own: ["encoder.pos_embedding.weight"] },
       ...renamed(
         name,
@@ -84,17 +75,12 @@ async function describe(config: ConfigFile, stored: StoredTensors): Promise<Desc
         bothKinds,
         { isTransposed: true },
       ),
-      ...(head === "language model" && !isTied
-        ? [{ stored: [headName], own: ["output_projection.weight"] }]
-        : []),
-      ...(classes === null
-        ? []
-        : [{ stored: [["score.weight"]], own: ["output_projection.weight"] }]),
+      ...head.rules,
     ],
-    // Masks that old checkpoints hold.
     head: null,
+    // Masks that old checkpoints hold.
     ignored: [/\.attn\.(masked_)?bias$/],
-    notes: tied.notes,
+    notes: head.notes,
   };
 }
 

@@ -9,7 +9,7 @@ import { unloadable } from "../files/failure.js";
 import type { Rule } from "../weights/rule.js";
 import type { StoredTensors } from "../weights/stored-tensors.js";
 import { gatedActivation } from "./activation.js";
-import { headOf, naming, rowsOf, tying, type Description, type Family } from "./family.js";
+import { causalHead, naming, type Description, type Family } from "./family.js";
 import { renamed, type LayerTable } from "./layers.js";
 import { rotarySettings } from "./rotary.js";
 
@@ -50,27 +50,25 @@ const members: Readonly<Record<string, Member>> = {
   },
   qwen2: {
     biases: () => ({ ...noBiases, qkvBias: true }),
-    window: (config, nLayers) => {
-      const size = config.flag("use_sliding_window", false)
-        ? config.countOr(4096, "sliding_window")
-        : null;
-      return windows(config, nLayers, size, config.numberOr(28, "max_window_layers"));
-    },
+    window: qwenWindow,
   },
   qwen3: {
     biases(config) {
       const bias = config.flag("attention_bias", false);
       return { qkvBias: bias, outputBias: bias, ffBias: false };
     },
-    window: (config, nLayers) => {
-      const size = config.flag("use_sliding_window", false)
-        ? config.countOr(4096, "sliding_window")
-        : null;
-      return windows(config, nLayers, size, config.numberOr(28, "max_window_layers"));
-    },
+    window: qwenWindow,
     qkNorm: true,
   },
 };
+
+/** The last layers have a window where that is asked for. */
+function qwenWindow(config: ConfigFile, nLayers: number): TransformerOptions["slidingWindow"] {
+  const size = config.flag("use_sliding_window", false)
+    ? config.countOr(4096, "sliding_window")
+    : null;
+  return windows(config, nLayers, size, config.numberOr(28, "max_window_layers"));
+}
 
 /** Checkpoints of Llama and models of its layout. */
 export const llama: Family = {
@@ -119,11 +117,7 @@ async function describe(config: ConfigFile, stored: StoredTensors): Promise<Desc
   const nHeads = config.count("num_attention_heads");
   const nLayers = config.count("num_hidden_layers");
   const maxSeqLen = config.count("max_position_embeddings");
-  const head = headOf(config, "language model");
-  const headName = ["lm_head.weight"];
-  const tied = await tying(config, false, stored, name("embed_tokens.weight"), headName);
-  const isTied = head === "language model" && tied.isTied;
-  const classes = head === "classes" ? await rowsOf(stored, ["score.weight"]) : null;
+  const head = await causalHead(config, stored, name("embed_tokens.weight"), false);
   const rotary = rotarySettings(config, maxSeqLen);
   const biases = member.biases(config);
   return {
@@ -148,9 +142,7 @@ async function describe(config: ConfigFile, stored: StoredTensors): Promise<Desc
       ...(member.qkNorm === true && { qkNorm: true }),
       bias: false,
       ...biases,
-      tieEmbeddings: isTied,
-      outputDim: head === "language model" ? vocabSize : classes,
-      pooling: classes === null ? "none" : "last",
+      ...head.options,
       slidingWindow: member.window(config, nLayers),
       initializerRange: config.numberOr(0.02, "initializer_range"),
       padTokenId: config.id("pad_token_id"),
@@ -158,24 +150,16 @@ async function describe(config: ConfigFile, stored: StoredTensors): Promise<Desc
       eosTokenId: config.ids("eos_token_id"),
     },
     rules: [
-      {
-        stored: [[...name("embed_tokens.weight"), ...(isTied ? headName : [])]],
-        own: ["encoder.token_embedding.weight"],
-      },
+      head.embedding,
       ...Array.from({ length: nLayers }, (_, layer) =>
         layerRules(name, layer, biases, member.qkNorm === true),
       ).flat(),
       { stored: [name("norm.weight")], own: ["encoder.norm.weight"] },
-      ...(head === "language model" && !isTied
-        ? [{ stored: [headName], own: ["output_projection.weight"] }]
-        : []),
-      ...(classes === null
-        ? []
-        : [{ stored: [["score.weight"]], own: ["output_projection.weight"] }]),
+      ...head.rules,
     ],
     head: null,
     ignored: [/rotary_emb\.inv_freq$/],
-    notes: [...tied.notes, ...rotary.notes],
+    notes: [...head.notes, ...rotary.notes],
   };
 }
 

@@ -2,8 +2,9 @@
 
 import { openSafetensors } from "@x/tensor/safetensors";
 import type { CheckpointFiles } from "./checkpoint-files.js";
-import { reasonOf, unloadable } from "./failure.js";
-import { isAbsence } from "./file-system.js";
+import { isMissing } from "../../runtime/node.js";
+import { reasonOf } from "../../runtime/reason.js";
+import { unloadable } from "./failure.js";
 
 /** What is used of a `FileSystemWritableFileStream`. */
 export interface WritableFile {
@@ -61,9 +62,9 @@ export function handleFiles(directory: DirectoryHandle): CheckpointFiles {
     try {
       return await (await directory.getFileHandle(name)).getFile();
     } catch (error) {
-      if (isAbsence(error)) return null;
+      if (isMissing(error)) return null;
       throw unloadable(
-        `${name} in ${JSON.stringify(directory.name)} could not be read, got ${reasonOf(error)}. Ask for permission to read.`,
+        `${name} in ${JSON.stringify(directory.name)} could not be read, got ${JSON.stringify(reasonOf(error))}. Ask for permission to read.`,
         error,
       );
     }

@@ -2,10 +2,8 @@
 
 import { XError } from "@x/tensor";
 
-/** What was thrown, in words and quotes. */
-export function reasonOf(error: unknown): string {
-  return JSON.stringify(error instanceof Error ? error.message : String(error));
-}
+/** What to do in a runtime without Node's file system. */
+export const withoutFolders = "Pass a URL, files or a directory handle.";
 
 /** A checkpoint that cannot be loaded. */
 export function unloadable(message: string, cause?: unknown): XError {

@@ -2,12 +2,13 @@
 
 import { openSafetensorsFile } from "@x/tensor/safetensors";
 import type { CheckpointFiles } from "./checkpoint-files.js";
-import { reasonOf, unloadable } from "./failure.js";
-import { fileSystem, isAbsence, joinPath } from "./file-system.js";
+import { fileSystem, isMissing, joinPath } from "../../runtime/node.js";
+import { reasonOf } from "../../runtime/reason.js";
+import { unloadable, withoutFolders } from "./failure.js";
 
 /** The files of a folder. */
 export async function folderFiles(folder: string): Promise<CheckpointFiles> {
-  const system = fileSystem("fromPretrained");
+  const system = fileSystem("fromPretrained", withoutFolders);
   const isFolder = await system.stat(folder).then(
     (stats) => stats.isDirectory(),
     () => false,
@@ -20,7 +21,7 @@ export async function folderFiles(folder: string): Promise<CheckpointFiles> {
   const exists = async (path: string): Promise<boolean> =>
     system.stat(path).then(
       () => true,
-      (error: unknown) => !isAbsence(error),
+      (error: unknown) => !isMissing(error),
     );
   return {
     place: folder,
@@ -29,9 +30,9 @@ export async function folderFiles(folder: string): Promise<CheckpointFiles> {
       try {
         return await system.readFile(joinPath(folder, name), "utf8");
       } catch (error) {
-        if (isAbsence(error)) return null;
+        if (isMissing(error)) return null;
         throw unloadable(
-          `${name} in ${JSON.stringify(folder)} could not be read, got ${reasonOf(error)}. Check the permissions.`,
+          `${name} in ${JSON.stringify(folder)} could not be read, got ${JSON.stringify(reasonOf(error))}. Check the permissions.`,
           error,
         );
       }

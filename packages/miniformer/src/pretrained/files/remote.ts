@@ -2,7 +2,8 @@
 
 import { openSafetensors } from "@x/tensor/safetensors";
 import type { CheckpointFiles, ReadOptions } from "./checkpoint-files.js";
-import { explained, reasonOf, unloadable } from "./failure.js";
+import { reasonOf } from "../../runtime/reason.js";
+import { explained, unloadable } from "./failure.js";
 
 /** Statuses with which servers say that there is no such file. */
 const absent: readonly number[] = [403, 404, 410];
@@ -29,7 +30,7 @@ export function remoteFiles(folder: URL, fetch: Fetch): CheckpointFiles {
       if (!response.ok) throw new Error(`status ${response.status}`);
       return await read(response);
     } catch (error) {
-      const message = `${url.href} could not be fetched, got ${reasonOf(error)}. Check the address and the connection.`;
+      const message = `${url.href} could not be fetched, got ${JSON.stringify(reasonOf(error))}. Check the address and the connection.`;
       throw explained(error, signal, message);
     }
   };

@@ -3,7 +3,7 @@
 import { XError } from "@x/tensor";
 import { blobFiles, byName, handleFiles, type DirectoryHandle } from "./blobs.js";
 import type { CheckpointFiles } from "./checkpoint-files.js";
-import { hasFileSystem, pathOf } from "./file-system.js";
+import { hasFileSystem, pathOf } from "../../runtime/node.js";
 import { folderFiles } from "./folder.js";
 import { remoteFiles, type Fetch } from "./remote.js";
 

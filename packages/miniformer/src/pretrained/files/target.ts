@@ -2,8 +2,9 @@
 
 import { XError } from "@x/tensor";
 import type { DirectoryHandle, WritableFile } from "./blobs.js";
-import { reasonOf } from "./failure.js";
-import { fileSystem, joinPath, pathOf } from "./file-system.js";
+import { fileSystem, flushFile, joinPath, pathOf } from "../../runtime/node.js";
+import { reasonOf } from "../../runtime/reason.js";
+import { withoutFolders } from "./failure.js";
 import { isDirectoryHandle } from "./source.js";
 
 /** The path of a folder, a directory handle, or a map to which files are added as blobs. */
@@ -45,14 +46,14 @@ function failure(op: string, place: string, error: unknown): XError {
   if (XError.isInstance(error)) return error;
   return new XError(
     "checkpoint",
-    `${op}: the files must be writable, got ${reasonOf(error)} for ${JSON.stringify(place)}. Check the path, the permissions and the space.`,
+    `${op}: the files must be writable, got ${JSON.stringify(reasonOf(error))} for ${JSON.stringify(place)}. Check the path, the permissions and the space.`,
     { cause: error },
   );
 }
 
 /** Makes the files in a folder beside the target. */
 async function folderTarget(op: string, folder: string): Promise<TargetFiles> {
-  const system = fileSystem(op);
+  const system = fileSystem(op, withoutFolders);
   const target = folder.replace(/(?<=.)[/\\]+$/, "");
   const staging = `${target}.${crypto.randomUUID()}.tmp`;
   const names: string[] = [];
@@ -75,7 +76,7 @@ async function folderTarget(op: string, folder: string): Promise<TargetFiles> {
     },
     async finish(stale) {
       await attempt(async () => {
-        for (const name of names) await flush(system, joinPath(staging, name));
+        for (const name of names) await flushFile(system, joinPath(staging, name));
         // An empty or missing folder is replaced as a whole.
         const isNew = await system.rename(staging, target).then(
           () => true,
@@ -95,16 +96,6 @@ async function folderTarget(op: string, folder: string): Promise<TargetFiles> {
     },
     discard: async () => system.rm(staging, { recursive: true, force: true }),
   };
-}
-
-/** Makes sure that a file is on the disk before it is renamed. */
-async function flush(system: ReturnType<typeof fileSystem>, path: string): Promise<void> {
-  const handle = await system.open(path, "r+");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 /** Adds blobs to a map when all are made. */
