@@ -9,6 +9,7 @@ import type { TestProjectInlineConfiguration, ViteUserConfig } from "vitest/conf
 import { isolation } from "../../../apps/bench/web/headers.js";
 import { chromiumOptions } from "../../chromium.js";
 import { root } from "../check.js";
+import { areasOfEveryDay } from "../tests.js";
 
 /** Lets tests import what was built where they name the source it was built from. */
 const builtPackages: Plugin = {
@@ -33,16 +34,17 @@ const suitesOfPages = [
 ];
 
 /** What runs in one of them: all suites of devices but those that need files, or what there is time for. */
+const isThorough = process.env.X_THOROUGH !== undefined;
 const suitesOfDevices = [
   "packages/tensor/test/differential.test.ts",
   "packages/tensor/test/attention.test.ts",
   "packages/trim/src/{encoder,multihead}/*.test.ts",
-  ...(process.env.X_THOROUGH === undefined
-    ? []
-    : [
+  ...(isThorough
+    ? [
         "packages/tensor/src/{nn,optim}/**/!(checkpoint).test.ts",
         "apps/bench/test/mechanisms.test.ts",
-      ]),
+      ]
+    : []),
 ];
 
 function project(name: string, isolated: boolean): TestProjectInlineConfiguration {
@@ -62,7 +64,7 @@ function project(name: string, isolated: boolean): TestProjectInlineConfiguratio
     test: {
       name,
       include: isolated ? [...suitesOfPages, ...suitesOfDevices] : suitesOfPages,
-      provide: { isolated },
+      provide: { isolated, areasOnGpu: isThorough ? null : areasOfEveryDay },
       testTimeout: 300_000,
       isolate: false,
       fileParallelism: false,

@@ -8,6 +8,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** Whether the page is meant to be cross-origin isolated. */
     isolated: boolean;
+    /** The areas of the goldens that run on the GPU; `null`: all. */
+    areasOnGpu: readonly string[] | null;
   }
 }
 
