@@ -33,8 +33,9 @@ const suitesOfPages = [
   "packages/kernels-webgpu/test/training.test.ts",
 ];
 
-/** What runs in one of them: all suites of devices but those that need files, or what there is time for. */
 const isThorough = process.env.X_THOROUGH !== undefined;
+
+/** What runs in one of them: all suites of devices but those that need files, or what there is time for. */
 const suitesOfDevices = [
   "packages/tensor/test/differential.test.ts",
   "packages/tensor/test/attention.test.ts",
