@@ -82,6 +82,10 @@ const cases: Readonly<Record<string, readonly [Make, Numbers]>> = {
       new nn.MultiheadAttention(embedDim, numHeads, rest),
     { embedDim: sizes, numHeads: [...sizes, 3], kdim: sizes, vdim: sizes, dropout: shares },
   ],
+  BatchNorm1d: [
+    ({ size = 2, ...rest }) => new nn.BatchNorm1d(size, rest),
+    { size: sizes, eps: amounts, momentum: shares },
+  ],
   LayerNorm: [
     ({ shape = 2, ...rest }) => new nn.LayerNorm(shape, rest),
     { shape: [...sizes, [], [2, NaN]], eps: amounts },
