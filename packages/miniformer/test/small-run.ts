@@ -1,7 +1,7 @@
 /** A small run that uses everything a checkpoint has to remember. */
 
 import { fromArray, split } from "../src/data/source.js";
-import { packed } from "../src/data/text.js";
+import { packed } from "../src/data/token-windows.js";
 import { languageModelling, type TokenBatch } from "../src/training/language-modelling.js";
 import { Trainer } from "../src/training/trainer.js";
 import type { TrainerOptions } from "../src/training/trainer-options.js";

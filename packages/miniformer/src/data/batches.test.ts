@@ -3,7 +3,7 @@ import { codeOf } from "@x/tensor/testing";
 import { Batches, bucketLength, type ExampleBatch } from "./batches.js";
 import { collect } from "./rows.js";
 import { fromArray, mapped, split, streamed, type Source } from "./source.js";
-import { packed, tokenWindows } from "./text.js";
+import { packed, tokenWindows } from "./token-windows.js";
 import { seriesWindows } from "./series.js";
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i);

@@ -3,7 +3,7 @@
 import { fromData, type Tensor } from "@x/tensor";
 import { check, checkNumbers, count, formatShape, wholeFrom } from "@x/tensor/checks";
 import { bucketLength } from "../data/batches.js";
-import type { Tokens } from "../data/text.js";
+import type { Tokens } from "../data/token-windows.js";
 
 /**
  * To what length the sequences of a batch are padded: to that of the longest, rounded up so that

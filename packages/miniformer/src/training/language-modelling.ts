@@ -3,7 +3,7 @@
 import { crossEntropy, fromData, noGrad, realize, type Tensor } from "@x/tensor";
 import { check, checkNumbers, nonNegative, probability, wholeFrom } from "@x/tensor/checks";
 import type { Module } from "@x/tensor/nn";
-import type { Tokens } from "../data/text.js";
+import type { Tokens } from "../data/token-windows.js";
 import { checkOutput, checkPadding, paddedLength, paddedRows, type Padding } from "./inputs.js";
 import type { Batch, Meter, Metrics, Task } from "./task.js";
 

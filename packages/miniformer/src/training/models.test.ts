@@ -5,7 +5,7 @@ import { walk } from "../../test/small-models.js";
 import { TransformerConfig } from "../config/transformer-config.js";
 import { fromArray, split } from "../data/source.js";
 import { seriesWindows } from "../data/series.js";
-import { tokenWindows } from "../data/text.js";
+import { tokenWindows } from "../data/token-windows.js";
 import { Seq2SeqTransformer } from "../model/seq2seq.js";
 import { Transformer } from "../model/transformer.js";
 import { classification } from "./classification.js";

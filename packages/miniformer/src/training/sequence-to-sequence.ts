@@ -3,7 +3,7 @@
 import { fromData, type Tensor } from "@x/tensor";
 import { checkNumbers, probability, wholeFrom } from "@x/tensor/checks";
 import type { Module } from "@x/tensor/nn";
-import type { Tokens } from "../data/text.js";
+import type { Tokens } from "../data/token-windows.js";
 import { checkPadding, maskOf, paddedLength, paddedRows, type Padding } from "./inputs.js";
 import { ignoredTarget, tokenLoss, tokenMetricNames, TokenMeter } from "./language-modelling.js";
 import type { Batch, Task } from "./task.js";

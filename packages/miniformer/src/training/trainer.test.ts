@@ -5,7 +5,7 @@ import { codeOf } from "@x/tensor/testing";
 import { devices } from "../../../tensor/test/devices.js";
 import { MeanModel, SmallLanguageModel, walk } from "../../test/small-models.js";
 import { fromArray, streamed } from "../data/source.js";
-import { tokenWindows } from "../data/text.js";
+import { tokenWindows } from "../data/token-windows.js";
 import { loadWeights } from "./checkpoint.js";
 import { classification } from "./classification.js";
 import { languageModelling } from "./language-modelling.js";

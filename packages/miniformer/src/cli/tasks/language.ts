@@ -3,7 +3,7 @@
 import { XError } from "@x/tensor";
 import { Transformer } from "../../model/transformer.js";
 import { fromArray, type Source } from "../../data/source.js";
-import { packed, tokenWindows, type Tokens } from "../../data/text.js";
+import { packed, tokenWindows, type Tokens } from "../../data/token-windows.js";
 import { collect } from "../../data/rows.js";
 import { languageModelling } from "../../training/language-modelling.js";
 import { ByteTokenizer } from "../../tokenizers/byte-tokenizer.js";

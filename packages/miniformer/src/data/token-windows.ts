@@ -1,4 +1,4 @@
-/** Text and token sequences as examples for language models. */
+/** Windows of tokens as examples for language models: of one long text, or of documents packed together. */
 
 import { check, checkNumbers, count, whole } from "@x/tensor/checks";
 import { indexed, type Order, type Source } from "./source.js";
